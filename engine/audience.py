@@ -1,0 +1,69 @@
+"""Whom the engine tells what happens, while it happens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from shunter.statemachines.lifecycle import Step
+from shunter.topology.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the copying of one migration is. `at_s`: the cluster's clock; `percent`: 0 to 100."""
+
+    vm: str
+    source: str
+    target: str
+    at_s: float
+    percent: float
+    estimate_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Something that has to wait, and what for."""
+
+    subject: str
+    reason: str
+    until_s: float
+
+
+class Audience(Protocol):
+    """Listens to a run. Every call returns at once; what takes time is queued by the listener."""
+
+    def planned(self, plan: Plan, at_s: float) -> None:
+        """The plan, before the first move. `at_s`: what the cluster's clock shows at second 0 of the plan."""
+        ...
+
+    def stepped(self, step: Step) -> None: ...
+
+    def progressed(self, progress: Progress) -> None: ...
+
+    def waiting(self, waiting: tuple[Waiting, ...]) -> None:
+        """Everything that waits at the moment; replaces what was said before."""
+        ...
+
+
+class Everyone:
+    """Tells several listeners."""
+
+    def __init__(self, *audiences: Audience) -> None:
+        self._audiences = audiences
+
+    def planned(self, plan: Plan, at_s: float) -> None:
+        for audience in self._audiences:
+            audience.planned(plan, at_s)
+
+    def stepped(self, step: Step) -> None:
+        for audience in self._audiences:
+            audience.stepped(step)
+
+    def progressed(self, progress: Progress) -> None:
+        for audience in self._audiences:
+            audience.progressed(progress)
+
+    def waiting(self, waiting: tuple[Waiting, ...]) -> None:
+        for audience in self._audiences:
+            audience.waiting(waiting)

@@ -1,0 +1,103 @@
+"""Plans and reports as values: what people see as text, picture and artifact, and scripts as JSON.
+
+Seconds count from the start of the run.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from shunter.topology.model import Value
+
+Severity = Literal["error", "warning", "info"]
+Outcome = Literal["done", "failed", "refused", "cancelled", "lost_sight"]
+
+
+class Finding(Value):
+    """Something the operator must know: rule, how grave, about what, and what to do."""
+
+    rule: str
+    severity: Severity
+    subject: str
+    message: str
+    remedy: str
+
+
+class Verdict(Value):
+    """One reason why a VM may not go to `target`."""
+
+    target: str
+    rule: str
+    reason: str
+    remedy: str
+
+
+class Move(Value):
+    """A live migration. In a report also how it ended and what had been expected of it."""
+
+    vm: str
+    source: str
+    target: str
+    start_s: float
+    end_s: float
+    why: str = ""
+    outcome: Outcome | None = None
+    estimate_s: float | None = None
+    downtime_s: float | None = None
+
+
+class RoleMove(Value):
+    """An off or saved VM, or another role: it changes its owner and occupies no node."""
+
+    name: str
+    source: str
+    target: str
+    start_s: float
+
+
+class VolumeMove(Value):
+    volume: str
+    source: str
+    target: str
+    start_s: float
+
+
+class Unplaced(Value):
+    """A VM that must leave `node` and cannot: at least one verdict for each other node."""
+
+    vm: str
+    node: str
+    verdicts: tuple[Verdict, ...]
+
+
+class Plan(Value):
+    """What will happen (`executed` false) or what did (a report)."""
+
+    kind: Literal["evacuation", "migration"] = "evacuation"
+    cluster: str
+    ok: bool
+    executed: bool = False
+    reserve_nodes: int
+    findings: tuple[Finding, ...] = ()
+    moves: tuple[Move, ...] = ()
+    role_moves: tuple[RoleMove, ...] = ()
+    volume_moves: tuple[VolumeMove, ...] = ()
+    unplaced: tuple[Unplaced, ...] = ()
+    makespan_s: float = 0.0
+    lower_bound_s: float = 0.0
+    interrupted: bool = False
+    degraded_backups: tuple[str, ...] = Field(default=())
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that forbid a run."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """The JSON of interfaces: fields that say nothing of a plan (or of a report) are left out."""
+        only_of_reports = {"interrupted", "degraded_backups"}
+        return self.model_dump_json(
+            indent=indent, exclude_none=True, exclude=None if self.executed else only_of_reports
+        )
