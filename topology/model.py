@@ -199,6 +199,16 @@ class Cluster(Value):
         return {name: tuple(vms) for name, vms in on.items()}
 
     @cached_property
+    def vms_by_disk(self) -> Mapping[str, tuple[VirtualMachine, ...]]:
+        """The VMs on each volume that is no Cluster Shared Volume (R11)."""
+        on: dict[str, list[VirtualMachine]] = {volume.name: [] for volume in self.volumes if volume.kind == "disk"}
+        for vm in self.vms:
+            for name in vm.volumes:
+                if name in on:
+                    on[name].append(vm)
+        return {name: tuple(vms) for name, vms in on.items()}
+
+    @cached_property
     def rules_by_vm(self) -> Mapping[str, tuple[AffinityRule, ...]]:
         of: dict[str, list[AffinityRule]] = {}
         for rule in self.affinity_rules:

@@ -1,0 +1,235 @@
+"""May this VM go to that node? One small filter a rule; every "no" says rule, reason and remedy, and all are kept.
+
+Whether there is room is `capacity.py`'s question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from shunter.topology.estimate import link_mbps
+from shunter.topology.model import AffinityRule, Cluster, Node, VirtualMachine
+from shunter.topology.plan import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """May `vm` go to `target`, while `emptied` nodes are being emptied and `promised` VMs are on their way?"""
+
+    cluster: Cluster
+    vm: VirtualMachine
+    target: Node
+    emptied: Collection[str] = ()
+    promised: Mapping[str, str] = field(default_factory=dict)
+
+    def no(self, rule: str, reason: str, remedy: str) -> Verdict:
+        return Verdict(target=self.target.name, rule=rule, reason=reason, remedy=remedy)
+
+    @property
+    def source(self) -> Node:
+        return self.cluster.node_by_name[self.vm.node]
+
+
+def verdicts(
+    cluster: Cluster,
+    vm: VirtualMachine,
+    target: str,
+    *,
+    emptied: Collection[str] = (),
+    promised: Mapping[str, str] | None = None,
+) -> tuple[Verdict, ...]:
+    """Every reason against the VM on `target`, room apart; none means that it may go there.
+
+    `emptied`: nodes that this run empties; `promised`: VM → node of moves already decided (for affinity rules).
+    """
+    asked = Question(cluster, vm, cluster.node_by_name[target], emptied, promised or {})
+    return tuple(verdict for check in CHECKS for verdict in check(asked))
+
+
+def _in_this_cluster(ask: Question) -> Iterator[Verdict]:
+    if not ask.vm.clustered:
+        yield ask.no(
+            "R01",
+            f"{ask.vm.name} is not in the cluster's care",
+            "add it to the cluster (Add-ClusterVirtualMachineRole), or move or stop it by hand",
+        )
+    if ask.vm.node == ask.target.name:
+        yield ask.no("R01", f"{ask.vm.name} is on {ask.target.name} already", "choose another node")
+
+
+_STATE_REMEDY = {
+    "down": ("R01", "is down", "start it, or wait until it is back"),
+    "joining": ("R01", "is still joining the cluster", "wait until it is up"),
+    "isolated": ("R01", "is isolated: the other nodes do not hear it", "restore its cluster network"),
+    "quarantined": ("R01", "is quarantined", "find out why it left, then Start-ClusterNode -ClearQuarantine"),
+}
+
+
+def _node_takes_vms(ask: Question) -> Iterator[Verdict]:
+    node = ask.target
+    if node.name in ask.emptied:
+        yield ask.no("R16", f"{node.name} is being emptied itself", "evacuate fewer nodes at once")
+    elif node.state == "paused":
+        whom = {"us": "by an earlier run", "elsewhere": "by somebody else", None: ""}[node.paused_by]
+        yield ask.no("I8", f"{node.name} is paused {whom}".rstrip(), "resume it if it may take VMs again")
+    elif node.state != "up":
+        rule, what, remedy = _STATE_REMEDY[node.state]
+        yield ask.no(rule, f"{node.name} {what}", remedy)
+
+
+def _possible_owner(ask: Question) -> Iterator[Verdict]:
+    owners = ask.vm.possible_owners
+    if owners and ask.target.name not in owners:
+        yield ask.no(
+            "I4",
+            f"{ask.target.name} is not a possible owner of {ask.vm.name} ({', '.join(owners)})",
+            f"add {ask.target.name} to its possible owners",
+        )
+
+
+def _same_kind_of_processor(ask: Question) -> Iterator[Verdict]:
+    here, there = ask.source.processor, ask.target.processor
+    if ask.vm.state not in ("running", "paused", "saved") or here == there or here is None or there is None:
+        return
+    if here.manufacturer.casefold() != there.manufacturer.casefold():
+        yield ask.no(
+            "R13",
+            f"{here.manufacturer} → {there.manufacturer}: no setting bridges manufacturers",
+            "choose a node with a processor of the same manufacturer; once shut down, the VM may start anywhere",
+        )
+    elif not ask.vm.processor_compatibility:
+        yield ask.no(
+            "R13",
+            f"processor versions differ ({here.version} → {there.version})",
+            "turn on 'migrate to a physical computer with a different processor version', possible only while the "
+            "VM is off (Set-VMProcessor -CompatibilityForMigrationEnabled)",
+        )
+
+
+def _storage_in_reach(ask: Question) -> Iterator[Verdict]:
+    for name in ask.vm.volumes:
+        volume = ask.cluster.volume_by_name[name]
+        if volume.reachable_from and ask.target.name not in volume.reachable_from:
+            yield ask.no(
+                "R08", f"{ask.target.name} does not reach volume {name}", f"connect {ask.target.name} to {name}"
+            )
+        elif volume.state in ("offline", "failed"):
+            yield ask.no("R08", f"volume {name} is {volume.state}", f"bring {name} online")
+
+
+def _shared_disk(ask: Question) -> Iterator[Verdict]:
+    """A `disk` volume has one owner: it can follow one running VM, not two."""
+    others = running_companions(ask.cluster, ask.vm)
+    if ask.vm.holds_memory and others:
+        disks = ", ".join(sorted({disk for disk, _ in others}))
+        vms = ", ".join(sorted({vm for _, vm in others}))
+        yield ask.no(
+            "R11",
+            f"{ask.vm.name} shares disk {disks} with {vms}, running too: one disk cannot follow two running VMs",
+            f"put the VMs on a Cluster Shared Volume or on a LUN each, or stop all but one of them ({vms})",
+        )
+
+
+def _switches_exist(ask: Question) -> Iterator[Verdict]:
+    there = {switch.casefold() for switch in ask.target.switches}
+    for switch in ask.vm.switches:
+        if switch.casefold() not in there:
+            yield ask.no(
+                "R20",
+                f'{ask.target.name} has no virtual switch "{switch}"',
+                f'create or rename a virtual switch "{switch}" on {ask.target.name}',
+            )
+
+
+def _no_backup_under_way(ask: Question) -> Iterator[Verdict]:
+    if ask.vm.backup and ask.vm.holds_memory:
+        yield ask.no(
+            "R17",
+            f"a backup of {ask.vm.name} is under way; moved now, it would be degraded to a plain copy",
+            "wait until the backup is done; a run holds the VM meanwhile",
+        )
+
+
+def _network_between(ask: Question) -> Iterator[Verdict]:
+    if ask.vm.holds_memory and ask.source.name != ask.target.name:
+        if link_mbps(ask.cluster, ask.source, ask.target) is None:
+            yield ask.no(
+                "R07",
+                f"no network joins {ask.source.name} and {ask.target.name}",
+                "give both an adapter on one live-migration network",
+            )
+
+
+def _affinity(ask: Question) -> Iterator[Verdict]:
+    for rule in ask.cluster.rules_by_vm.get(ask.vm.name, ()):
+        if not rule.soft:
+            broken_by = breaks(ask, rule)
+            if broken_by:
+                yield ask.no(
+                    "I4",
+                    f"rule {rule.name} ({rule.kind.replace('_', ' ')}): {broken_by}",
+                    f"choose another node, or change rule {rule.name}",
+                )
+
+
+def breaks(ask: Question, rule: AffinityRule) -> str:
+    """What in the rule the VM on the target would break, given where the rule's other VMs are or will be."""
+    for name in rule.vms:
+        if name == ask.vm.name:
+            continue
+        other = ask.cluster.vm_by_name[name]
+        place = _place_of(ask, other)
+        if place is None:
+            continue
+        node = ask.cluster.node_by_name[place]
+        same_node = node.name == ask.target.name
+        same_domain = same_node or (node.fault_domain is not None and node.fault_domain == ask.target.fault_domain)
+        wanted = {
+            "different_node": not same_node,
+            "same_node": same_node,
+            "different_fault_domain": not same_domain,
+            "same_fault_domain": same_domain,
+        }[rule.kind]
+        if not wanted:
+            return f"{other.name} is on {node.name}"
+    return ""
+
+
+def _place_of(ask: Question, other: VirtualMachine) -> str | None:
+    """Where the rule must count another of its VMs: where it goes if decided, nowhere yet if it must leave too."""
+    if other.name in ask.promised:
+        return ask.promised[other.name]
+    if other.node in ask.emptied and other.clustered:
+        return None
+    return other.node
+
+
+def running_companions(cluster: Cluster, vm: VirtualMachine) -> tuple[tuple[str, str], ...]:
+    """(disk, VM) for each other VM that holds memory and shares one of this VM's `disk` volumes (R11)."""
+    return tuple(
+        (disk, other.name)
+        for disk in disks_of(cluster, vm)
+        for other in cluster.vms_by_disk.get(disk, ())
+        if other.name != vm.name and other.holds_memory
+    )
+
+
+def disks_of(cluster: Cluster, vm: VirtualMachine) -> tuple[str, ...]:
+    return tuple(name for name in vm.volumes if cluster.volume_by_name[name].kind == "disk")
+
+
+Check = Callable[[Question], Iterator[Verdict]]
+
+CHECKS: tuple[Check, ...] = (
+    _in_this_cluster,
+    _node_takes_vms,
+    _possible_owner,
+    _same_kind_of_processor,
+    _storage_in_reach,
+    _shared_disk,
+    _switches_exist,
+    _no_backup_under_way,
+    _network_between,
+    _affinity,
+)

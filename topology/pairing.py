@@ -1,0 +1,103 @@
+"""Which migrations start now: a matching on the graph of idle nodes, so that no node joins two (R15, I1).
+
+Every idle node is a vertex and every pair of idle nodes with a wanted move between them an edge, weighted by the
+move's duration and a share of the work its two nodes still have before them. Taking the heaviest edge first yields a
+maximal matching: nothing that could start waits. It stays cheap on a thousand idle nodes, where a maximum-weight
+matching takes a minute and ends no sooner (`benchmarks/evacuation.py` compares them).
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+import networkx as nx
+
+LOAD_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A move that may start as soon as both of its nodes are idle. `duration_s`: estimated."""
+
+    vm: str
+    source: str
+    target: str
+    duration_s: float
+
+
+class Backlog:
+    """The wanted moves that have not started, and how much work each node still has before it."""
+
+    def __init__(self, moves: Iterable[Wanted] = ()) -> None:
+        self._by_vm: dict[str, Wanted] = {}
+        self._between: dict[str, dict[str, list[tuple[float, str]]]] = {}
+        self.load_s: dict[str, float] = {}
+        for move in moves:
+            self.add(move)
+
+    def __len__(self) -> int:
+        return len(self._by_vm)
+
+    def __iter__(self) -> Iterator[Wanted]:
+        return iter(tuple(self._by_vm.values()))
+
+    def __contains__(self, vm: str) -> bool:
+        return vm in self._by_vm
+
+    def get(self, vm: str) -> Wanted | None:
+        return self._by_vm.get(vm)
+
+    def add(self, move: Wanted) -> None:
+        """Want this move; a VM is wanted elsewhere at most once."""
+        if move.vm in self._by_vm:
+            raise ValueError(f"{move.vm} is wanted on {self._by_vm[move.vm].target} already")
+        self._by_vm[move.vm] = move
+        queue = self._between.setdefault(move.source, {}).setdefault(move.target, [])
+        insort(queue, (-move.duration_s, move.vm))
+        for node in (move.source, move.target):
+            self.load_s[node] = self.load_s.get(node, 0.0) + move.duration_s
+
+    def remove(self, vm: str) -> Wanted:
+        move = self._by_vm.pop(vm)
+        targets = self._between[move.source]
+        targets[move.target].remove((-move.duration_s, vm))
+        if not targets[move.target]:
+            del targets[move.target]
+        for node in (move.source, move.target):
+            self.load_s[node] -= move.duration_s
+        return move
+
+    def idle_graph(self, busy: Collection[str]) -> nx.Graph[str]:
+        """The graph of idle nodes; of several moves between two nodes the longest is the edge."""
+        graph: nx.Graph[str] = nx.Graph()
+        for source, targets in self._between.items():
+            if source in busy:
+                continue
+            for target, queue in targets.items():
+                if target in busy:
+                    continue
+                move = self._by_vm[queue[0][1]]
+                weight = move.duration_s + LOAD_SHARE * (self.load_s[source] + self.load_s[target])
+                known = graph.get_edge_data(source, target)
+                if known is None or (weight, known["move"].vm) > (known["weight"], move.vm):
+                    graph.add_edge(source, target, weight=weight, move=move)
+        return graph
+
+
+def pair(backlog: Backlog, busy: Collection[str]) -> list[Wanted]:
+    """The moves to start now: none touches a busy node, no two share a node, and no further one could be added.
+
+    Deterministic: equal weights are taken in the order of the VMs' names.
+    """
+    graph = backlog.idle_graph(busy)
+    edges = [(-edge["weight"], edge["move"].vm, edge["move"]) for _, _, edge in graph.edges(data=True)]
+    pairs: list[Wanted] = []
+    taken: set[str] = set()
+    for _, _, move in sorted(edges, key=lambda edge: edge[:2]):
+        if taken.isdisjoint((move.source, move.target)):
+            taken |= {move.source, move.target}
+            pairs.append(move)
+    assert nx.is_maximal_matching(graph, {(move.source, move.target) for move in pairs})  # noqa: S101  our own invariant
+    return pairs

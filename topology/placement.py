@@ -1,0 +1,308 @@
+"""Targets for all VMs that must leave, jointly, so that the evacuation ends early and everything fits (I3, I4).
+
+The longest move first, each to the node where it adds least to what bounds the makespan (LPT, Graham 1969). Where
+that leaves somebody without room, tighter packings are tried, and the one that places most is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import networkx as nx
+
+from shunter.topology.capacity import available
+from shunter.topology.eligibility import Question, breaks, disks_of, verdicts
+from shunter.topology.estimate import estimate
+from shunter.topology.model import Cluster, VirtualMachine
+from shunter.topology.plan import Verdict
+
+Tried = Mapping[tuple[str, str], Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """VMs that must end on one node together: R11's disk with its VMs, a hard same-node rule, mostly just one VM."""
+
+    vms: tuple[VirtualMachine, ...]
+
+    @property
+    def live(self) -> tuple[VirtualMachine, ...]:
+        return tuple(vm for vm in self.vms if vm.holds_memory)
+
+    @property
+    def memory_mib(self) -> int:
+        return sum(vm.memory_mib for vm in self.live)
+
+    @property
+    def name(self) -> str:
+        return self.vms[0].name
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One node that a unit may go to. `duration_s`: of its live migrations, one after the other."""
+
+    target: str
+    duration_s: float
+    soft_breaks: int
+    preferred: bool
+
+
+@dataclass(slots=True)
+class Placement:
+    """`targets`: VM → node. `unplaced`: VM → every reason against every other node."""
+
+    targets: dict[str, str] = field(default_factory=dict)
+    unplaced: dict[str, tuple[Verdict, ...]] = field(default_factory=dict)
+    bound_s: float = 0.0
+    why: dict[str, str] = field(default_factory=dict)
+
+
+def units_of(cluster: Cluster, leaving: Sequence[VirtualMachine]) -> list[Unit]:
+    """The leaving VMs, grouped by what must stay together, in the order of the cluster file."""
+    by_name = {vm.name: vm for vm in leaving}
+    together: nx.Graph[str] = nx.Graph()
+    together.add_nodes_from(by_name)
+    for vm in leaving:
+        for disk in disks_of(cluster, vm):
+            together.add_edges_from((vm.name, o.name) for o in cluster.vms_by_disk[disk] if o.name in by_name)
+        for rule in cluster.rules_by_vm.get(vm.name, ()):
+            if rule.kind == "same_node" and not rule.soft:
+                together.add_edges_from((vm.name, other) for other in rule.vms if other in by_name)
+    order = {vm.name: i for i, vm in enumerate(leaving)}
+    groups = [sorted(group, key=order.__getitem__) for group in nx.connected_components(together)]
+    return [Unit(tuple(by_name[name] for name in group)) for group in sorted(groups, key=lambda g: order[g[0]])]
+
+
+def place(
+    cluster: Cluster,
+    leaving: Sequence[VirtualMachine],
+    emptied: Collection[str],
+    *,
+    promised: Mapping[str, str] | None = None,
+    tried: Tried | None = None,
+) -> list[Placement]:
+    """Targets for the leaving VMs: several candidates, best first (most VMs placed, then the earliest end).
+
+    `promised`: VM → node of moves that are decided already; they take their room. `tried`: verdicts learnt by trying,
+    by (VM, node); such a node is not an option.
+    """
+    problem = _Problem(cluster, units_of(cluster, leaving), frozenset(emptied), dict(promised or {}), dict(tried or {}))
+    candidates = [problem.solve(order, prefer) for order, prefer in STRATEGIES]
+    return sorted(candidates, key=lambda placement: (len(placement.unplaced), round(placement.bound_s, 6)))
+
+
+class _Problem:
+    def __init__(
+        self, cluster: Cluster, units: list[Unit], emptied: frozenset[str], promised: dict[str, str], tried: Tried
+    ) -> None:
+        self.cluster, self.units, self.emptied, self.promised, self.tried = cluster, units, emptied, promised, tried
+        self.nodes = available(cluster, emptied)
+        self.free_mib = {name: cluster.free_mib(name) for name in self.nodes}
+        for vm, target in promised.items():
+            mover = cluster.vm_by_name[vm]
+            if target in self.free_mib and mover.holds_memory and mover.node != target and not _under_way(cluster, vm):
+                self.free_mib[target] -= mover.memory_mib
+        self.ruled = {unit.name: self._ruled(unit) for unit in units}
+        self.options = {
+            unit.name: tuple(
+                option for node in self.nodes if (option := self._option(unit, node, promised)) is not None
+            )
+            for unit in units
+        }
+
+    def _ruled(self, unit: Unit) -> bool:
+        """Whether affinity rules make its options depend on where the others go."""
+        return any(vm.name in self.cluster.rules_by_vm for vm in unit.vms)
+
+    def _option(self, unit: Unit, node: str, promised: Mapping[str, str]) -> Option | None:
+        duration_s = 0.0
+        for vm in unit.vms:
+            if (vm.name, node) in self.tried:
+                return None
+            if verdicts(self.cluster, vm, node, emptied=self.emptied, promised=promised):
+                return None
+            if vm.holds_memory:
+                expected = estimate(self.cluster, vm, node)
+                duration_s += expected.duration_s if expected else 0.0
+        return Option(
+            target=node,
+            duration_s=duration_s,
+            soft_breaks=self._soft_breaks(unit, node, promised) if self.ruled[unit.name] else 0,
+            preferred=all(not vm.preferred_owners or node in vm.preferred_owners for vm in unit.vms),
+        )
+
+    def _soft_breaks(self, unit: Unit, node: str, promised: Mapping[str, str]) -> int:
+        target = self.cluster.node_by_name[node]
+        return sum(
+            bool(breaks(Question(self.cluster, vm, target, self.emptied, promised), rule))
+            for vm in unit.vms
+            for rule in self.cluster.rules_by_vm.get(vm.name, ())
+            if rule.soft
+        )
+
+    def solve(self, order: Order, prefer: Prefer) -> Placement:
+        """Place unit after unit; none is moved again."""
+        state = _Loads(self)
+        placement = Placement()
+        promised = dict(self.promised)
+        left: list[Unit] = []
+        for unit in sorted(self.units, key=lambda unit: (*order(self, unit), unit.name)):
+            options: Iterable[Option] = self.options[unit.name]
+            if self.ruled[unit.name]:
+                options = [o for node in self.nodes if (o := self._option(unit, node, promised)) is not None]
+            fitting = [option for option in options if unit.memory_mib <= state.free_mib[option.target]]
+            if not fitting:
+                left.append(unit)
+                continue
+            best = min(fitting, key=lambda option: (*prefer(state, unit, option), option.target))
+            state.take(unit, best)
+            placement.why.update((vm.name, _why(unit, best, len(fitting), state)) for vm in unit.vms)
+            placement.targets.update((vm.name, best.target) for vm in unit.vms)
+            promised.update((vm.name, best.target) for vm in unit.vms)
+        for unit in left:
+            for vm in unit.vms:
+                placement.unplaced[vm.name] = self._reasons(unit, vm, state, promised)
+        placement.bound_s = state.bound_s()
+        return placement
+
+    def _reasons(self, unit: Unit, vm: VirtualMachine, state: _Loads, promised: Mapping[str, str]) -> tuple[Verdict, ...]:
+        """Every reason against every other node, for one VM of a unit that found no place."""
+        others = {name: node for name, node in promised.items() if all(name != member.name for member in unit.vms)}
+        found: list[Verdict] = []
+        for node in self.cluster.nodes:
+            if node.name == vm.node:
+                continue
+            reasons = list(verdicts(self.cluster, vm, node.name, emptied=self.emptied, promised=others))
+            if (vm.name, node.name) in self.tried:
+                reasons.append(self.tried[vm.name, node.name])
+            room_mib = state.free_mib.get(node.name)
+            if room_mib is not None and room_mib < unit.memory_mib:
+                reasons.append(_no_room(unit, node.name, room_mib, self.cluster.free_mib(node.name)))
+            if not reasons:
+                reasons = self._reasons_of_companions(unit, vm, node.name, others)
+            found += reasons
+        return tuple(found)
+
+    def _reasons_of_companions(
+        self, unit: Unit, vm: VirtualMachine, node: str, promised: Mapping[str, str]
+    ) -> list[Verdict]:
+        return [
+            Verdict(
+                target=node,
+                rule=verdict.rule,
+                reason=f"{vm.name} goes with {other.name}: {verdict.reason}",
+                remedy=verdict.remedy,
+            )
+            for other in unit.vms
+            if other.name != vm.name
+            for verdict in (
+                *verdicts(self.cluster, other, node, emptied=self.emptied, promised=promised),
+                *((self.tried[other.name, node],) if (other.name, node) in self.tried else ()),
+            )
+        ]
+
+
+class _Loads:
+    """What a placement in the making has taken so far."""
+
+    def __init__(self, problem: _Problem) -> None:
+        self.free_mib = dict(problem.free_mib)
+        self.inbound_s = dict.fromkeys(problem.nodes, 0.0)
+        self.roles = dict.fromkeys(problem.nodes, 0)
+        self.outbound_s: dict[str, float] = {}
+        self.least_s: dict[str, float] = {}
+        for unit in problem.units:
+            options = problem.options[unit.name]
+            self.least_s[unit.name] = min((option.duration_s for option in options), default=0.0)
+            for vm in unit.live[:1]:
+                self.outbound_s[vm.node] = self.outbound_s.get(vm.node, 0.0) + self.least_s[unit.name]
+
+    def bound_with(self, unit: Unit, option: Option) -> float:
+        """What would bound the makespan from below at these two nodes."""
+        source = unit.vms[0].node
+        outbound = self.outbound_s.get(source, 0.0) + option.duration_s - self.least_s[unit.name]
+        return max(self.inbound_s[option.target] + option.duration_s, outbound)
+
+    def take(self, unit: Unit, option: Option) -> None:
+        self.free_mib[option.target] -= unit.memory_mib
+        self.inbound_s[option.target] += option.duration_s
+        self.roles[option.target] += len(unit.vms) - len(unit.live)
+        source = unit.vms[0].node
+        if source in self.outbound_s:
+            self.outbound_s[source] += option.duration_s - self.least_s[unit.name]
+
+    def bound_s(self) -> float:
+        return max((*self.inbound_s.values(), *self.outbound_s.values()), default=0.0)
+
+
+Order = Callable[[_Problem, Unit], tuple[float, ...]]
+Prefer = Callable[[_Loads, Unit, Option], tuple[float, ...]]
+
+
+def _longest_first(problem: _Problem, unit: Unit) -> tuple[float, ...]:
+    return (-min((o.duration_s for o in problem.options[unit.name]), default=0.0),)
+
+
+def _largest_first(_: _Problem, unit: Unit) -> tuple[float, ...]:
+    return (-unit.memory_mib,)
+
+
+def _pickiest_first(problem: _Problem, unit: Unit) -> tuple[float, ...]:
+    roomy = sum(unit.memory_mib <= problem.free_mib[option.target] for option in problem.options[unit.name])
+    return (roomy, -unit.memory_mib)
+
+
+def _ends_first(loads: _Loads, unit: Unit, option: Option) -> tuple[float, ...]:
+    return (
+        option.soft_breaks,
+        round(loads.bound_with(unit, option), 6),
+        not option.preferred,
+        round(loads.inbound_s[option.target] + option.duration_s, 6),
+        loads.roles[option.target],
+        -loads.free_mib[option.target],
+    )
+
+
+def _tightest(loads: _Loads, _: Unit, option: Option) -> tuple[float, ...]:
+    return (option.soft_breaks, not option.preferred, loads.free_mib[option.target])
+
+
+def _roomiest(loads: _Loads, _: Unit, option: Option) -> tuple[float, ...]:
+    return (option.soft_breaks, not option.preferred, -loads.free_mib[option.target])
+
+
+STRATEGIES: tuple[tuple[Order, Prefer], ...] = (
+    (_longest_first, _ends_first),
+    (_pickiest_first, _ends_first),
+    (_largest_first, _roomiest),
+    (_largest_first, _tightest),
+    (_pickiest_first, _tightest),
+)
+
+
+def _under_way(cluster: Cluster, vm: str) -> bool:
+    return any(migration.vm == vm for migration in cluster.migrations)
+
+
+def _no_room(unit: Unit, node: str, room_mib: int, now_mib: int) -> Verdict:
+    whom = unit.name if len(unit.live) == 1 else " and ".join(vm.name for vm in unit.live)
+    crowded_out = now_mib >= unit.memory_mib
+    taken = "; VMs of this run take the rest" if crowded_out else ""
+    return Verdict(
+        target=node,
+        rule="I3",
+        reason=f"{whom} needs {unit.memory_mib} MiB, {room_mib} MiB are free on {node}{taken}",
+        remedy=f"free {unit.memory_mib - room_mib} MiB on {node}, or evacuate fewer nodes at once",
+    )
+
+
+def _why(unit: Unit, option: Option, fitting: int, state: _Loads) -> str:
+    if fitting == 1:
+        choice = "the only node with room that it may go to"
+    elif option.preferred and any(vm.preferred_owners for vm in unit.vms):
+        choice = f"a preferred owner, of {fitting} nodes it may go to"
+    else:
+        choice = f"of {fitting} nodes it may go to"
+    return f"{choice}; {state.free_mib[option.target]} MiB stay free there"

@@ -1,0 +1,344 @@
+"""The plan of an evacuation: who goes where and when, who cannot and why not, before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from shunter.topology.capacity import Survival, available, survives_loss
+from shunter.topology.eligibility import disks_of, verdicts
+from shunter.topology.errors import RequestError
+from shunter.topology.estimate import estimate
+from shunter.topology.model import Cluster, VirtualMachine
+from shunter.topology.pairing import Wanted
+from shunter.topology.placement import Placement, Tried, place
+from shunter.topology.plan import Finding, Move, Plan, RoleMove, Unplaced, VolumeMove
+from shunter.topology.timeline import lower_bound_s, schedule
+
+ReserveNodes = int | Literal["auto"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A placement, the reserve that it keeps, and what is to be said about that."""
+
+    placement: Placement
+    reserve_nodes: int
+    findings: tuple[Finding, ...] = field(default=())
+
+
+def plan_evacuation(cluster: Cluster, nodes: Sequence[str], reserve_nodes: ReserveNodes = "auto") -> Plan:
+    """How these nodes are emptied. Raises RequestError for an unknown node or a senseless reserve."""
+    emptied = emptied_nodes(cluster, nodes)
+    check_reserve(reserve_nodes)
+    choice = choose_targets(cluster, leaving(cluster, emptied), emptied, reserve_nodes)
+    moves = _scheduled(cluster, choice.placement)
+    makespan_s = max((move.end_s for move in moves), default=0.0)
+    role_moves = _role_moves(cluster, emptied, choice.placement, moves, makespan_s)
+    volume_moves, stuck_volumes = plan_volume_moves(cluster, emptied, choice.placement.targets, moves, makespan_s)
+    findings = (
+        *_of_nodes(cluster, emptied),
+        *_of_vms(cluster, emptied),
+        *choice.findings,
+        *_growth(cluster, choice.placement.targets, emptied),
+        *_slow_to_converge(cluster, choice.placement.targets),
+        *stuck_volumes,
+    )
+    unplaced = tuple(
+        Unplaced(vm=name, node=cluster.vm_by_name[name].node, verdicts=reasons)
+        for name, reasons in choice.placement.unplaced.items()
+    )
+    return Plan(
+        cluster=cluster.name,
+        ok=not unplaced and not stuck_volumes and all(finding.severity != "error" for finding in findings),
+        reserve_nodes=choice.reserve_nodes,
+        findings=findings,
+        moves=moves,
+        role_moves=role_moves,
+        volume_moves=volume_moves,
+        unplaced=unplaced,
+        makespan_s=makespan_s,
+        lower_bound_s=_lower_bound_s(cluster, emptied, [move.vm for move in moves]),
+    )
+
+
+def emptied_nodes(cluster: Cluster, nodes: Sequence[str]) -> tuple[str, ...]:
+    """The nodes to empty, spelled as in the cluster, each once. Raises RequestError."""
+    if not nodes:
+        raise RequestError("no node given: name at least one node to evacuate")
+    return tuple(dict.fromkeys(cluster.find_node(name).name for name in nodes))
+
+
+def check_reserve(reserve_nodes: ReserveNodes) -> None:
+    if isinstance(reserve_nodes, int) and reserve_nodes < 0:
+        raise RequestError(f"a reserve of {reserve_nodes} nodes makes no sense: give a number from 0 on, or auto")
+
+
+def leaving(cluster: Cluster, emptied: Collection[str]) -> tuple[VirtualMachine, ...]:
+    """The VMs that must leave these nodes, those not in the cluster's care included while they hold memory.
+
+    A VM outside the cluster's care that is off or saved does not die with a reboot: it stays, and a finding says so.
+    """
+    return tuple(vm for vm in cluster.vms if vm.node in emptied and (vm.clustered or vm.holds_memory))
+
+
+def choose_targets(
+    cluster: Cluster,
+    vms: Sequence[VirtualMachine],
+    emptied: Collection[str],
+    reserve_nodes: ReserveNodes,
+    *,
+    promised: Mapping[str, str] | None = None,
+    tried: Tried | None = None,
+) -> Choice:
+    """The best placement that keeps the reserve; with `auto`, the best one and what reserve it can keep (I3)."""
+    candidates = place(cluster, vms, emptied, promised=promised, tried=tried)
+    fewest = len(candidates[0].unplaced)
+    wanted = 1 if reserve_nodes == "auto" else reserve_nodes
+    if reserve_nodes == "auto":
+        now = survives_loss(cluster, 1)
+        if not now.ok:
+            return Choice(candidates[0], 0, (_no_reserve(cluster, "now already, " + now.why()),))
+    first: Survival | None = None
+    for placement in candidates:
+        if len(placement.unplaced) > fewest:
+            break
+        survival = survives_loss(cluster, wanted, placed=dict(promised or {}) | placement.targets, emptied=emptied)
+        if survival.ok:
+            return Choice(placement, wanted)
+        first = first or survival
+    assert first is not None  # noqa: S101  there is always a candidate
+    if reserve_nodes == "auto":
+        return Choice(candidates[0], 0, (_no_reserve(cluster, first.why()),))
+    refusal = Finding(
+        rule="I3",
+        severity="error",
+        subject=f"cluster {cluster.name}",
+        message=f"a reserve of {wanted} node{'s' if wanted != 1 else ''} cannot be kept: {first.why()}",
+        remedy="evacuate fewer nodes at once, free memory, or lower the reserve (--reserve-nodes)",
+    )
+    return Choice(candidates[0], wanted, (refusal,))
+
+
+def _no_reserve(cluster: Cluster, why: str) -> Finding:
+    return Finding(
+        rule="I3",
+        severity="warning",
+        subject=f"cluster {cluster.name}",
+        message=f"no room is kept for the loss of another node: {why}",
+        remedy="watch the nodes while this runs, free memory, or demand the reserve with --reserve-nodes 1",
+    )
+
+
+def wanted_move(cluster: Cluster, vm: str, target: str) -> Wanted:
+    """The live migration of a VM to a node that it may go to, with its estimated duration."""
+    expected = estimate(cluster, cluster.vm_by_name[vm], target)
+    assert expected is not None, f"{vm} → {target} was placed without a network"  # noqa: S101
+    return Wanted(vm, cluster.vm_by_name[vm].node, target, expected.duration_s)
+
+
+def _scheduled(cluster: Cluster, placement: Placement) -> tuple[Move, ...]:
+    live = [vm for vm in placement.targets if cluster.vm_by_name[vm].holds_memory]
+    planned = schedule((wanted_move(cluster, vm, placement.targets[vm]) for vm in live), busy_now(cluster))
+    return tuple(
+        Move(
+            vm=move.vm,
+            source=move.source,
+            target=move.target,
+            start_s=start_s,
+            end_s=end_s,
+            why=placement.why[move.vm],
+            downtime_s=_downtime_s(cluster, move),
+        )
+        for start_s, end_s, move in planned
+    )
+
+
+def _downtime_s(cluster: Cluster, move: Wanted) -> float | None:
+    expected = estimate(cluster, cluster.vm_by_name[move.vm], move.target)
+    return expected.downtime_s if expected else None
+
+
+def busy_now(cluster: Cluster) -> dict[str, float]:
+    """Nodes in a migration that is under way, and when it ends at the latest, by its estimate."""
+    busy: dict[str, float] = {}
+    for migration in cluster.migrations:
+        expected = estimate(cluster, cluster.vm_by_name[migration.vm], migration.target)
+        for node in (migration.source, migration.target):
+            busy[node] = expected.duration_s if expected else 0.0
+    return busy
+
+
+def _role_moves(
+    cluster: Cluster,
+    emptied: Collection[str],
+    placement: Placement,
+    moves: Sequence[Move],
+    makespan_s: float,
+) -> tuple[RoleMove, ...]:
+    """What is off or saved follows a running VM with which it shares a disk, else goes when the running VMs are gone."""
+    ends = {move.vm: move.end_s for move in moves}
+    found = []
+    for name, target in placement.targets.items():
+        vm = cluster.vm_by_name[name]
+        if not vm.holds_memory:
+            leader = leader_of(cluster, vm)
+            start_s = ends.get(leader, makespan_s) if leader else makespan_s
+            found.append(RoleMove(name=name, source=vm.node, target=target, start_s=start_s))
+    return (*found, *plan_role_moves(cluster, emptied, makespan_s))
+
+
+def leader_of(cluster: Cluster, vm: VirtualMachine) -> str | None:
+    """The running VM that this one follows, because they share a disk (R11)."""
+    return next(
+        (o.name for disk in disks_of(cluster, vm) for o in cluster.vms_by_disk[disk] if o.holds_memory), None
+    )
+
+
+def plan_role_moves(cluster: Cluster, emptied: Collection[str], start_s: float) -> tuple[RoleMove, ...]:
+    """Roles other than VMs on these nodes, spread over the nodes with fewest of them."""
+    nodes = available(cluster, emptied)
+    held = {name: sum(role.node == name for role in cluster.roles) for name in nodes}
+    found = []
+    for role in cluster.roles:
+        if role.node in emptied and nodes:
+            target = min(nodes, key=lambda name: (held[name], name))
+            held[target] += 1
+            found.append(RoleMove(name=role.name, source=role.node, target=target, start_s=start_s))
+    return tuple(found)
+
+
+def plan_volume_moves(
+    cluster: Cluster, emptied: Collection[str], targets: Mapping[str, str], moves: Sequence[Move], start_s: float
+) -> tuple[tuple[VolumeMove, ...], tuple[Finding, ...]]:
+    """New owners for the volumes these nodes own, and a finding for each that nobody else can own (I7).
+
+    A disk goes with the VMs on it (R11), a Cluster Shared Volume to the node that owns fewest.
+    """
+    nodes = available(cluster, emptied)
+    owned = {name: sum(volume.owner == name for volume in cluster.volumes) for name in nodes}
+    ends = {move.vm: move.end_s for move in moves}
+    found: list[VolumeMove] = []
+    stuck: list[Finding] = []
+    for volume in cluster.volumes:
+        if volume.owner not in emptied:
+            continue
+        on_it = [vm for vm in cluster.vms_by_disk.get(volume.name, ()) if vm.node == volume.owner]
+        if on_it and any(vm.name not in targets for vm in on_it):
+            continue
+        if on_it:
+            target: str | None = targets[on_it[0].name]
+            when_s = max(ends.get(vm.name, start_s if not leader_of(cluster, vm) else 0.0) for vm in on_it)
+        else:
+            reaching = [name for name in nodes if not volume.reachable_from or name in volume.reachable_from]
+            target, when_s = min(reaching, key=lambda name: (owned[name], name), default=None), start_s
+        if target is None or volume.state in ("offline", "failed"):
+            stuck.append(_stuck(volume.name, volume.owner, volume.state if target else ""))
+            continue
+        owned[target] += 1
+        found.append(VolumeMove(volume=volume.name, source=volume.owner, target=target, start_s=when_s))
+    return tuple(found), tuple(stuck)
+
+
+def _stuck(volume: str, owner: str, state: str) -> Finding:
+    return Finding(
+        rule="I7",
+        severity="warning",
+        subject=f"volume {volume}",
+        message=f"{owner} owns it and no other node can: "
+        + (f"it is {state}" if state else "none that is up reaches it"),
+        remedy=f"bring {volume} online, or connect another node to it; until then {owner} is not empty",
+    )
+
+
+def _lower_bound_s(cluster: Cluster, emptied: Collection[str], vms: Sequence[str]) -> float:
+    durations: list[tuple[str, float]] = []
+    possible: set[str] = set()
+    for name in vms:
+        vm = cluster.vm_by_name[name]
+        targets = [t for t in available(cluster, emptied) if not verdicts(cluster, vm, t, emptied=emptied)]
+        possible.update(targets)
+        durations.append((vm.node, min(wanted_move(cluster, name, target).duration_s for target in targets)))
+    return lower_bound_s(durations, len(possible))
+
+
+def _of_nodes(cluster: Cluster, emptied: Collection[str]) -> list[Finding]:
+    found = []
+    for name in emptied:
+        node = cluster.node_by_name[name]
+        if node.state not in ("up", "paused"):
+            found.append(
+                Finding(
+                    rule="R01",
+                    severity="error",
+                    subject=f"node {name}",
+                    message=f"{name} is {node.state}: nothing can be moved live from it",
+                    remedy="bring it back first, or leave it out of the evacuation",
+                )
+            )
+        elif node.state == "paused" and node.paused_by != "us":
+            found.append(
+                Finding(
+                    rule="I8",
+                    severity="info",
+                    subject=f"node {name}",
+                    message=f"{name} was paused already, not by a run of ours",
+                    remedy="nothing; it will stay paused, and whoever paused it resumes it",
+                )
+            )
+    return found
+
+
+def _of_vms(cluster: Cluster, emptied: Collection[str]) -> list[Finding]:
+    return [
+        Finding(
+            rule="R01",
+            severity="info",
+            subject=f"vm {vm.name}",
+            message=f"{vm.name} is {vm.state} and not in the cluster's care: it stays on {vm.node}",
+            remedy="nothing, if it need not start while the node is away; else add it to the cluster",
+        )
+        for vm in cluster.vms
+        if vm.node in emptied and not vm.clustered and not vm.holds_memory
+    ]
+
+
+def _growth(cluster: Cluster, targets: Mapping[str, str], emptied: Collection[str]) -> list[Finding]:
+    """Dynamic memory may grow: where all VMs of a target at their maximum would not fit, say so."""
+    most = dict.fromkeys(available(cluster, emptied), 0)
+    for vm in cluster.vms:
+        place_of = targets.get(vm.name, vm.node)
+        if vm.holds_memory and place_of in most:
+            most[place_of] += vm.memory_maximum_mib
+    return [
+        Finding(
+            rule="I3",
+            severity="warning",
+            subject=f"node {name}",
+            message=f"if its VMs grow to their maximum memory they need {mib} MiB, "
+            f"{name} has {cluster.node_by_name[name].for_vms_mib} MiB for VMs",
+            remedy="keep an eye on memory demand, or lower the maximum of VMs that never use it",
+        )
+        for name, mib in most.items()
+        if mib > cluster.node_by_name[name].for_vms_mib and name in set(targets.values())
+    ]
+
+
+def _slow_to_converge(cluster: Cluster, targets: Mapping[str, str]) -> list[Finding]:
+    found = []
+    for name, target in targets.items():
+        vm = cluster.vm_by_name[name]
+        expected = estimate(cluster, vm, target) if vm.holds_memory else None
+        if expected and not expected.converges:
+            found.append(
+                Finding(
+                    rule="R12",
+                    severity="warning",
+                    subject=f"vm {name}",
+                    message=f"{name} writes memory at {vm.dirty_mib_per_s:g} MiB/s, the link copies "
+                    f"{expected.rate_mib_per_s:.0f} MiB/s: it would stand still for about {expected.downtime_s:.0f} s",
+                    remedy="move it in a quieter hour, or over a faster live-migration network",
+                )
+            )
+    return found
