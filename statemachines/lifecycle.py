@@ -125,7 +125,13 @@ class Lifecycle(Generic[S, E]):
     def __post_init__(self) -> None:
         _reject_unsound(self)
         table = [
-            {"trigger": row.event, "source": source, "dest": row.target, "conditions": row.only_if, "unless": row.unless}
+            {
+                "trigger": row.event,
+                "source": source,
+                "dest": row.target,
+                "conditions": row.only_if,
+                "unless": row.unless,
+            }
             for row in self.rows
             for source in row.each_source()
         ]

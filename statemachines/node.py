@@ -34,9 +34,7 @@ class Event(StrEnum):
 
 STATES = {
     State.UP: About("The node runs VMs and takes more.", resting=True, after_restart="nothing"),
-    State.PAUSING: About(
-        "The cluster was asked to place nothing new on the node.", deadline=Deadline(1.0, 120.0)
-    ),
+    State.PAUSING: About("The cluster was asked to place nothing new on the node.", deadline=Deadline(1.0, 120.0)),
     State.PAUSED: About(
         "Nothing new is placed on the node; what runs there runs on.", resting=True, after_restart="nothing"
     ),

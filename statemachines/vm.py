@@ -46,12 +46,8 @@ STATES = {
         resting=True,
         after_restart="look",
     ),
-    State.CHANGING_NODE: About(
-        "Another node takes over a VM that does not run.", deadline=Deadline(1.0, 120.0)
-    ),
-    State.LOST_SIGHT: About(
-        "An answer was lost: only a look tells where the VM is.", deadline=Deadline(3.0, 300.0)
-    ),
+    State.CHANGING_NODE: About("Another node takes over a VM that does not run.", deadline=Deadline(1.0, 120.0)),
+    State.LOST_SIGHT: About("An answer was lost: only a look tells where the VM is.", deadline=Deadline(3.0, 300.0)),
 }
 
 _NOT_RUNNING = (State.OFF, State.SAVED, State.FAILED)

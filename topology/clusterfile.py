@@ -217,9 +217,7 @@ def _resolved(cluster: Cluster) -> Cluster:
                 "volumes": (volumes, _many),
             },
         ),
-        "volumes": _each(
-            cluster.volumes, "volumes", {"owner": (nodes, _one), "reachable_from": (nodes, _many)}
-        ),
+        "volumes": _each(cluster.volumes, "volumes", {"owner": (nodes, _one), "reachable_from": (nodes, _many)}),
         "networks": _each(cluster.networks, "networks", {"nodes": (nodes, _many)}),
         "affinity_rules": _each(cluster.affinity_rules, "affinity_rules", {"vms": (vms, _many)}),
         "roles": _each(cluster.roles, "roles", {"node": (nodes, _one)}),
@@ -255,9 +253,7 @@ def _adapters(values: Sequence[Any], names: _Names, path: str) -> tuple[Any, ...
     )
 
 
-def _each(
-    items: Sequence[Any], field: str, references: Mapping[str, tuple[_Names, Resolve]]
-) -> tuple[Any, ...]:
+def _each(items: Sequence[Any], field: str, references: Mapping[str, tuple[_Names, Resolve]]) -> tuple[Any, ...]:
     return tuple(
         item.model_copy(
             update={

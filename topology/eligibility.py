@@ -152,13 +152,13 @@ def _no_backup_under_way(ask: Question) -> Iterator[Verdict]:
 
 
 def _network_between(ask: Question) -> Iterator[Verdict]:
-    if ask.vm.holds_memory and ask.source.name != ask.target.name:
-        if link_mbps(ask.cluster, ask.source, ask.target) is None:
-            yield ask.no(
-                "R07",
-                f"no network joins {ask.source.name} and {ask.target.name}",
-                "give both an adapter on one live-migration network",
-            )
+    moves_live = ask.vm.holds_memory and ask.source.name != ask.target.name
+    if moves_live and link_mbps(ask.cluster, ask.source, ask.target) is None:
+        yield ask.no(
+            "R07",
+            f"no network joins {ask.source.name} and {ask.target.name}",
+            "give both an adapter on one live-migration network",
+        )
 
 
 def _affinity(ask: Question) -> Iterator[Verdict]:

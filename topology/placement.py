@@ -167,7 +167,9 @@ class _Problem:
         placement.bound_s = state.bound_s()
         return placement
 
-    def _reasons(self, unit: Unit, vm: VirtualMachine, state: _Loads, promised: Mapping[str, str]) -> tuple[Verdict, ...]:
+    def _reasons(
+        self, unit: Unit, vm: VirtualMachine, state: _Loads, promised: Mapping[str, str]
+    ) -> tuple[Verdict, ...]:
         """Every reason against every other node, for one VM of a unit that found no place."""
         others = {name: node for name, node in promised.items() if all(name != member.name for member in unit.vms)}
         found: list[Verdict] = []
@@ -289,12 +291,12 @@ def _under_way(cluster: Cluster, vm: str) -> bool:
 def _no_room(unit: Unit, node: str, room_mib: int, now_mib: int) -> Verdict:
     whom = unit.name if len(unit.live) == 1 else " and ".join(vm.name for vm in unit.live)
     crowded_out = now_mib >= unit.memory_mib
-    taken = "; VMs of this run take the rest" if crowded_out else ""
+    free = f"{room_mib} MiB are left by the other VMs of this run" if crowded_out else f"{now_mib} MiB are free"
     return Verdict(
         target=node,
         rule="I3",
-        reason=f"{whom} needs {unit.memory_mib} MiB, {room_mib} MiB are free on {node}{taken}",
-        remedy=f"free {unit.memory_mib - room_mib} MiB on {node}, or evacuate fewer nodes at once",
+        reason=f"{whom} needs {unit.memory_mib} MiB, {free} on {node}",
+        remedy=f"free {unit.memory_mib - (room_mib if crowded_out else now_mib)} MiB more on {node}",
     )
 
 

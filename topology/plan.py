@@ -35,7 +35,7 @@ class Verdict(Value):
 
 
 class Move(Value):
-    """A live migration. In a report also how it ended and what had been expected of it."""
+    """A live migration. In a report also how it ended, what had been expected of it, and what went wrong (`reason`)."""
 
     vm: str
     source: str
@@ -46,6 +46,7 @@ class Move(Value):
     outcome: Outcome | None = None
     estimate_s: float | None = None
     downtime_s: float | None = None
+    reason: str | None = None
 
 
 class RoleMove(Value):

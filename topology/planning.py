@@ -177,7 +177,7 @@ def _role_moves(
     moves: Sequence[Move],
     makespan_s: float,
 ) -> tuple[RoleMove, ...]:
-    """What is off or saved follows a running VM with which it shares a disk, else goes when the running VMs are gone."""
+    """What is off or saved follows a running VM with which it shares a disk, else goes when all that runs is gone."""
     ends = {move.vm: move.end_s for move in moves}
     found = []
     for name, target in placement.targets.items():
@@ -191,9 +191,7 @@ def _role_moves(
 
 def leader_of(cluster: Cluster, vm: VirtualMachine) -> str | None:
     """The running VM that this one follows, because they share a disk (R11)."""
-    return next(
-        (o.name for disk in disks_of(cluster, vm) for o in cluster.vms_by_disk[disk] if o.holds_memory), None
-    )
+    return next((o.name for disk in disks_of(cluster, vm) for o in cluster.vms_by_disk[disk] if o.holds_memory), None)
 
 
 def plan_role_moves(cluster: Cluster, emptied: Collection[str], start_s: float) -> tuple[RoleMove, ...]:

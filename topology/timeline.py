@@ -8,16 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from shunter.topology.pairing import Backlog, Wanted, pair
 
 
-def schedule(moves: Iterable[Wanted], busy_until_s: Mapping[str, float] | None = None) -> list[tuple[float, float, Wanted]]:
+def schedule(
+    moves: Iterable[Wanted], busy_until_s: Mapping[str, float] | None = None
+) -> list[tuple[float, float, Wanted]]:
     """(start_s, end_s, move) for every move, in order of start: whenever nodes become idle, pairs of them start.
 
     `busy_until_s`: nodes that take part in a migration now, and until when.
     """
     backlog = Backlog(moves)
     busy: dict[str, float] = dict(busy_until_s or {})
-    ends = [(until_s, (node,)) for node, until_s in busy.items()]
+    ends: list[tuple[float, tuple[str, ...]]] = [(until_s, (node,)) for node, until_s in busy.items()]
     heapq.heapify(ends)
-    now_s, planned = 0.0, []
+    planned: list[tuple[float, float, Wanted]] = []
+    now_s = 0.0
     while True:
         for move in pair(backlog, busy):
             backlog.remove(move.vm)

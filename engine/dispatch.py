@@ -1,0 +1,331 @@
+"""The event-driven loop: whenever a migration ends or the world changes, idle nodes are paired and start (R15).
+
+No rounds, no barriers. Each turn begins with a fresh look, asks the goal what is still to be moved, and starts every
+pair of idle nodes that it may; then it waits for the next event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from shunter.clusters.port import ClusterPort, Unreachable
+from shunter.engine.audience import Audience, Waiting
+from shunter.engine.goals import Goal
+from shunter.engine.holds import Holds
+from shunter.engine.lives import Lives
+from shunter.engine.migrate import Errand, StartMigration
+from shunter.engine.stop import Stop
+from shunter.statemachines.migration import MIGRATION, Event, Migration, State
+from shunter.topology.model import Cluster
+from shunter.topology.pairing import Backlog, Wanted, pair
+from shunter.topology.placement import Placement
+from shunter.topology.plan import Verdict
+from shunter.topology.planning import wanted_move
+
+MOST_ATTEMPTS = 3
+MOST_REFUSALS = 6
+HOLD_AGAIN_S = 3.0
+BUSY_PATIENCE_S = 1800.0
+BACKUP_PATIENCE_S = 3600.0
+UNREACHABLE_PATIENCE_S = 300.0
+LOOK_AGAIN_S = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class Dispatcher:
+    """Moves what the goal wants moved. After `run`: `errands` are the migrations that were carried out or refused,
+    in order of their start, `unplaced` says of each VM that could not be moved why not.
+    """
+
+    cluster: ClusterPort
+    goal: Goal
+    holds: Holds
+    lives: Lives
+    audience: Audience
+    start: StartMigration
+    stop: Stop
+    errands: list[Errand] = field(default_factory=list)
+    unplaced: dict[str, tuple[Verdict, ...]] = field(default_factory=dict)
+    tried: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    _backlog: Backlog = field(default_factory=Backlog)
+    _waiting: dict[str, Migration] = field(default_factory=dict)
+    _running: dict[asyncio.Task[None], Errand] = field(default_factory=dict)
+    _held_elsewhere: dict[tuple[str, str], float] = field(default_factory=dict)
+    _attempts: Counter[str] = field(default_factory=Counter)
+    _refusals: Counter[str] = field(default_factory=Counter)
+    _lost: set[str] = field(default_factory=set)
+    _considered: tuple[Cluster, int] | None = None
+    _last_event_s: float = 0.0
+
+    async def run(self, seen: Cluster, targets: Mapping[str, str]) -> None:
+        """Until nothing is left that can be moved. `targets`: VM → node as planned from the look `seen`.
+
+        Cancelled, it starts nothing new, brings what runs to its end as `stop` says, and then raises CancelledError.
+        """
+        self._last_event_s = self.cluster.clock.now_s()
+        self._want(seen, targets)
+        cancelled: asyncio.CancelledError | None = None
+        while True:
+            try:
+                if await self._turn():
+                    break
+            except asyncio.CancelledError as error:
+                if cancelled is not None:
+                    raise
+                cancelled = error
+                self.stop.request(running=self.stop.running)
+        self._drop_all("stopped" if self.stop.asked else "nothing left to do")
+        self.audience.waiting(())
+        if cancelled is not None:
+            raise cancelled
+
+    # -------------------------------------------------------------- one turn
+
+    async def _turn(self) -> bool:
+        """One turn of the loop; True when it was the last."""
+        seen = await self._look()
+        self.lives.observe(seen)
+        if self.stop.asked:
+            self._drop_all("the run was stopped")
+            if self.stop.running == "cancel":
+                await asyncio.gather(*(errand.call_off() for errand in self._running.values()))
+        else:
+            self._revise(seen)
+            await self._start_pairs(seen)
+        if not self._running and (self.stop.asked or not self._worth_waiting(seen)):
+            return True
+        self.audience.waiting(self._who_waits(seen))
+        await self._next_event(seen)
+        return False
+
+    async def _look(self) -> Cluster:
+        """A fresh look; raises Unreachable when the cluster stays out of reach."""
+        clock = self.cluster.clock
+        until_s = clock.now_s() + UNREACHABLE_PATIENCE_S
+        while True:
+            try:
+                return await self.cluster.look()
+            except Unreachable:
+                if clock.now_s() >= until_s:
+                    raise
+                await clock.sleep(LOOK_AGAIN_S)
+
+    async def _next_event(self, seen: Cluster) -> None:
+        """Until a migration of ours ends, the cluster changes, somebody asks to stop, or a wait is over."""
+        now_s = self.cluster.clock.now_s()
+        within_s = min((until - now_s for until in self._held_elsewhere.values()), default=BUSY_PATIENCE_S)
+        change = asyncio.create_task(self.cluster.wait_for_change(seen, max(within_s, 0.01)))
+        stopped = asyncio.create_task(self.stop.wait())
+        try:
+            await asyncio.wait({change, stopped, *self._running}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            if not change.done():
+                change.cancel()
+        if change.done() and not change.cancelled() and isinstance(change.exception(), Unreachable):
+            await self.cluster.clock.sleep(LOOK_AGAIN_S)
+        for task in [task for task in self._running if task.done()]:
+            self._conclude(self._running.pop(task))
+            task.result()
+
+    # -------------------------------------------------------------- what is wanted
+
+    def _want(self, seen: Cluster, targets: Mapping[str, str]) -> None:
+        for name, target in targets.items():
+            vm = seen.vm_by_name[name]
+            if not vm.holds_memory:
+                continue
+            self._backlog.add(wanted_move(seen, name, target))
+            migration = Migration(
+                vm=name,
+                source=vm.node,
+                target=target,
+                attempt=self._attempts[name] + 1,
+                source_offloads=seen.node_by_name[vm.node].tcp_offload,
+                target_offloads=seen.node_by_name[target].tcp_offload,
+            )
+            self._waiting[name] = migration
+            self.lives.step(MIGRATION, migration, Event.ENQUEUE)
+
+    def _drop(self, name: str, why: str) -> None:
+        self._backlog.remove(name)
+        self.lives.step(MIGRATION, self._waiting.pop(name), Event.CANCEL, why)
+
+    def _drop_all(self, why: str) -> None:
+        for move in self._backlog:
+            self._drop(move.vm, why)
+
+    def _revise(self, seen: Cluster) -> None:
+        """Bring the backlog in line with the world: drop what is no longer right, find targets for what has none."""
+        to_move = {vm.name: vm for vm in self.goal.to_move(seen)}
+        for move in self._backlog:
+            vm = to_move.get(move.vm)
+            if vm is None or vm.node != move.source:
+                self._drop(move.vm, "it need not move any more")
+            elif seen.node_by_name[move.target].state != "up":
+                self._drop(move.vm, f"{move.target} is {seen.node_by_name[move.target].state}")
+        self._drop_what_has_no_room(seen)
+        in_hand = {errand.migration.vm for errand in self._running.values()} | self._lost
+        homeless = [vm for name, vm in to_move.items() if name not in self._backlog and name not in in_hand]
+        self.unplaced = {name: why for name, why in self.unplaced.items() if name in to_move}
+        known = (seen, len(self.tried))
+        if homeless and (
+            self._considered is None or self._considered[0] is not seen or self._considered[1] != known[1]
+        ):
+            self._considered = known
+            self._find_targets(seen, [vm.name for vm in homeless])
+
+    def _find_targets(self, seen: Cluster, names: list[str]) -> None:
+        patient = [
+            name for name in names if self._attempts[name] < MOST_ATTEMPTS and self._refusals[name] < MOST_REFUSALS
+        ]
+        placement = self._placement(seen, patient)
+        again = [name for name in placement.unplaced if any(vm == name for vm, _ in self.tried)]
+        if again:
+            # no other node is left: one that failed before may do better now
+            self.tried = {key: verdict for key, verdict in self.tried.items() if key[0] not in again}
+            placement = self._placement(seen, patient)
+        self.unplaced = {name: why for name, why in self.unplaced.items() if name not in placement.targets}
+        self.unplaced.update(placement.unplaced)
+        for name in names:
+            if name not in patient:
+                self.unplaced[name] = self._given_up(seen, name)
+        self._want(seen, placement.targets)
+
+    def _placement(self, seen: Cluster, names: list[str]) -> Placement:
+        vms = [seen.vm_by_name[name] for name in names]
+        return self.goal.targets(seen, vms, self._promised(), self.tried) if vms else Placement()
+
+    def _promised(self) -> dict[str, str]:
+        waiting = {move.vm: move.target for move in self._backlog}
+        return waiting | {errand.migration.vm: errand.migration.target for errand in self._running.values()}
+
+    def _given_up(self, seen: Cluster, name: str) -> tuple[Verdict, ...]:
+        tries = [errand for errand in self.errands if errand.migration.vm == name]
+        last = tries[-1].why if tries else "refused"
+        return tuple(
+            self.tried.get((name, node.name))
+            or Verdict(
+                target=node.name,
+                rule="R01",
+                reason=f"given up after {len(tries)} attempts, the last: {last}",
+                remedy="find the cause in the event logs of both nodes, then run again",
+            )
+            for node in seen.nodes
+            if node.name != seen.vm_by_name[name].node
+        )
+
+    def _drop_what_has_no_room(self, seen: Cluster) -> None:
+        """A target may have filled up since it was chosen: the largest VMs that wait for it must go elsewhere."""
+        under_way = {migration.vm for migration in seen.migrations}
+        room = {node.name: seen.free_mib(node.name) for node in seen.nodes}
+        for errand in self._running.values():
+            if errand.migration.vm not in under_way and seen.vm_by_name[errand.migration.vm].node != errand.nodes[1]:
+                room[errand.nodes[1]] -= seen.vm_by_name[errand.migration.vm].memory_mib
+        for move in self._backlog:
+            room[move.target] -= seen.vm_by_name[move.vm].memory_mib
+        crowded = {name for name, mib in room.items() if mib < 0}
+        if not crowded:
+            return
+        for move in sorted(self._backlog, key=lambda move: (-seen.vm_by_name[move.vm].memory_mib, move.vm)):
+            if move.target in crowded and room[move.target] < 0:
+                room[move.target] += seen.vm_by_name[move.vm].memory_mib
+                self._drop(move.vm, f"{move.target} has filled up")
+
+    # -------------------------------------------------------------- starting
+
+    async def _start_pairs(self, seen: Cluster) -> None:
+        """Start what can start. A pair that another run holds is passed over, and asked for again soon."""
+        now_s = self.cluster.clock.now_s()
+        self._held_elsewhere = {pair: until for pair, until in self._held_elsewhere.items() if until > now_s}
+        while not self.stop.asked:
+            pairs = pair(self._backlog, self._busy(seen), without=self._held_elsewhere)
+            if not pairs:
+                return
+            for move in pairs:
+                hold = await self.holds.try_hold((move.source, move.target))
+                if hold is None:
+                    self._held_elsewhere[move.source, move.target] = self.cluster.clock.now_s() + HOLD_AGAIN_S
+                    continue
+                self._backlog.remove(move.vm)
+                errand = Errand(
+                    migration=self._waiting.pop(move.vm),
+                    estimate_s=move.duration_s,
+                    emptied=self.goal.emptied,
+                    cluster=self.cluster,
+                    hold=hold,
+                    lives=self.lives,
+                    audience=self.audience,
+                )
+                self._running[asyncio.create_task(self._carry_out(errand))] = errand
+
+    async def _carry_out(self, errand: Errand) -> None:
+        try:
+            await self.start(errand)
+        finally:
+            await errand.hold.release()
+
+    def _busy(self, seen: Cluster) -> set[str]:
+        busy = {node for migration in seen.migrations for node in (migration.source, migration.target)}
+        return busy.union(*(errand.nodes for errand in self._running.values()))
+
+    def _conclude(self, errand: Errand) -> None:
+        """Draw the consequences of a migration that is over."""
+        migration = errand.migration
+        self._last_event_s = self.cluster.clock.now_s()
+        if errand.asked_s is not None and migration.state is not State.WAITING:
+            self.errands.append(errand)
+        match migration.state:
+            case State.WAITING:
+                pair_of_nodes = (migration.source, migration.target)
+                self._held_elsewhere[pair_of_nodes] = self.cluster.clock.now_s() + HOLD_AGAIN_S
+                self._waiting[migration.vm] = migration
+                self._backlog.add(Wanted(migration.vm, *pair_of_nodes, errand.estimate_s))
+            case State.REFUSED | State.ROLLED_BACK:
+                refused = migration.state is State.REFUSED
+                (self._refusals if refused else self._attempts)[migration.vm] += 1
+                self.tried[migration.vm, migration.target] = Verdict(
+                    target=migration.target,
+                    rule=errand.refusals[0].rule if errand.refusals else "R01",
+                    reason=errand.refusals[0].reason
+                    if errand.refusals
+                    else f"attempt {migration.attempt} {'was refused' if refused else 'failed'}: {errand.why}",
+                    remedy=errand.refusals[0].remedy
+                    if errand.refusals
+                    else f"look into the event logs of {migration.source} and {migration.target}",
+                )
+            case State.LOST_SIGHT:
+                self._lost.add(migration.vm)
+
+    # -------------------------------------------------------------- waiting
+
+    def _worth_waiting(self, seen: Cluster) -> bool:
+        """Whether something that waits may still come to pass within its patience."""
+        waited_s = self.cluster.clock.now_s() - self._last_event_s
+        if len(self._backlog) and waited_s < BUSY_PATIENCE_S:
+            return True
+        return waited_s < BACKUP_PATIENCE_S and any(
+            any(verdict.rule == "R17" for verdict in why)
+            for name, why in self.unplaced.items()
+            if seen.vm_by_name[name].backup
+        )
+
+    def _who_waits(self, seen: Cluster) -> tuple[Waiting, ...]:
+        busy = self._busy(seen)
+        ours = set[str]().union(*(errand.nodes for errand in self._running.values()))
+        until_s = self._last_event_s + BUSY_PATIENCE_S
+        found = []
+        for move in self._backlog:
+            nodes = (move.source, move.target)
+            occupied = [f"{n}{'' if n in ours else ' (another migration)'}" for n in nodes if n in busy]
+            held = "another run holds its nodes" if nodes in self._held_elsewhere else "its turn"
+            reason = f"waits for {' and '.join(occupied)}" if occupied else f"waits for {held}"
+            found.append(Waiting(f"{move.vm}: {move.source} → {move.target}", reason, until_s))
+        for name in self.unplaced:
+            if seen.vm_by_name[name].backup:
+                reason = "held until its backup is done (R17)"
+                found.append(Waiting(name, reason, self._last_event_s + BACKUP_PATIENCE_S))
+        return tuple(found)

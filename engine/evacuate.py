@@ -1,0 +1,205 @@
+"""Emptying nodes (R16): pause, move running VMs live, then what is off or saved, then volumes, then look.
+
+A node is paused without the cluster's own drain, so that the pairing stays ours (R15). A finished evacuation leaves it
+paused; a run that ends before its first move undoes its own pause (I8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from shunter.clusters.port import ClusterPort
+from shunter.engine import report
+from shunter.engine.audience import Audience
+from shunter.engine.dispatch import Dispatcher
+from shunter.engine.goals import Emptied
+from shunter.engine.holds import Holds
+from shunter.engine.lives import Lives
+from shunter.engine.migrate import StartMigration, run_here
+from shunter.engine.pausing import Pausing
+from shunter.engine.rest import Rest
+from shunter.engine.stop import Stop
+from shunter.statemachines import node as node_life
+from shunter.topology.model import Cluster, VirtualMachine
+from shunter.topology.plan import Finding, Plan
+from shunter.topology.planning import ReserveNodes, emptied_nodes, leaving, plan_evacuation
+
+RESTART_PATIENCE_S = 180.0
+
+
+async def evacuate(
+    cluster: ClusterPort,
+    nodes: Sequence[str],
+    *,
+    reserve_nodes: ReserveNodes = "auto",
+    holds: Holds,
+    audience: Audience,
+    start: StartMigration = run_here,
+    stop: Stop | None = None,
+    undo_pause: bool = False,
+) -> Plan:
+    """Empty these nodes; return the report, or the plan itself (`executed` false) when a finding forbids the run.
+
+    `start` carries a single migration out. `stop` asks the run to end early; cancelling it does the same, and then
+    CancelledError is raised once every VM is in a known place. `undo_pause`: resume what we paused if stopped early.
+    Raises RequestError (unknown node) and Unreachable; nothing was touched then.
+    """
+    seen = await cluster.look()
+    emptied = emptied_nodes(seen, nodes)
+    plan = plan_evacuation(seen, emptied, reserve_nodes)
+    started_s = cluster.clock.now_s()
+    audience.planned(plan, started_s)
+    if plan.errors:
+        return plan
+    run = _Evacuation(cluster, plan, emptied, reserve_nodes, holds, audience, start, stop or Stop(), undo_pause, seen)
+    return await run.carry_out(started_s)
+
+
+@dataclass(slots=True, eq=False)
+class _Evacuation:
+    cluster: ClusterPort
+    plan: Plan
+    emptied: tuple[str, ...]
+    reserve_nodes: ReserveNodes
+    holds: Holds
+    audience: Audience
+    start: StartMigration
+    stop: Stop
+    undo_pause: bool
+    before: Cluster
+    lives: Lives = field(init=False)
+    pausing: Pausing = field(init=False)
+    dispatcher: Dispatcher = field(init=False)
+    rest: Rest = field(init=False)
+
+    def __post_init__(self) -> None:
+        to_leave = [vm.name for vm in leaving(self.before, self.emptied)]
+        self.lives = Lives(self.before, to_leave, self.cluster.clock, self.audience)
+        self.pausing = Pausing(self.cluster, self.lives)
+        self.dispatcher = Dispatcher(
+            cluster=self.cluster,
+            goal=Emptied(self.emptied, self.reserve_nodes),
+            holds=self.holds,
+            lives=self.lives,
+            audience=self.audience,
+            start=self.start,
+            stop=self.stop,
+        )
+        self.rest = Rest(self.cluster, self.lives, self.emptied, self.reserve_nodes, self.dispatcher.tried)
+
+    async def carry_out(self, started_s: float) -> Plan:
+        cancelled: asyncio.CancelledError | None = None
+        try:
+            await self.pausing.pause(self.emptied)
+            if not self.pausing.refused:
+                await self._move_everything()
+        except asyncio.CancelledError as error:
+            # what follows only looks and gives back, and must happen all the same
+            cancelled = error
+            self.stop.request(running=self.stop.running)
+        seen = await self._last_look()
+        touched = bool(self.dispatcher.errands or self.rest.role_moves or self.rest.volume_moves)
+        if (self.stop.asked and self.undo_pause) or (self._occupied(seen) and not touched):
+            await self.pausing.undo()
+        if cancelled is not None:
+            raise cancelled
+        return await self._report(seen, started_s)
+
+    async def _move_everything(self) -> None:
+        seen = await self.cluster.look()
+        self.lives.observe(seen)
+        for name in self.emptied:
+            life = self.lives.nodes[name]
+            if life.state is node_life.State.PAUSED:
+                self.lives.step(node_life.NODE, life, node_life.Event.DRAIN)
+        to_move = {vm.name: vm for vm in leaving(seen, self.emptied) if vm.holds_memory}
+        await self.dispatcher.run(seen, {move.vm: move.target for move in self.plan.moves if move.vm in to_move})
+        if not self.stop.asked:
+            await self.rest.move_roles()
+        if not self.stop.asked:
+            await self.rest.move_volumes()
+
+    # -------------------------------------------------------------- the end
+
+    async def _last_look(self) -> Cluster:
+        """A fresh look, after the cluster had time to restart what a lost node ran."""
+        until_s = self.cluster.clock.now_s() + RESTART_PATIENCE_S
+        while True:
+            seen = await self.cluster.look()
+            self.lives.observe(seen)
+            left_s = until_s - self.cluster.clock.now_s()
+            if self.stop.asked or left_s <= 0 or not self._crashed(seen):
+                break
+            await self.cluster.wait_for_change(seen, left_s)
+        for name in self.emptied:
+            life = self.lives.nodes[name]
+            if life.state is node_life.State.DRAINING:
+                empty = not self._occupied_node(seen, name)
+                event = node_life.Event.SEEN_EMPTY if empty else node_life.Event.STOP_DRAINING
+                self.lives.step(node_life.NODE, life, event)
+        return seen
+
+    def _crashed(self, seen: Cluster) -> list[VirtualMachine]:
+        """VMs that ran on our nodes at the start and that a lost node took down."""
+        return [
+            vm
+            for name in self.lives.vms
+            if (vm := seen.vm_by_name[name]).state == "failed"
+            and self.before.vm_by_name[name].holds_memory
+            and seen.node_by_name[vm.node].state == "down"
+        ]
+
+    def _occupied(self, seen: Cluster) -> bool:
+        return any(self._occupied_node(seen, name) for name in self.emptied)
+
+    def _occupied_node(self, seen: Cluster, name: str) -> bool:
+        return bool(leaving(seen, (name,))) or any(volume.owner == name for volume in seen.volumes)
+
+    async def _report(self, seen: Cluster, started_s: float) -> Plan:
+        log = await self.cluster.migration_log()
+        moves = report.moves(self.dispatcher.errands, log, self.plan, started_s)
+        self.rest.note_followers(self.before, seen, moves, started_s)
+        why = "the run was stopped before it could move" if self.stop.asked else "it came to this node during the run"
+        known = self.dispatcher.unplaced | self.rest.unplaced
+        staying = {vm.name: vm for vm in (*leaving(seen, self.emptied), *self._crashed(seen))}
+        unplaced = report.unplaced(seen, staying.values(), self.emptied, known, why)
+        findings = (*self.plan.findings, *self.pausing.findings(), *self.rest.findings, *self._fates(seen))
+        volumes_stay = any(volume.owner in self.emptied for volume in seen.volumes)
+        in_doubt = any(move.outcome == "lost_sight" for move in moves)
+        errors = any(finding.severity == "error" for finding in findings)
+        return Plan(
+            cluster=self.plan.cluster,
+            ok=not (unplaced or volumes_stay or in_doubt or errors or self.stop.asked),
+            executed=True,
+            reserve_nodes=self.plan.reserve_nodes,
+            findings=findings,
+            moves=moves,
+            role_moves=self.rest.role_moves_since(started_s),
+            volume_moves=self.rest.volume_moves_since(started_s),
+            unplaced=unplaced,
+            makespan_s=max((move.end_s for move in moves), default=0.0),
+            lower_bound_s=self.plan.lower_bound_s,
+            interrupted=self.stop.asked,
+        )
+
+    def _fates(self, seen: Cluster) -> list[Finding]:
+        """VMs that left our nodes in another way than by us: restarted by the cluster, or moved by somebody else."""
+        moved = {e.migration.vm: e.migration.target for e in self.dispatcher.errands}
+        moved |= {move.name: move.target for move in self.rest.role_moves}
+        found = []
+        for name in self.lives.vms:
+            vm, was = seen.vm_by_name[name], self.before.vm_by_name[name]
+            if vm.node in self.emptied or vm.node == moved.get(name):
+                continue
+            found.append(
+                Finding(
+                    rule="I2",
+                    severity="warning",
+                    subject=f"vm {name}",
+                    message=f"{name} left {was.node} without us: it is {vm.state} on {vm.node} now",
+                    remedy=f"check its service if it was restarted; the cluster's log on {was.node} tells who moved it",
+                )
+            )
+        return found

@@ -1,0 +1,75 @@
+"""The subjects of a run and their lifecycles: the only place where an observed cluster becomes events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from shunter.clusters.clock import Clock
+from shunter.engine.audience import Audience
+from shunter.statemachines import node, vm, volume
+from shunter.statemachines.lifecycle import E, Lifecycle, S, Subject
+from shunter.topology.model import Cluster, NodeState, VirtualMachine, VmState
+
+Name = TypeVar("Name", bound=str)
+
+SEEN_VM: dict[VmState, tuple[vm.State, vm.Event]] = {
+    "running": (vm.State.RUNNING, vm.Event.SEEN_RUNNING),
+    "paused": (vm.State.PAUSED, vm.Event.SEEN_PAUSED),
+    "off": (vm.State.OFF, vm.Event.SEEN_OFF),
+    "saved": (vm.State.SAVED, vm.Event.SEEN_SAVED),
+    "failed": (vm.State.FAILED, vm.Event.SEEN_FAILED),
+}
+VM_IN_HAND = (vm.State.MIGRATING, vm.State.CHANGING_NODE, vm.State.LOST_SIGHT)
+NODE_PAUSED = (node.State.PAUSED, node.State.DRAINING, node.State.DRAINED)
+NODE_IN_HAND = (node.State.PAUSING, node.State.RESUMING, node.State.LOST_SIGHT)
+
+
+class Lives:
+    """Nodes, volumes and the VMs a run has to do with. Every step is told to the audience."""
+
+    def __init__(self, cluster: Cluster, vms: Iterable[str], clock: Clock, audience: Audience) -> None:
+        self._clock, self._audience = clock, audience
+        self.vms = {name: vm.VmLife(name) for name in vms}
+        self.nodes = {n.name: node.NodeLife(n.name) for n in cluster.nodes}
+        self.volumes = {v.name: volume.VolumeLife(v.name) for v in cluster.volumes}
+        self._told = False
+        self.observe(cluster)
+        self._told = True
+
+    def step(self, lifecycle: Lifecycle[S, E], subject: Subject[S], event: E, reason: str = "") -> None:
+        """Move the subject and tell the audience. Raises IllegalMove."""
+        step = lifecycle.move(subject, event, at_s=self._clock.now_s(), reason=reason)
+        if self._told:
+            self._audience.stepped(step)
+
+    def observe(self, seen: Cluster) -> None:
+        """Bring every subject that is in nobody's hands in line with what a look has shown."""
+        for name, life in self.vms.items():
+            if life.state not in VM_IN_HAND:
+                self.observe_vm(seen.vm_by_name[name], life)
+        for seen_node in seen.nodes:
+            self.observe_node(seen_node.state, self.nodes[seen_node.name])
+        for seen_volume in seen.volumes:
+            self._observe_volume(seen_volume.state in ("offline", "failed"), self.volumes[seen_volume.name])
+
+    def observe_vm(self, seen: VirtualMachine, life: vm.VmLife) -> None:
+        state, event = SEEN_VM[seen.state]
+        if life.state is not state:
+            self.step(vm.VM, life, event, f"on {seen.node}")
+
+    def observe_node(self, seen: NodeState, life: node.NodeLife) -> None:
+        if seen == "paused":
+            if life.state not in NODE_PAUSED and life.state not in NODE_IN_HAND:
+                self.step(node.NODE, life, node.Event.SEEN_PAUSED)
+        elif seen == "up":
+            if life.state is not node.State.UP and life.state not in NODE_IN_HAND:
+                self.step(node.NODE, life, node.Event.SEEN_UP)
+        elif life.state is not node.State.DOWN:
+            self.step(node.NODE, life, node.Event.SEEN_DOWN, seen)
+
+    def _observe_volume(self, offline: bool, life: volume.VolumeLife) -> None:
+        if offline and life.state is not volume.State.OFFLINE:
+            self.step(volume.VOLUME, life, volume.Event.SEEN_OFFLINE)
+        elif not offline and life.state is volume.State.OFFLINE:
+            self.step(volume.VOLUME, life, volume.Event.SEEN_ONLINE)

@@ -1,0 +1,248 @@
+"""One live migration, driven through its lifecycle: fresh look → check → prepare → copy → switch → settle → verify.
+
+What a call answers is a hint. Where the VM is, is decided by looking (R01); after a lost answer there is nothing but
+looking until the VM is found, or the deadline ends the search.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from shunter.clusters.port import ClusterPort, Failed, MigrationSeen, OutcomeUnknown, Phase, Refused, Unreachable
+from shunter.engine.audience import Audience, Progress
+from shunter.engine.holds import Hold
+from shunter.engine.lives import Lives
+from shunter.statemachines import vm as vm_life
+from shunter.statemachines.migration import MIGRATION, Event, Migration, State
+from shunter.topology.eligibility import verdicts
+from shunter.topology.model import Cluster
+from shunter.topology.plan import Verdict
+
+SECOND_LOOK_S = 10.0
+
+ONWARD = {
+    State.PREPARING: Event.PREPARED,
+    State.UNLOADING_OFFLOAD: Event.OFFLOAD_UNLOADED,
+    State.COPYING: Event.SWITCH_BEGAN,
+    State.SWITCHING: Event.SWITCHED_OVER,
+}
+REACHED = {
+    Phase.PREPARING: (State.PREPARING,),
+    Phase.UNLOADING_OFFLOAD: (State.PREPARING, State.UNLOADING_OFFLOAD),
+    Phase.COPYING: (State.PREPARING, State.UNLOADING_OFFLOAD, State.COPYING),
+    Phase.SWITCHING: (State.PREPARING, State.UNLOADING_OFFLOAD, State.COPYING, State.SWITCHING),
+    Phase.SETTLING: (State.PREPARING, State.UNLOADING_OFFLOAD, State.COPYING, State.SWITCHING, State.SETTLING),
+}
+
+
+@dataclass(slots=True, eq=False)
+class Errand:
+    """One migration, ready to be run: both of its nodes are held. `estimate_s`: how long it should take.
+
+    After `run`: `why` says in words what stood against it, if anything; `asked_s` is when the cluster was asked (its
+    clock), None if it never was; `refusals` are the check's verdicts.
+    """
+
+    migration: Migration
+    estimate_s: float
+    emptied: tuple[str, ...]
+    cluster: ClusterPort
+    hold: Hold
+    lives: Lives
+    audience: Audience
+    why: str = ""
+    asked_s: float | None = None
+    ended_s: float | None = None
+    refusals: tuple[Verdict, ...] = ()
+    _called_off: bool = field(default=False, init=False)
+    _checked: Cluster = field(init=False)
+
+    @property
+    def label(self) -> str:
+        return self.migration.label
+
+    @property
+    def nodes(self) -> tuple[str, str]:
+        return (self.migration.source, self.migration.target)
+
+    async def run(self) -> Migration:
+        """Carry the migration out. It ends in a resting state, in WAITING (postponed), or in LOST_SIGHT."""
+        self._step(Event.CHECK)
+        if await self._is_still_right():
+            await self._ask()
+        if self.migration.state in REACHED[Phase.SETTLING]:
+            await self._follow()
+        if not MIGRATION.resting(self.migration.state) and self.migration.state is not State.WAITING:
+            await self._find()
+        self.ended_s = self.cluster.clock.now_s()
+        return self.migration
+
+    async def call_off(self) -> None:
+        """Ask the cluster to cancel; where it is too late, the migration simply finishes."""
+        self._called_off = True
+        if self.migration.state not in REACHED[Phase.COPYING]:
+            return
+        try:
+            await self.cluster.cancel_migration(self.migration.vm)
+        except (Refused, Failed, OutcomeUnknown) as error:
+            self.why = f"could not be called off: {error}"
+
+    # -------------------------------------------------------------- check
+
+    async def _is_still_right(self) -> bool:
+        try:
+            async with asyncio.timeout(self._deadline_loop_s()):
+                ours = await self.hold.still_ours()
+                seen = await self.cluster.look()
+        except (TimeoutError, Unreachable) as error:
+            self._step(Event.POSTPONE, f"no fresh look: {error or 'it took too long'}")
+            return False
+        self._checked = seen
+        if not ours:
+            self._step(Event.POSTPONE, "the lock on its nodes was lost")
+        elif busy := self._busy_elsewhere(seen):
+            self._step(Event.POSTPONE, f"{busy} is in another migration")
+        elif self._called_off:
+            self._step(Event.CANCEL, "stopped before it began")
+        else:
+            self.refusals = self._against(seen)
+            if self.refusals:
+                self._step(Event.REFUSE, "; ".join(verdict.reason for verdict in self.refusals))
+        return self.migration.state is State.CHECKING
+
+    def _busy_elsewhere(self, seen: Cluster) -> str | None:
+        return next(
+            (node for m in seen.migrations for node in (m.source, m.target) if node in self.nodes),
+            None,
+        )
+
+    def _against(self, seen: Cluster) -> tuple[Verdict, ...]:
+        migration = self.migration
+        vm = seen.vm_by_name[migration.vm]
+        if vm.node != migration.source or not vm.holds_memory:
+            reason, remedy = f"{vm.name} is {vm.state} on {vm.node} now", "nothing; a fresh plan sees it"
+            return (Verdict(target=migration.target, rule="I2", reason=reason, remedy=remedy),)
+        found = verdicts(seen, vm, migration.target, emptied=self.emptied)
+        free_mib = seen.free_mib(migration.target)
+        if free_mib >= vm.memory_mib:
+            return found
+        reason = f"{vm.name} needs {vm.memory_mib} MiB, {free_mib} MiB are free on {migration.target} now"
+        remedy = f"free {vm.memory_mib - free_mib} MiB more on {migration.target}"
+        return (*found, Verdict(target=migration.target, rule="I3", reason=reason, remedy=remedy))
+
+    # -------------------------------------------------------------- ask and follow
+
+    async def _ask(self) -> None:
+        migration = self.migration
+        self._step(Event.PREPARE)
+        self.lives.step(vm_life.VM, self.lives.vms[migration.vm], vm_life.Event.MIGRATE, f"to {migration.target}")
+        self.asked_s = self.cluster.clock.now_s()
+        try:
+            async with asyncio.timeout(self._deadline_loop_s()):
+                await self.cluster.start_migration(migration.vm, migration.target)
+        except Refused as error:
+            self.why = str(error)
+            self._step(Event.POSTPONE if error.busy else Event.REFUSE, self.why)
+            self.lives.observe_vm(self._checked.vm_by_name[migration.vm], self.lives.vms[migration.vm])
+        except (OutcomeUnknown, TimeoutError) as error:
+            self._lose_sight(str(error) or "no answer to the order")
+        except Failed as error:
+            self.why = str(error)
+
+    async def _follow(self) -> None:
+        """Watch the phases go by. No progress within a state's deadline: call it off, and look."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._deadline_loop_s()) as limit:
+                async for seen in self.cluster.follow_migration(self.migration.vm):
+                    before = self.migration.state
+                    self._observe(seen)
+                    if self.migration.state is not before:
+                        limit.reschedule(loop.time() + self._deadline_loop_s())
+        except TimeoutError:
+            self.why = f"stood in {self.migration.state} past its deadline"
+            await self.call_off()
+            self._lose_sight(self.why)
+        except (OutcomeUnknown, Unreachable) as error:
+            self._lose_sight(str(error))
+        except (Failed, Refused) as error:
+            self.why = str(error)
+
+    def _observe(self, seen: MigrationSeen) -> None:
+        """Pass through every state up to the phase that was seen: observations may skip some."""
+        self._go_on_to(seen.phase)
+        if seen.phase is Phase.COPYING:
+            self.audience.progressed(Progress(self.migration.vm, *self.nodes, seen.at_s, seen.percent, self.estimate_s))
+
+    def _go_on_to(self, phase: Phase) -> None:
+        last = REACHED[phase][-1]
+        while self.migration.state in REACHED[phase] and self.migration.state is not last:
+            self._step(ONWARD[self.migration.state])
+
+    # -------------------------------------------------------------- verify by looking
+
+    async def _find(self) -> None:
+        """Look until the VM is found where a migration can leave it, or the deadline ends the search."""
+        deadline = MIGRATION.states[State.LOST_SIGHT].deadline
+        assert deadline is not None  # noqa: S101  the table says so
+        clock = self.cluster.clock
+        until_s = clock.now_s() + deadline.after_s(self.estimate_s)
+        confirmed = self.migration.state is not State.LOST_SIGHT
+        while clock.now_s() < until_s:
+            try:
+                seen = await self.cluster.look()
+            except Unreachable:
+                await clock.sleep(SECOND_LOOK_S)
+                continue
+            if any(migration.vm == self.migration.vm for migration in seen.migrations):
+                await self.cluster.wait_for_change(seen, until_s - clock.now_s())
+            elif confirmed or seen.vm_by_name[self.migration.vm].node == self.migration.target:
+                await self._conclude(seen)
+                return
+            else:
+                # an order whose answer was lost may still be on its way to the cluster
+                confirmed = True
+                await self.cluster.wait_for_change(seen, SECOND_LOOK_S)
+        if self.migration.state is not State.LOST_SIGHT:
+            self._lose_sight("no look could tell where it is")
+
+    async def _conclude(self, seen: Cluster) -> None:
+        migration = self.migration
+        vm = seen.vm_by_name[migration.vm]
+        if vm.node == migration.target and vm.holds_memory:
+            self._go_on_to(Phase.SETTLING)
+            self._step(Event.SEEN_ON_TARGET, "a look found it there")
+            if migration.state is State.RESTORING_OFFLOAD:
+                self._step(Event.OFFLOAD_RESTORED)
+        elif vm.node == migration.source and vm.holds_memory:
+            event = Event.SEEN_CANCELLED if self._called_off else Event.SEEN_ON_SOURCE
+            self._step(event, self.why or f"runs on {vm.node}")
+        else:
+            self._step(Event.SEEN_ELSEWHERE, f"{vm.state} on {vm.node}")
+        self.lives.observe_vm(vm, self.lives.vms[vm.name])
+
+    def _lose_sight(self, why: str) -> None:
+        self.why = why
+        self._step(Event.ANSWER_LOST, why)
+        self.lives.step(vm_life.VM, self.lives.vms[self.migration.vm], vm_life.Event.ANSWER_LOST, why)
+
+    # -------------------------------------------------------------- small things
+
+    def _step(self, event: Event, reason: str = "") -> None:
+        self.lives.step(MIGRATION, self.migration, event, reason)
+
+    def _deadline_loop_s(self) -> float:
+        """What the event loop may wait in the present state."""
+        deadline = MIGRATION.states[self.migration.state].deadline
+        assert deadline is not None, self.migration.state  # noqa: S101  every state awaited in has one
+        return self.cluster.clock.loop_s(deadline.after_s(self.estimate_s))
+
+
+StartMigration = Callable[[Errand], Awaitable[Migration]]
+
+
+async def run_here(errand: Errand) -> Migration:
+    """Start a migration in the caller's own event loop."""
+    return await errand.run()

@@ -1,0 +1,95 @@
+"""The report: what really happened, with the times of the cluster's own log, and what stays and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from shunter.clusters.port import MigrationRecord
+from shunter.engine.migrate import Errand
+from shunter.statemachines.migration import State
+from shunter.topology.eligibility import verdicts
+from shunter.topology.model import Cluster, VirtualMachine
+from shunter.topology.plan import Move, Outcome, Plan, Unplaced, Verdict
+
+OUTCOMES: dict[State, Outcome] = {
+    State.DONE: "done",
+    State.ROLLED_BACK: "failed",
+    State.OVERTAKEN: "failed",
+    State.REFUSED: "refused",
+    State.CANCELLED: "cancelled",
+    State.LOST_SIGHT: "lost_sight",
+}
+
+
+def moves(errands: Iterable[Errand], log: Sequence[MigrationRecord], plan: Plan, started_s: float) -> tuple[Move, ...]:
+    """One move for each order that the cluster was given, in order of time; seconds count from `started_s`."""
+    planned = {move.vm: move for move in plan.moves}
+    unused = [record for record in log if record.by == "us"]
+    found = []
+    for errand in errands:
+        assert errand.asked_s is not None and errand.ended_s is not None  # noqa: PT018, S101  only these are kept
+        migration = errand.migration
+        record = next((record for record in unused if _same(record, errand)), None)
+        outcome = OUTCOMES[migration.state]
+        start_s, end_s = errand.asked_s, errand.ended_s
+        if record is not None:
+            unused.remove(record)
+            start_s, end_s = record.started_s, record.ended_s
+            outcome = record.outcome if record.outcome in ("done", "cancelled") else "failed"
+        expected = planned.get(migration.vm)
+        chosen_before = expected is not None and expected.target == migration.target
+        found.append(
+            Move(
+                vm=migration.vm,
+                source=migration.source,
+                target=migration.target,
+                start_s=start_s - started_s,
+                end_s=end_s - started_s,
+                why=expected.why if expected and chosen_before else f"attempt {migration.attempt}: planned anew",
+                outcome=outcome,
+                estimate_s=errand.estimate_s,
+                reason=errand.why or None,
+            )
+        )
+    return tuple(sorted(found, key=lambda move: (move.start_s, move.vm)))
+
+
+def _same(record: MigrationRecord, errand: Errand) -> bool:
+    migration = errand.migration
+    assert errand.asked_s is not None  # noqa: S101
+    return (record.vm, record.source, record.target) == (
+        migration.vm,
+        migration.source,
+        migration.target,
+    ) and record.started_s >= errand.asked_s - 1e-6
+
+
+def unplaced(
+    seen: Cluster,
+    staying: Iterable[VirtualMachine],
+    emptied: Sequence[str],
+    known: Mapping[str, Sequence[Verdict]],
+    why: str,
+) -> tuple[Unplaced, ...]:
+    """What stays on the emptied nodes, with at least one reason for each other node. `why`: where no rule forbids it."""
+    return tuple(
+        Unplaced(
+            vm=vm.name,
+            node=vm.node,
+            verdicts=tuple(
+                verdict
+                for node in seen.nodes
+                if node.name != vm.node
+                for verdict in _reasons(seen, vm, node.name, emptied, known.get(vm.name, ()), why)
+            ),
+        )
+        for vm in staying
+    )
+
+
+def _reasons(
+    seen: Cluster, vm: VirtualMachine, node: str, emptied: Sequence[str], known: Sequence[Verdict], why: str
+) -> Sequence[Verdict]:
+    said = [verdict for verdict in known if verdict.target == node]
+    fresh = verdicts(seen, vm, node, emptied=emptied)
+    return said or fresh or [Verdict(target=node, rule="R16", reason=why, remedy="run the evacuation again")]

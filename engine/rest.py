@@ -1,0 +1,170 @@
+"""What leaves a node after its running VMs: VMs that are off or saved, other roles, and the ownership of volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from shunter.clusters.port import ClusterPort, Failed, OutcomeUnknown, Refused
+from shunter.engine.lives import Lives
+from shunter.statemachines import vm as vm_life
+from shunter.statemachines import volume as volume_life
+from shunter.topology.eligibility import disks_of
+from shunter.topology.model import Cluster
+from shunter.topology.placement import Tried
+from shunter.topology.plan import Finding, Move, RoleMove, Verdict, VolumeMove
+from shunter.topology.planning import (
+    ReserveNodes,
+    choose_targets,
+    leaving,
+    plan_role_moves,
+    plan_volume_moves,
+)
+
+MOST_TRIES = 3
+
+
+@dataclass(slots=True, eq=False)
+class Rest:
+    """Moves what does not run. `*_moves`: what a look confirmed; `unplaced`: off VMs that stay, and why."""
+
+    cluster: ClusterPort
+    lives: Lives
+    emptied: tuple[str, ...]
+    reserve_nodes: ReserveNodes
+    tried: Tried
+    role_moves: list[RoleMove] = field(default_factory=list)
+    volume_moves: list[VolumeMove] = field(default_factory=list)
+    unplaced: dict[str, tuple[Verdict, ...]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    async def move_roles(self) -> None:
+        """VMs that are off or saved, then other roles. Every try begins with a look, so nothing is done twice."""
+        tried = dict(self.tried)
+        for _ in range(MOST_TRIES):
+            seen = await self.cluster.look()
+            self.lives.observe(seen)
+            vms = [vm for vm in leaving(seen, self._up(seen)) if not vm.holds_memory and vm.name in self.lives.vms]
+            placement = choose_targets(seen, vms, self.emptied, 0, tried=tried).placement
+            self.unplaced = placement.unplaced
+            if not placement.targets:
+                break
+            for name, target in placement.targets.items():
+                refused = await self._move_vm(name, target)
+                if refused:
+                    tried[name, target] = refused
+        for _ in range(MOST_TRIES):
+            seen = await self.cluster.look()
+            planned = plan_role_moves(seen, self._up(seen), 0.0)
+            if not planned:
+                break
+            for move in planned:
+                await self._move_role(move)
+
+    async def _move_vm(self, name: str, target: str) -> Verdict | None:
+        """Move one VM that does not run, unless it went along with another; the verdict if that was refused."""
+        life = self.lives.vms[name]
+        before = await self.cluster.look()
+        source = before.vm_by_name[name].node
+        if source not in self.emptied or before.vm_by_name[name].holds_memory:
+            return None
+        refusal = None
+        self.lives.step(vm_life.VM, life, vm_life.Event.CHANGE_NODE, f"to {target}")
+        at_s = self.cluster.clock.now_s()
+        try:
+            await self.cluster.move_role(name, target)
+        except OutcomeUnknown as error:
+            self.lives.step(vm_life.VM, life, vm_life.Event.ANSWER_LOST, str(error))
+        except (Refused, Failed) as error:
+            remedy = f"move it by hand (Move-ClusterGroup {name} -Node {target}) and see what the cluster says"
+            refusal = Verdict(target=target, rule="R16", reason=f"the cluster refused: {error}", remedy=remedy)
+        seen = await self.cluster.look()
+        self.lives.observe_vm(seen.vm_by_name[name], life)
+        if seen.vm_by_name[name].node == target:
+            self.role_moves.append(RoleMove(name=name, source=source, target=target, start_s=at_s))
+        return refusal
+
+    async def _move_role(self, move: RoleMove) -> None:
+        at_s = self.cluster.clock.now_s()
+        problem = ""
+        try:
+            await self.cluster.move_role(move.name, move.target)
+        except (OutcomeUnknown, Refused, Failed) as error:
+            problem = str(error)
+        seen = await self.cluster.look()
+        if any(role.name == move.name and role.node == move.target for role in seen.roles):
+            self.role_moves.append(move.model_copy(update={"start_s": at_s}))
+        elif problem:
+            self._say("R16", f"role {move.name}", f"{move.name} stays on {move.source}: {problem}")
+
+    async def move_volumes(self) -> None:
+        """Give every volume of the emptied nodes another owner that is up (I7)."""
+        stuck: Sequence[Finding] = ()
+        for _ in range(MOST_TRIES):
+            seen = await self.cluster.look()
+            self.lives.observe(seen)
+            staying = {vm.name: vm.node for vm in seen.vms if vm.node not in self.emptied}
+            planned, stuck = plan_volume_moves(seen, self._up(seen), staying, (), 0.0)
+            if not planned:
+                break
+            for move in planned:
+                await self._move_volume(move)
+        self.findings += stuck
+
+    async def _move_volume(self, move: VolumeMove) -> None:
+        life = self.lives.volumes[move.volume]
+        if life.state is not volume_life.State.ONLINE:
+            return
+        self.lives.step(volume_life.VOLUME, life, volume_life.Event.CHANGE_OWNER, f"to {move.target}")
+        at_s = self.cluster.clock.now_s()
+        problem, lost = "", False
+        try:
+            await self.cluster.move_volume(move.volume, move.target)
+        except OutcomeUnknown as error:
+            problem, lost = str(error), True
+            self.lives.step(volume_life.VOLUME, life, volume_life.Event.ANSWER_LOST, problem)
+        except (Refused, Failed) as error:
+            problem = str(error)
+        owner = (await self.cluster.look()).volume_by_name[move.volume].owner
+        kept = volume_life.Event.OWNER_KEPT if owner == move.source else volume_life.Event.OWNER_CHANGED
+        event = volume_life.Event.SEEN_ONLINE if lost else kept
+        self.lives.step(volume_life.VOLUME, life, event, f"owned by {owner}")
+        if owner == move.target:
+            self.volume_moves.append(move.model_copy(update={"start_s": at_s}))
+        elif problem:
+            self._say("I7", f"volume {move.volume}", f"{move.volume} stays with {owner}: {problem}")
+
+    def note_followers(self, before: Cluster, after: Cluster, moves: Sequence[Move], started_s: float) -> None:
+        """VMs and disks that followed a running VM with which they share a disk (R11) were moved by us, too."""
+        for move in moves:
+            leader = before.vm_by_name[move.vm]
+            if move.outcome != "done":
+                continue
+            for disk in disks_of(before, leader):
+                self._note_disk(before, after, disk, move, started_s)
+
+    def _note_disk(self, before: Cluster, after: Cluster, disk: str, move: Move, started_s: float) -> None:
+        at_s, route = started_s + move.end_s, (move.source, move.target)
+        noted = {role.name for role in self.role_moves}
+        for vm in before.vms_by_disk[disk]:
+            followed = not vm.holds_memory and (vm.node, after.vm_by_name[vm.name].node) == route
+            if followed and vm.name not in noted:
+                self.role_moves.append(RoleMove(name=vm.name, source=vm.node, target=move.target, start_s=at_s))
+        owners = (before.volume_by_name[disk].owner, after.volume_by_name[disk].owner)
+        if owners == route and all(volume.volume != disk for volume in self.volume_moves):
+            self.volume_moves.append(VolumeMove(volume=disk, source=owners[0], target=owners[1], start_s=at_s))
+
+    def role_moves_since(self, started_s: float) -> tuple[RoleMove, ...]:
+        return tuple(move.model_copy(update={"start_s": move.start_s - started_s}) for move in self.role_moves)
+
+    def volume_moves_since(self, started_s: float) -> tuple[VolumeMove, ...]:
+        return tuple(move.model_copy(update={"start_s": move.start_s - started_s}) for move in self.volume_moves)
+
+    def _up(self, seen: Cluster) -> tuple[str, ...]:
+        """Those of the emptied nodes that are members; what a lost node ran is the cluster's to bring back."""
+        return tuple(name for name in self.emptied if seen.node_by_name[name].state in ("up", "paused"))
+
+    def _say(self, rule: str, subject: str, message: str) -> None:
+        self.findings.append(
+            Finding(rule=rule, severity="warning", subject=subject, message=message, remedy="move it by hand")
+        )
