@@ -17,7 +17,7 @@ class Stop:
         self._changed = asyncio.Event()
 
     def request(self, *, running: Running = "finish") -> None:
-        if self.asked and (self.running == "cancel" or running == self.running):
+        if self.asked and self.running in ("cancel", running):
             return
         self.asked, self.running = True, running
         self._changed.set()

@@ -73,7 +73,7 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Row(Generic[S, E]):
-    """`event` leads from any of `sources` to `target`, if the subject's attribute `only_if` is true (`unless`: false)."""
+    """`event` leads from any of `sources` to `target`, if the subject's `only_if` is true and `unless` is false."""
 
     event: E
     sources: S | tuple[S, ...]
@@ -112,7 +112,7 @@ class Subject(Protocol[S]):
 
 @dataclass(frozen=True, eq=False)
 class Lifecycle(Generic[S, E]):
-    """The states and rows of one noun. `commands` are the events that ask for something; all others are observations."""
+    """The states and rows of one noun. `commands` are the events that ask for something; the others observe."""
 
     noun: str
     initial: S

@@ -1,0 +1,186 @@
+"""The cluster file: what is filled in, and what is refused with the path of the field."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shunter.topology.clusterfile import cluster_json, read_cluster
+from shunter.topology.errors import ClusterFileError
+
+INTEL = {"manufacturer": "GenuineIntel", "version": "6.106.6"}
+AMD = {"manufacturer": "AuthenticAMD", "version": "25.1.1"}
+
+
+def minimal(**fields: Any) -> dict[str, Any]:
+    return {"name": "c", "nodes": [{"name": "N1", "memory_mib": 32768}, {"name": "N2", "memory_mib": 8192}], **fields}
+
+
+def problems_of(data: Any) -> tuple[str, ...]:
+    with pytest.raises(ClusterFileError) as refusal:
+        read_cluster(data)
+    return refusal.value.problems
+
+
+def test_a_file_of_three_lines_is_a_sound_cluster() -> None:
+    cluster = read_cluster(minimal(vms=[{"name": "web-1", "node": "N1", "memory_mib": 2048}]))
+    first, second = cluster.nodes
+    assert (first.reserved_mib, second.reserved_mib) == (4096, 2048)
+    assert [adapter.link_mbps for adapter in first.adapters] == [10_000] * 5
+    assert {role for network in cluster.networks for role in network.roles} == {
+        "live_migration",
+        "cluster",
+        "management",
+        "vm",
+        "storage",
+    }
+    web = cluster.vms[0]
+    assert (web.memory_startup_mib, web.memory_maximum_mib, web.state, web.clustered) == (2048, 2048, "running", True)
+
+
+def test_names_are_compared_without_regard_to_case_and_spelled_as_the_thing_is_named() -> None:
+    cluster = read_cluster(
+        minimal(
+            vms=[{"name": "Web-1", "node": "n1", "memory_mib": 1, "possible_owners": ["n2"], "volumes": ["csv1"]}],
+            volumes=[{"name": "CSV1", "owner": "n2"}],
+            affinity_rules=[{"name": "r", "kind": "different_node", "vms": ["WEB-1", "web-2"]}],
+        )
+        | {
+            "vms": [
+                {"name": "Web-1", "node": "n1", "memory_mib": 1, "possible_owners": ["n2"], "volumes": ["csv1"]},
+                {"name": "web-2", "node": "N2", "memory_mib": 1},
+            ]
+        }
+    )
+    assert (cluster.vms[0].node, cluster.vms[0].possible_owners, cluster.vms[0].volumes) == ("N1", ("N2",), ("CSV1",))
+    assert cluster.volumes[0].owner == "N2"
+    assert cluster.affinity_rules[0].vms == ("Web-1", "web-2")
+
+
+def test_an_absent_node_field_takes_the_value_on_which_the_others_agree() -> None:
+    data = minimal()
+    data["nodes"][1]["processor"] = AMD
+    assert [str(node.processor) for node in read_cluster(data).nodes] == ["AuthenticAMD 25.1.1"] * 2
+
+
+def test_an_absent_node_field_on_which_the_others_differ_is_refused() -> None:
+    data = minimal()
+    data["nodes"] = [
+        {"name": "N1", "memory_mib": 32768, "processor": INTEL},
+        {"name": "N2", "memory_mib": 32768},
+        {"name": "N3", "memory_mib": 32768, "processor": AMD},
+    ]
+    assert problems_of(data) == ("nodes[1].processor: N1 and N3 differ, give it for N2",)
+
+
+def test_one_paused_node_does_not_make_the_others_paused() -> None:
+    data = minimal()
+    data["nodes"][0] |= {"state": "paused", "paused_by": "us"}
+    assert [(node.state, node.paused_by) for node in read_cluster(data).nodes] == [("paused", "us"), ("up", None)]
+
+
+def test_a_volume_without_owner_belongs_to_the_first_node_that_is_up() -> None:
+    data = minimal(volumes=[{"name": "CSV1"}])
+    data["nodes"][0]["state"] = "down"
+    assert read_cluster(data).volumes[0].owner == "N2"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (
+            {"vms": [{"name": "v", "node": "N9", "memory_mib": 1}]},
+            'vms[0].node: no node is called "N9"; the nodes are N1, N2',
+        ),
+        (
+            {"vms": [{"name": "v", "node": "N1", "memory_mib": -5}]},
+            "vms[0].memory_mib: Input should be greater than or equal to 1, not -5",
+        ),
+        (
+            {"vms": [{"name": "v", "node": "N1", "memory_mib": True}]},
+            "vms[0].memory_mib: Input should be a valid integer, not true",
+        ),
+        ({"vms": [{"name": "v", "node": "N1"}]}, "vms[0].memory_mib: required"),
+        ({"vms": [{"name": "v", "node": "N1", "memory_mib": 1, "memroy": 2}]}, "vms[0].memroy: no such field"),
+        (
+            {"vms": [{"name": "v", "node": "N1", "memory_mib": 1}, {"name": "V", "node": "N2", "memory_mib": 1}]},
+            'vms[1].name: two are called "V"',
+        ),
+        (
+            {"vms": [{"name": "v", "node": "N1", "memory_mib": 4, "memory_maximum_mib": 2}]},
+            "vms[0].memory_maximum_mib: 2 is less than memory_mib 4",
+        ),
+        (
+            {"vms": [{"name": "v", "node": "N1", "memory_mib": 4, "volumes": ["X"]}]},
+            'vms[0].volumes[0]: no volume is called "X"; the volumes are none',
+        ),
+        (
+            {"affinity_rules": [{"name": "r", "kind": "same_node", "vms": ["a", "b"]}]},
+            'affinity_rules[0].vms[0]: no VM is called "a"; the VMs are none',
+        ),
+        (
+            {
+                "vms": [{"name": "v", "node": "N1", "memory_mib": 4}],
+                "migrations": [{"vm": "v", "source": "N2", "target": "N1"}],
+            },
+            "migrations[0].source: v is on N1, not on N2",
+        ),
+        ({"colour": "red"}, "colour: no such field"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_path_of_the_field(change: dict[str, Any], problem: str) -> None:
+    assert problem in problems_of(minimal(**change))
+
+
+def test_everything_that_is_wrong_is_named_at_once() -> None:
+    data = minimal(vms=[{"name": "v", "node": "N9", "memory_mib": 1, "possible_owners": ["N8"]}])
+    assert len(problems_of(data)) == 2
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '"c"', '{"name": "a", "name": "b"}', '{"name": NaN}', "[" * 100_000])
+def test_what_is_no_cluster_file_is_refused(text: str) -> None:
+    assert problems_of(text)
+
+
+def test_a_reserve_for_the_host_as_large_as_the_node_is_refused() -> None:
+    data = minimal()
+    data["nodes"][1]["reserved_mib"] = 8192
+    data["nodes"][0]["reserved_mib"] = 4096
+    assert problems_of(data) == ("nodes[1].reserved_mib: 8192 is not below memory_mib 8192 of N2",)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ClusterFileError, match=r"nothing\.json: cannot be read"):
+        read_cluster(tmp_path / "nothing.json")
+
+
+def test_reading_what_was_written_gives_the_same_cluster() -> None:
+    cluster = read_cluster(minimal(vms=[{"name": "v", "node": "N1", "memory_mib": 7}]))
+    assert read_cluster(cluster_json(cluster)) == cluster
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["name", "nodes", "vms", "memory_mib", "node", "volumes", "networks", "adapters", "state"]),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=25,
+)
+
+
+@given(data=JSON)
+def test_whatever_json_it_holds_a_file_is_read_or_refused_never_a_crash(data: Any) -> None:
+    try:
+        read_cluster(json.dumps(data))
+    except ClusterFileError as refusal:
+        assert refusal.problems  # noqa: PT017
