@@ -40,6 +40,13 @@ class Estimate:
 
 def link_mbps(cluster: Cluster, source: Node, target: Node) -> int | None:
     """Speed of the best live-migration network that both nodes are on; failing that, of any network; else None."""
+    memo, ends_of = cluster.link_mbps_between, (source.name, target.name)
+    if ends_of not in memo:
+        memo[ends_of] = _link_mbps(cluster, source, target)
+    return memo[ends_of]
+
+
+def _link_mbps(cluster: Cluster, source: Node, target: Node) -> int | None:
     best: dict[bool, int] = {}
     for network in cluster.networks:
         if network.nodes and not {source.name, target.name} <= set(network.nodes):

@@ -199,6 +199,11 @@ class Cluster(Value):
         return {name: tuple(vms) for name, vms in on.items()}
 
     @cached_property
+    def link_mbps_between(self) -> dict[tuple[str, str], int | None]:
+        """Memo of `estimate.link_mbps`, by (source, target); a snapshot's networks never change."""
+        return {}
+
+    @cached_property
     def vms_by_disk(self) -> Mapping[str, tuple[VirtualMachine, ...]]:
         """The VMs on each volume that is no Cluster Shared Volume (R11)."""
         on: dict[str, list[VirtualMachine]] = {volume.name: [] for volume in self.volumes if volume.kind == "disk"}

@@ -16,6 +16,7 @@ from shunter.topology.eligibility import Question, breaks, disks_of, verdicts
 from shunter.topology.estimate import estimate
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.plan import Verdict
+from shunter.topology.timeline import lower_bound_s
 
 Tried = Mapping[tuple[str, str], Verdict]
 
@@ -25,14 +26,12 @@ class Unit:
     """VMs that must end on one node together: R11's disk with its VMs, a hard same-node rule, mostly just one VM."""
 
     vms: tuple[VirtualMachine, ...]
+    live: tuple[VirtualMachine, ...] = field(init=False)
+    memory_mib: int = field(init=False)
 
-    @property
-    def live(self) -> tuple[VirtualMachine, ...]:
-        return tuple(vm for vm in self.vms if vm.holds_memory)
-
-    @property
-    def memory_mib(self) -> int:
-        return sum(vm.memory_mib for vm in self.live)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "live", tuple(vm for vm in self.vms if vm.holds_memory))
+        object.__setattr__(self, "memory_mib", sum(vm.memory_mib for vm in self.live))
 
     @property
     def name(self) -> str:
@@ -51,11 +50,15 @@ class Option:
 
 @dataclass(slots=True)
 class Placement:
-    """`targets`: VM → node. `unplaced`: VM → every reason against every other node."""
+    """`targets`: VM → node. `unplaced`: VM → every reason against every other node.
+
+    `bound_s`: what bounds the makespan from below with these targets; `least_bound_s`: with any targets.
+    """
 
     targets: dict[str, str] = field(default_factory=dict)
     unplaced: dict[str, tuple[Verdict, ...]] = field(default_factory=dict)
     bound_s: float = 0.0
+    least_bound_s: float = 0.0
     why: dict[str, str] = field(default_factory=dict)
 
 
@@ -165,7 +168,17 @@ class _Problem:
             for vm in unit.vms:
                 placement.unplaced[vm.name] = self._reasons(unit, vm, state, promised)
         placement.bound_s = state.bound_s()
+        placement.least_bound_s = self._least_bound_s(placement)
         return placement
+
+    def _least_bound_s(self, placement: Placement) -> float:
+        """Each unit takes its shortest duration, and all its options are possible targets."""
+        placed = [unit for unit in self.units if unit.live and unit.name in placement.targets]
+        possible = {option.target for unit in placed for option in self.options[unit.name]}
+        shortest = [
+            (unit.live[0].node, min(option.duration_s for option in self.options[unit.name])) for unit in placed
+        ]
+        return lower_bound_s(shortest, len(possible))
 
     def _reasons(
         self, unit: Unit, vm: VirtualMachine, state: _Loads, promised: Mapping[str, str]

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from shunter.topology.capacity import Survival, available, survives_loss
-from shunter.topology.eligibility import disks_of, verdicts
+from shunter.topology.eligibility import disks_of
 from shunter.topology.errors import RequestError
 from shunter.topology.estimate import estimate
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.pairing import Wanted
 from shunter.topology.placement import Placement, Tried, place
 from shunter.topology.plan import Finding, Move, Plan, RoleMove, Unplaced, VolumeMove
-from shunter.topology.timeline import lower_bound_s, schedule
+from shunter.topology.timeline import schedule
 
 ReserveNodes = int | Literal["auto"]
 
@@ -59,7 +59,7 @@ def plan_evacuation(cluster: Cluster, nodes: Sequence[str], reserve_nodes: Reser
         volume_moves=volume_moves,
         unplaced=unplaced,
         makespan_s=makespan_s,
-        lower_bound_s=_lower_bound_s(cluster, emptied, [move.vm for move in moves]),
+        lower_bound_s=choice.placement.least_bound_s,
     )
 
 
@@ -248,17 +248,6 @@ def _stuck(volume: str, owner: str, state: str) -> Finding:
         + (f"it is {state}" if state else "none that is up reaches it"),
         remedy=f"bring {volume} online, or connect another node to it; until then {owner} is not empty",
     )
-
-
-def _lower_bound_s(cluster: Cluster, emptied: Collection[str], vms: Sequence[str]) -> float:
-    durations: list[tuple[str, float]] = []
-    possible: set[str] = set()
-    for name in vms:
-        vm = cluster.vm_by_name[name]
-        targets = [t for t in available(cluster, emptied) if not verdicts(cluster, vm, t, emptied=emptied)]
-        possible.update(targets)
-        durations.append((vm.node, min(wanted_move(cluster, name, target).duration_s for target in targets)))
-    return lower_bound_s(durations, len(possible))
 
 
 def _of_nodes(cluster: Cluster, emptied: Collection[str]) -> list[Finding]:
