@@ -71,7 +71,7 @@ def unplaced(
     known: Mapping[str, Sequence[Verdict]],
     why: str,
 ) -> tuple[Unplaced, ...]:
-    """What stays on the emptied nodes, with at least one reason for each other node. `why`: where no rule forbids it."""
+    """What stays on the emptied nodes, with a reason for each other node; `why` is given where no rule forbids it."""
     return tuple(
         Unplaced(
             vm=vm.name,

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from shunter.topology.capacity import Survival, available, survives_loss
-from shunter.topology.eligibility import disks_of
+from shunter.topology.eligibility import disks_of, verdicts
 from shunter.topology.errors import RequestError
 from shunter.topology.estimate import estimate
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.pairing import Wanted
 from shunter.topology.placement import Placement, Tried, place
-from shunter.topology.plan import Finding, Move, Plan, RoleMove, Unplaced, VolumeMove
+from shunter.topology.plan import Finding, Move, Plan, RoleMove, Unplaced, Verdict, VolumeMove
 from shunter.topology.timeline import schedule
 
 ReserveNodes = int | Literal["auto"]
@@ -60,6 +60,46 @@ def plan_evacuation(cluster: Cluster, nodes: Sequence[str], reserve_nodes: Reser
         unplaced=unplaced,
         makespan_s=makespan_s,
         lower_bound_s=choice.placement.least_bound_s,
+    )
+
+
+def plan_migration(cluster: Cluster, vm_name: str, target_name: str) -> Plan:
+    """How one VM goes to one node, or every reason why it may not. Raises RequestError for unknown names."""
+    vm, target = cluster.find_vm(vm_name), cluster.find_node(target_name)
+    against = list(verdicts(cluster, vm, target.name))
+    free_mib = cluster.free_mib(target.name)
+    if not vm.holds_memory:
+        reason = f"{vm.name} is {vm.state}: only a running VM migrates live"
+        against.append(Verdict(target=target.name, rule="R01", reason=reason, remedy="start it, or move it as it is"))
+    elif vm.node != target.name and free_mib < vm.memory_mib:
+        reason = f"{vm.name} needs {vm.memory_mib} MiB, {free_mib} MiB are free on {target.name}"
+        remedy = f"free {vm.memory_mib - free_mib} MiB more on {target.name}"
+        against.append(Verdict(target=target.name, rule="I3", reason=reason, remedy=remedy))
+    if against:
+        unplaced = (Unplaced(vm=vm.name, node=vm.node, verdicts=tuple(against)),)
+        return Plan(kind="migration", cluster=cluster.name, ok=False, reserve_nodes=0, unplaced=unplaced)
+    move = wanted_move(cluster, vm.name, target.name)
+    moves = (
+        Move(
+            vm=vm.name,
+            source=vm.node,
+            target=target.name,
+            start_s=0.0,
+            end_s=move.duration_s,
+            why="asked for",
+            downtime_s=_downtime_s(cluster, move),
+        ),
+    )
+    findings = tuple(_slow_to_converge(cluster, {vm.name: target.name}))
+    return Plan(
+        kind="migration",
+        cluster=cluster.name,
+        ok=True,
+        reserve_nodes=0,
+        findings=findings,
+        moves=moves,
+        makespan_s=move.duration_s,
+        lower_bound_s=move.duration_s,
     )
 
 

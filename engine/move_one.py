@@ -1,0 +1,58 @@
+"""One VM goes live to one node that was asked for (R01, R09)."""
+
+from __future__ import annotations
+
+from shunter.clusters.port import ClusterPort
+from shunter.engine import report
+from shunter.engine.audience import Audience
+from shunter.engine.dispatch import Dispatcher
+from shunter.engine.goals import MovedTo
+from shunter.engine.holds import Holds
+from shunter.engine.lives import Lives
+from shunter.engine.migrate import StartMigration, run_here
+from shunter.engine.stop import Stop
+from shunter.topology.plan import Plan
+from shunter.topology.planning import plan_migration
+
+
+async def move_one(
+    cluster: ClusterPort,
+    vm: str,
+    target: str,
+    *,
+    holds: Holds,
+    audience: Audience,
+    start: StartMigration = run_here,
+    stop: Stop | None = None,
+) -> Plan:
+    """Move one running VM to `target`; return the report, or the plan itself where the VM may not go there.
+
+    Raises RequestError (unknown VM or node) and Unreachable; nothing was touched then.
+    """
+    seen = await cluster.look()
+    plan = plan_migration(seen, vm, target)
+    started_s = cluster.clock.now_s()
+    audience.planned(plan, started_s)
+    if plan.unplaced or not plan.moves:
+        return plan
+    goal = MovedTo(seen.find_vm(vm).name, seen.find_node(target).name)
+    lives = Lives(seen, [goal.vm], cluster.clock, audience)
+    stop = stop or Stop()
+    dispatcher = Dispatcher(
+        cluster=cluster, goal=goal, holds=holds, lives=lives, audience=audience, start=start, stop=stop
+    )
+    await dispatcher.run(seen, {goal.vm: goal.target})
+    seen = await cluster.look()
+    moves = report.moves(dispatcher.errands, await cluster.migration_log(), plan, started_s)
+    why = "the run was stopped before it could move" if stop.asked else "it could not be moved"
+    staying = [] if seen.vm_by_name[goal.vm].node == goal.target else [seen.vm_by_name[goal.vm]]
+    return plan.model_copy(
+        update={
+            "executed": True,
+            "ok": not staying,
+            "moves": moves,
+            "unplaced": report.unplaced(seen, staying, (), dispatcher.unplaced, why),
+            "makespan_s": max((move.end_s for move in moves), default=0.0),
+            "interrupted": stop.asked,
+        }
+    )

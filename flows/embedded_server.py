@@ -1,0 +1,56 @@
+"""The process of an embedded Prefect server; see `embedded`. Says its port, then "ready"; ends with its input.
+
+python -m shunter.flows.embedded_server HOME [--forget]
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+import threading
+from pathlib import Path
+
+
+def main() -> None:
+    home, forget = Path(sys.argv[1]), "--forget" in sys.argv[2:]
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    _say(str(listener.getsockname()[1]))
+    try:
+        _serve(listener)
+    finally:
+        if forget:
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def _serve(listener: socket.socket) -> None:
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            if self.started:
+                _say("ready")
+
+    config = uvicorn.Config(
+        create_app, factory=True, log_level="error", lifespan="on", timeout_graceful_shutdown=2
+    )
+    server = Server(config)
+
+    def end_with_input() -> None:
+        sys.stdin.read()
+        server.should_exit = True
+
+    threading.Thread(target=end_with_input, name="end-with-input", daemon=True).start()
+    server.run(sockets=[listener])
+
+
+def _say(word: str) -> None:
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
