@@ -23,7 +23,7 @@ from shunter.engine.rest import Rest
 from shunter.engine.stop import Stop
 from shunter.statemachines import node as node_life
 from shunter.topology.model import Cluster, VirtualMachine
-from shunter.topology.plan import Finding, Plan
+from shunter.topology.plan import Finding, Move, Plan
 from shunter.topology.planning import ReserveNodes, emptied_nodes, leaving, plan_evacuation
 
 RESTART_PATIENCE_S = 180.0
@@ -165,7 +165,7 @@ class _Evacuation:
         known = self.dispatcher.unplaced | self.rest.unplaced
         staying = {vm.name: vm for vm in (*leaving(seen, self.emptied), *self._crashed(seen))}
         unplaced = report.unplaced(seen, staying.values(), self.emptied, known, why)
-        findings = (*self.plan.findings, *self.pausing.findings(), *self.rest.findings, *self._fates(seen))
+        findings = (*self.plan.findings, *self.pausing.findings(), *self.rest.findings, *self._fates(seen, moves))
         volumes_stay = any(volume.owner in self.emptied for volume in seen.volumes)
         in_doubt = any(move.outcome == "lost_sight" for move in moves)
         errors = any(finding.severity == "error" for finding in findings)
@@ -184,9 +184,9 @@ class _Evacuation:
             interrupted=self.stop.asked,
         )
 
-    def _fates(self, seen: Cluster) -> list[Finding]:
+    def _fates(self, seen: Cluster, moves: Sequence[Move]) -> list[Finding]:
         """VMs that left our nodes in another way than by us: restarted by the cluster, or moved by somebody else."""
-        moved = {e.migration.vm: e.migration.target for e in self.dispatcher.errands}
+        moved = {move.vm: move.target for move in moves if move.outcome == "done"}
         moved |= {move.name: move.target for move in self.rest.role_moves}
         found = []
         for name in self.lives.vms:

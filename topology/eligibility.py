@@ -174,35 +174,32 @@ def _affinity(ask: Question) -> Iterator[Verdict]:
 
 
 def breaks(ask: Question, rule: AffinityRule) -> str:
-    """What in the rule the VM on the target would break, given where the rule's other VMs are or will be."""
+    """What in the rule the VM on the target would break, given where the rule's other VMs are and will be."""
+    apart = rule.kind.startswith("different")
     for name in rule.vms:
         if name == ask.vm.name:
             continue
         other = ask.cluster.vm_by_name[name]
-        place = _place_of(ask, other)
-        if place is None:
-            continue
-        node = ask.cluster.node_by_name[place]
-        same_node = node.name == ask.target.name
-        same_domain = same_node or (node.fault_domain is not None and node.fault_domain == ask.target.fault_domain)
-        wanted = {
-            "different_node": not same_node,
-            "same_node": same_node,
-            "different_fault_domain": not same_domain,
-            "same_fault_domain": same_domain,
-        }[rule.kind]
-        if not wanted:
-            return f"{other.name} is on {node.name}"
+        going = ask.promised.get(name)
+        if apart:
+            places = [other.node if going is None else going]
+            if not _close(ask, rule, ask.source, other.node):
+                places.append(other.node)
+            broken = next((place for place in places if _close(ask, rule, ask.target, place)), None)
+        else:
+            leaves_too = other.node in ask.emptied and other.clustered
+            place = other.node if going is None and not leaves_too else going
+            broken = place if place is not None and not _close(ask, rule, ask.target, place) else None
+        if broken:
+            return f"{other.name} is on {broken}"
     return ""
 
 
-def _place_of(ask: Question, other: VirtualMachine) -> str | None:
-    """Where the rule must count another of its VMs: where it goes if decided, nowhere yet if it must leave too."""
-    if other.name in ask.promised:
-        return ask.promised[other.name]
-    if other.node in ask.emptied and other.clustered:
-        return None
-    return other.node
+def _close(ask: Question, rule: AffinityRule, node: Node, other: str) -> bool:
+    """On one node or, where the rule is about fault domains, in one fault domain."""
+    domain = ask.cluster.node_by_name[other].fault_domain
+    in_one_domain = node.fault_domain is not None and node.fault_domain == domain
+    return node.name == other or (rule.kind.endswith("fault_domain") and in_one_domain)
 
 
 def running_companions(cluster: Cluster, vm: VirtualMachine) -> tuple[tuple[str, str], ...]:

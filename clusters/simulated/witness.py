@@ -1,0 +1,31 @@
+"""The witness log: what really happened in a simulated cluster, one JSON object a line, in the order of time."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TextIO
+
+from shunter.clusters.clock import Clock
+from shunter.topology.model import Cluster
+
+
+class Witness:
+    """Writes the log, in memory and, if given, to a text file as it grows. Same events, same bytes."""
+
+    def __init__(self, cluster: Cluster, clock: Clock, file: TextIO | None = None) -> None:
+        self.lines: list[str] = []
+        self._clock, self._file = clock, file
+        self._write({"t_s": 0, "what": "cluster", "cluster": cluster.model_dump(mode="json")})
+
+    def saw(self, what: str, **fields: Any) -> float:
+        """Note an event now; returns its time in s."""
+        at_s = round(self._clock.now_s(), 6)
+        self._write({"t_s": at_s, "what": what, **fields})
+        return at_s
+
+    def _write(self, event: dict[str, Any]) -> None:
+        line = json.dumps(event, ensure_ascii=False)
+        self.lines.append(line)
+        if self._file is not None:
+            self._file.write(line + "\n")
+            self._file.flush()

@@ -1,0 +1,150 @@
+"""Node locks against a real Prefect server. Cluster and node names are this test's own: the server is shared."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+
+from shunter.flows.locks import PrefectHolds, limit_name
+
+LOG = logging.getLogger("test")
+
+
+@pytest.fixture
+def cluster() -> str:
+    return f"c-{uuid.uuid4().hex[:8]}"
+
+
+async def taken(cluster: str, node: str) -> int:
+    async with get_client() as client:
+        return (await client.read_global_concurrency_limit_by_name(limit_name(cluster, node))).active_slots
+
+
+async def update(cluster: str, node: str, change: GlobalConcurrencyLimitUpdate) -> None:
+    async with get_client() as client:
+        await client.update_global_concurrency_limit(limit_name(cluster, node), change)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "node", "expected"),
+    [
+        ("prod-1", "N1", "shunter:prod-1:N1"),
+        ("a/b", "50%", "shunter:a=2Fb:50=25"),
+        ("a", "b:c", "shunter:a:b=3Ac"),
+        ("a:b", "c", "shunter:a=3Ab:c"),
+        ("ü", "x=y ?#", "shunter:=C3=BC:x=3Dy =3F=23"),
+    ],
+)
+def test_each_node_has_a_limit_of_its_own_whatever_its_name(cluster: str, node: str, expected: str) -> None:
+    assert limit_name(cluster, node) == expected
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_held_node_is_refused_to_another_run_until_released(cluster: str) -> None:
+    async def story() -> None:
+        async with PrefectHolds(cluster, LOG) as ours, PrefectHolds(cluster, LOG) as theirs:
+            hold = await ours.try_hold(("N1", "N2"))
+            assert hold is not None
+            assert await hold.still_ours()
+            assert await theirs.try_hold(("N2", "N3")) is None
+            assert await taken(cluster, "N3") == 0, "a refused hold takes nothing"
+            await hold.release()
+            await hold.release()
+            assert not await hold.still_ours()
+            again = await theirs.try_hold(("N2", "N3"))
+            assert again is not None
+            assert await ours.try_hold(("N1", "N4")) is not None
+            await again.release()
+            assert await taken(cluster, "N2") == 0
+
+    asyncio.run(story())
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_names_with_odd_characters_are_locked(cluster: str) -> None:
+    nodes = ("rack/1 <a>&%", "Knoten-ü:=?#")
+
+    async def story() -> None:
+        async with PrefectHolds(cluster, LOG) as holds:
+            hold = await holds.try_hold(nodes)
+            assert hold is not None
+            assert [await taken(cluster, node) for node in nodes] == [1, 1]
+            await hold.release()
+            assert [await taken(cluster, node) for node in nodes] == [0, 0]
+
+    asyncio.run(story())
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_of_many_who_ask_at_once_one_gets_the_nodes(cluster: str) -> None:
+    async def story() -> None:
+        async with PrefectHolds(cluster, LOG) as first, PrefectHolds(cluster, LOG) as second:
+            tries = [holds.try_hold(("N1", "N2")) for holds in (first, second) for _ in range(5)]
+            got = [hold for hold in await asyncio.gather(*tries) if hold is not None]
+            assert len(got) == 1
+            await got[0].release()
+
+    asyncio.run(story())
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_lease_that_the_server_ended_is_lost(cluster: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        async with PrefectHolds(cluster, LOG) as holds, get_client() as client:
+            hold = await holds.try_hold(("N1", "N2"))
+            assert hold is not None
+            await client.release_concurrency_slots_with_lease(lease_id=hold.lease)
+            assert not await hold.still_ours()
+            assert hold.lost
+            await hold.release()
+
+    asyncio.run(story())
+    assert "the lock on N1 and N2 is lost" in caplog.text
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("change", [GlobalConcurrencyLimitUpdate(active=False)], ids=["disabled"])
+def test_a_limit_that_locks_nothing_is_no_lock(
+    cluster: str, change: GlobalConcurrencyLimitUpdate, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        async with PrefectHolds(cluster, LOG) as holds:
+            hold = await holds.try_hold(("N1", "N2"))
+            assert hold is not None
+            await hold.release()
+            await update(cluster, "N2", change)
+            assert await holds.try_hold(("N1", "N2")) is None
+            assert await taken(cluster, "N1") == 0
+
+    asyncio.run(story())
+    assert f"shunter:{cluster}:N2 would lock nothing" in caplog.text
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_widened_limit_is_narrowed_before_it_is_trusted(cluster: str) -> None:
+    async def story() -> None:
+        async with PrefectHolds(cluster, LOG) as ours, PrefectHolds(cluster, LOG) as theirs:
+            first = await ours.try_hold(("N1", "N2"))
+            assert first is not None
+            await update(cluster, "N2", GlobalConcurrencyLimitUpdate(limit=2))
+            assert await theirs.try_hold(("N2", "N3")) is None
+            await first.release()
+
+    asyncio.run(story())
+
+
+def test_a_server_out_of_reach_locks_nothing_and_fails_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    async def story() -> None:
+        async with PrefectHolds("c", LOG) as holds:
+            assert await holds.try_hold(("N1", "N2")) is None
+
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
+        asyncio.run(story())
+    assert "N1 and N2 cannot be locked, the Prefect server is out of reach" in caplog.text

@@ -1,0 +1,92 @@
+"""Runs of the real engine on a simulated cluster in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import async_solipsism
+
+from shunter.clusters.clock import Clock
+from shunter.clusters.simulated import SimulatedCluster, read_faults
+from shunter.engine.audience import Progress, Waiting
+from shunter.engine.evacuate import evacuate
+from shunter.engine.holds import OwnHolds
+from shunter.statemachines.lifecycle import Step
+from shunter.topology.model import Cluster
+from shunter.topology.plan import Plan
+
+T = TypeVar("T")
+
+
+def in_virtual_time(coroutine: Callable[[], Awaitable[T]]) -> T:
+    async def body() -> T:
+        return await coroutine()
+
+    with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
+        return runner.run(body())
+
+
+@dataclass
+class Notes:
+    """An audience that writes everything down."""
+
+    plan: Plan | None = None
+    steps: list[Step] = field(default_factory=list)
+    progress: list[Progress] = field(default_factory=list)
+    waits: list[tuple[Waiting, ...]] = field(default_factory=list)
+
+    def planned(self, plan: Plan, at_s: float) -> None:
+        self.plan = plan
+
+    def stepped(self, step: Step) -> None:
+        self.steps.append(step)
+
+    def progressed(self, progress: Progress) -> None:
+        self.progress.append(progress)
+
+    def waiting(self, waiting: tuple[Waiting, ...]) -> None:
+        self.waits.append(waiting)
+
+    def of(self, subject: str) -> list[str]:
+        """The states that a subject went through."""
+        return [step.target for step in self.steps if step.subject == subject]
+
+
+@dataclass
+class Night:
+    """One simulated run: the report, the witness log, what the audience heard, and the cluster at the end."""
+
+    report: Plan
+    log: list[dict[str, Any]]
+    notes: Notes
+    after: Cluster
+
+    def happened(self, what: str, **fields: Any) -> list[dict[str, Any]]:
+        return [line for line in self.log if line["what"] == what and fields.items() <= line.items()]
+
+
+def evacuated(
+    cluster: Cluster,
+    nodes: Sequence[str] = ("N1",),
+    *,
+    faults: Sequence[dict[str, Any]] = (),
+    seed: int = 0,
+    **options: Any,
+) -> Night:
+    """Evacuate these nodes of a simulated cluster. `options` go to `evacuate`, except `noise`."""
+    noise = options.pop("noise", 0.0)
+
+    async def night() -> Night:
+        world = SimulatedCluster(
+            cluster, clock=Clock(), seed=seed, noise=noise, faults=read_faults(json.dumps(list(faults)), cluster)
+        )
+        notes = Notes()
+        report = await evacuate(world, nodes, holds=OwnHolds(), audience=notes, **options)
+        log = [json.loads(line) for line in world.witness.lines]
+        return Night(report, log, notes, await world.look())
+
+    return in_virtual_time(night)
