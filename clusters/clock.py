@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 
+LEAST_WAIT_S = 1e-5
+
 
 class Clock:
-    """Seconds since the clock was made, `speed` times as fast as the running event loop's."""
+    """Seconds since the clock showed 0, `speed` times as fast as the running event loop's. It begins at `now_s`."""
 
-    def __init__(self, speed: float = 1.0) -> None:
+    def __init__(self, speed: float = 1.0, *, now_s: float = 0.0) -> None:
         if not speed > 0:
             raise ValueError(f"speed {speed}: must be above 0")
         self.speed = speed
-        self._start = asyncio.get_running_loop().time()
+        self._start = asyncio.get_running_loop().time() - now_s / speed
 
     def now_s(self) -> float:
         return (asyncio.get_running_loop().time() - self._start) * self.speed
 
     def loop_s(self, duration_s: float) -> float:
-        """What the event loop must wait for `duration_s` of the cluster's seconds to pass."""
-        return duration_s / self.speed
+        """What the event loop must wait for `duration_s` of the cluster's seconds to pass.
+
+        Never less than a virtual event loop can advance by: it would stand still for ever.
+        """
+        return max(duration_s / self.speed, LEAST_WAIT_S)
 
     async def sleep(self, duration_s: float) -> None:
         await asyncio.sleep(self.loop_s(duration_s))

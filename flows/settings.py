@@ -24,6 +24,7 @@ from shunter.flows.embedded import EmbeddedServer
 from shunter.flows.errors import PrefectUnreachable
 
 PROBE_DEADLINE_S = 10.0
+DRAIN_DEADLINE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def prefect_at_hand(*, quiet: bool = False) -> Iterator[PrefectAtHand]:
 
     An embedded server starts at once in a process of its own and ends with the block; its data are deleted unless
     SHUNTER_PREFECT_HOME names a folder. `quiet` keeps Prefect's log lines off the terminal.
-    Must be entered before `prefect` is imported. Raises RequestError (broken configuration).
+    Enter and leave it outside of any event loop, and before `prefect` is imported.
     """
     if "prefect" in sys.modules:
         raise RuntimeError("prefect is imported already, with its settings: enter prefect_at_hand before that")
@@ -73,7 +74,10 @@ def prefect_at_hand(*, quiet: bool = False) -> Iterator[PrefectAtHand]:
     with EmbeddedServer.started(Path(kept_in).expanduser().resolve() if kept_in else None) as server:
         no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
         with _environment(said | server.environment | {"NO_PROXY": no_proxy}):
-            yield PrefectAtHand(server.api_url, server)
+            try:
+                yield PrefectAtHand(server.api_url, server)
+            finally:
+                _send_what_is_queued()
 
 
 def configured_api_url(environment: Mapping[str, str], folder: Path, user_home: Path) -> str | None:
@@ -115,6 +119,13 @@ def _from_table(path: Path, *keys: str) -> str | None:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value if isinstance(value, str) and value else None
+
+
+def _send_what_is_queued() -> None:
+    """Prefect sends log lines and events in the background; they must be gone before their server is."""
+    for module, worker in (("prefect.logging.handlers", "APILogWorker"), ("prefect.events.worker", "EventsWorker")):
+        if module in sys.modules:
+            getattr(sys.modules[module], worker).drain_all(timeout=DRAIN_DEADLINE_S)
 
 
 @contextmanager

@@ -55,11 +55,12 @@ def survives_loss(
         return Survival(ok=True)
     free = {name: cluster.free_mib(name) for name in nodes}
     restart: dict[str, list[int]] = {name: [] for name in nodes}
+    under_way = {migration.vm for migration in cluster.migrations}
     for vm in cluster.vms:
         if not vm.holds_memory:
             continue
         place = (placed or {}).get(vm.name, vm.node)
-        if place != vm.node:
+        if place != vm.node and place in free and vm.name not in under_way:
             free[place] -= vm.memory_mib
         if place in restart and vm.priority > 0:
             restart[place].append(vm.restart_mib)

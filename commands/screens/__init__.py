@@ -1,0 +1,1 @@
+"""What people see in a terminal: plans, runs and reports, in colour or in plain ASCII."""

@@ -1,0 +1,199 @@
+"""A plan or a report on the screen: what moves, what stays and why, what to do; the verdict comes last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from shunter.commands.screens.reasons import Reason, grouped
+from shunter.commands.screens.timeline import timeline
+from shunter.commands.screens.words import Signs, clock, count, in_colour, listed, memory, sentence, signs_of
+from shunter.flows.markdown import duration, headline
+from shunter.topology.model import Cluster
+from shunter.topology.plan import Move, Plan
+
+SEVERITIES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
+OUTCOMES = {
+    "done": ("done", "green"),
+    "failed": ("failed", "bold red"),
+    "refused": ("refused", "bold red"),
+    "cancelled": ("called off", "yellow"),
+    "lost_sight": ("UNKNOWN", "bold red"),
+}
+WIDE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PlanScreen:
+    """`nodes`: what is to be emptied. `memory_mib`: by VM, where known."""
+
+    plan: Plan
+    nodes: Sequence[str]
+    console: Console
+    memory_mib: Mapping[str, int] = field(default_factory=dict)
+    nodes_in_all: int = 0
+
+    @classmethod
+    def of(cls, plan: Plan, nodes: Sequence[str], console: Console, cluster: Cluster | None) -> PlanScreen:
+        if cluster is None:
+            return cls(plan, nodes, console)
+        sizes = {vm.name: vm.memory_mib for vm in cluster.vms}
+        return cls(plan, nodes, console, sizes, len(cluster.nodes))
+
+    @property
+    def signs(self) -> Signs:
+        return signs_of(self.console)
+
+    def print(self) -> None:
+        """All of it, with empty lines between its parts."""
+        plan = self.plan
+        if plan.moves:
+            self._say(self._moves())
+        if plan.role_moves or plan.volume_moves:
+            self._title("Handed over without a migration")
+            self._handed_over()
+        if plan.moves:
+            self._title("Timeline")
+            for line in timeline(
+                plan,
+                width=self.console.width - 1,
+                signs=self.signs,
+                colour=in_colour(self.console),
+                nodes_in_all=self.nodes_in_all,
+            ):
+                self._say(line)
+        if plan.findings:
+            self._title("Findings")
+            self._findings()
+        if plan.degraded_backups:
+            self._title("Backups to be repeated (R17)")
+            self._say(self._indented(self.signs.text(listed(plan.degraded_backups, most=20))))
+        if plan.unplaced:
+            self._title("What stays, and why")
+            self._staying()
+        self._say(Text())
+        self._verdict()
+
+    # -------------------------------------------------------------- what moves
+
+    def _moves(self) -> Table:
+        report = self.plan.executed
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold", expand=False)
+        table.add_column("#", justify="right", style="dim", no_wrap=True)
+        table.add_column("VM", overflow="ellipsis", no_wrap=True, min_width=6)
+        table.add_column(f"from {self.signs.arrow} to", overflow="ellipsis", no_wrap=True, min_width=8)
+        if self.memory_mib:
+            table.add_column("memory", justify="right", no_wrap=True)
+        table.add_column("starts" if not report else "started", justify="right", no_wrap=True)
+        table.add_column("lasts" if not report else "took", justify="right", no_wrap=True)
+        if report:
+            table.add_column("planned", justify="right", no_wrap=True)
+            table.add_column("outcome", overflow="fold")
+        else:
+            table.add_column("why there", overflow="fold", style="dim")
+        for number, move in enumerate(self.plan.moves, 1):
+            table.add_row(*self._move(number, move))
+        return table
+
+    def _move(self, number: int, move: Move) -> list[Text]:
+        cells = [
+            Text(str(number)),
+            self.signs.text(move.vm, "bold"),
+            self.signs.text(f"{move.source} → {move.target}"),
+        ]
+        if self.memory_mib:
+            cells.append(Text(memory(self.memory_mib[move.vm]) if move.vm in self.memory_mib else ""))
+        cells += [Text(clock(move.start_s)), Text(duration(move.end_s - move.start_s))]
+        if move.outcome is None:
+            return [*cells, self.signs.text(move.why)]
+        word, style = OUTCOMES[move.outcome]
+        told = f"{word}: {move.reason}" if move.reason and move.outcome != "done" else word
+        sign = self.signs.done if move.outcome == "done" else self.signs.wrong
+        return [
+            *cells,
+            Text("" if move.estimate_s is None else duration(move.estimate_s)),
+            self.signs.text(f"{sign} {told}", style),
+        ]
+
+    def _handed_over(self) -> None:
+        moves = [(move.name, move.source, move.target, "") for move in self.plan.role_moves]
+        moves += [(move.volume, move.source, move.target, "volume ") for move in self.plan.volume_moves]
+        for name, source, target, kind in moves:
+            self._say(self._indented(self.signs.text(f"{kind}{name}: {source} → {target}")))
+
+    # -------------------------------------------------------------- what is to be known
+
+    def _findings(self) -> None:
+        grave = {"error": 0, "warning": 1, "info": 2}
+        signs = {"error": self.signs.wrong, "warning": self.signs.warning, "info": self.signs.remark}
+        for found in sorted(self.plan.findings, key=lambda found: grave[found.severity]):
+            line = Text(f"{signs[found.severity]} {found.rule} ", style=SEVERITIES[found.severity])
+            line.append_text(self.signs.text(f"{found.subject}: ", "bold"))
+            line.append_text(self.signs.text(found.message, "" if found.severity != "info" else "dim"))
+            self._say(self._indented(line))
+            if found.remedy:
+                self._say(self._indented(self.signs.text(f"→ {found.remedy}", "dim"), 6))
+
+    def _staying(self) -> None:
+        for group in grouped(self.plan.unplaced):
+            sizes = [memory(self.memory_mib[vm]) for vm in group.vms if vm in self.memory_mib]
+            size = f" ({sizes[0]})" if len(group.vms) == 1 and sizes else ""
+            head = Text(f"{self.signs.wrong} ", style="bold red")
+            head.append_text(self.signs.text(listed(group.vms, most=12), "bold"))
+            head.append_text(self.signs.text(f"{size} on {group.node}"))
+            self._say(self._indented(head))
+            for reason in group.reasons:
+                for line, left in self._reason(reason):
+                    self._say(self._indented(line, left))
+
+    def _reason(self, reason: Reason) -> list[tuple[Text, int]]:
+        why = self.signs.text(f"not to {listed(reason.targets)}: ")
+        why.append_text(self.signs.text(reason.reason))
+        why.append_text(self.signs.text(f" ({reason.rule})", "dim"))
+        return [(why, 6), (self.signs.text(f"→ {reason.remedy}", "green"), 8)]
+
+    # -------------------------------------------------------------- verdict
+
+    def _verdict(self) -> None:
+        plan, signs = self.plan, self.signs
+        refused = bool(plan.errors) and not plan.executed
+        sign, style = (signs.done, "bold green") if plan.ok else (signs.wrong, "bold red")
+        if not plan.ok and not refused and not plan.interrupted and (plan.moves or plan.role_moves):
+            sign, style = signs.warning, "bold yellow"
+        line = Text(f"{sign} ", style=style)
+        line.append_text(signs.text(headline(plan, self.nodes), style))
+        self._say(line)
+        if plan.moves:
+            self._say(self._indented(signs.text(self._figures(), "dim")))
+
+    def _figures(self) -> str:
+        plan = self.plan
+        bound = f"the least any choice of targets allows is {duration(plan.lower_bound_s)}"
+        reserve = (
+            f"The loss of {count(plan.reserve_nodes, 'further node')} stays covered"
+            if plan.reserve_nodes
+            else "The loss of a further node is not covered"
+        )
+        if not plan.executed:
+            return sentence(f"Forecast: {duration(plan.makespan_s)}; {bound}", reserve)
+        off_s = sum(move.end_s - move.start_s - (move.estimate_s or 0.0) for move in plan.moves if move.estimate_s)
+        how = "as forecast" if abs(off_s) < 0.5 else f"{duration(abs(off_s))} {'more' if off_s > 0 else 'less'} than forecast"
+        return sentence(f"The migrations took {duration(plan.makespan_s)}, one by one together {how}; {bound}", reserve)
+
+    # -------------------------------------------------------------- small things
+
+    def _title(self, title: str) -> None:
+        self._say(Text())
+        self._say(Text(title, style="bold"))
+
+    @staticmethod
+    def _indented(text: Text, left: int = 2) -> Padding:
+        return Padding(text, (0, 0, 0, left))
+
+    def _say(self, what: RenderableType) -> None:
+        self.console.print(what, highlight=False)

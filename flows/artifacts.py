@@ -1,0 +1,46 @@
+"""What a run leaves on the Prefect server to be looked at: plan, progress, report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from uuid import UUID
+
+from prefect.artifacts import acreate_markdown_artifact, acreate_progress_artifact, aupdate_progress_artifact
+
+from shunter.flows.markdown import document, headline
+from shunter.topology.plan import Plan
+
+
+def artifact_key(what: str, cluster: str) -> str:
+    """The key of an artifact, as Prefect wants it: lowercase letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{what} {cluster}".lower()).strip("-")
+
+
+async def leave_plan(plan: Plan, nodes: Sequence[str]) -> None:
+    """Raises httpx.HTTPError."""
+    await acreate_markdown_artifact(
+        document(plan, nodes), key=artifact_key(f"{plan.kind} plan", plan.cluster), description=headline(plan, nodes)
+    )
+
+
+async def leave_report(plan: Plan, nodes: Sequence[str]) -> None:
+    """Raises httpx.HTTPError."""
+    await acreate_markdown_artifact(
+        document(plan, nodes), key=artifact_key(f"{plan.kind} report", plan.cluster), description=headline(plan, nodes)
+    )
+
+
+class ProgressBar:
+    """One progress artifact, created when it is shown first."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._key = artifact_key(f"{plan.kind} progress", plan.cluster)
+        self._id: UUID | None = None
+
+    async def show(self, percent: float, description: str) -> None:
+        """`percent`: 0 to 100. Raises httpx.HTTPError."""
+        if self._id is None:
+            self._id = await acreate_progress_artifact(percent, key=self._key, description=description)
+        else:
+            await aupdate_progress_artifact(self._id, percent, description=description)

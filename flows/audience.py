@@ -1,0 +1,183 @@
+"""A run as Prefect shows it: events, log lines, artifacts. What happens is also told to who listens in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Sequence
+from types import TracebackType
+from typing import Self
+
+import httpx
+from prefect.events import emit_event
+
+from shunter.engine.audience import Audience, Progress, Waiting
+from shunter.flows import artifacts
+from shunter.flows.locks import Logger
+from shunter.statemachines.lifecycle import Step
+from shunter.topology.plan import Plan
+
+PROGRESS_EVERY_S = 2.0
+LAST_WORD_DEADLINE_S = 10.0
+NAMES_SHOWN = 6
+TROUBLE = frozenset({"refused", "rolled_back", "overtaken", "lost_sight", "failed", "down", "offline"})
+
+
+class RunAudience:
+    """Use as an async context manager, inside the flow run. No trouble with the Prefect server fails the run."""
+
+    def __init__(self, cluster: str, nodes: Sequence[str], log: Logger, also: Audience | None) -> None:
+        self._cluster, self._nodes, self._log, self._also = cluster, nodes, log, also
+        self._plan: Plan | None = None
+        self._planned_s: dict[str, float] = {}
+        self._copied: dict[str, float] = {}
+        self._done: set[str] = set()
+        self._waiting: tuple[Waiting, ...] = ()
+        self._changed, self._over = asyncio.Event(), asyncio.Event()
+        self._writer: asyncio.Task[None]
+
+    async def __aenter__(self) -> Self:
+        self._writer = asyncio.create_task(self._write(), name="artifacts of the run")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stop_writing()
+
+    async def report(self, plan: Plan) -> None:
+        """Leave the report. `plan`: what the run returned."""
+        await self._stop_writing()
+        if not self._writer.cancelled():
+            self._writer.result()
+        await self._kept(artifacts.leave_report(plan, self._nodes))
+
+    async def _stop_writing(self) -> None:
+        self._over.set()
+        self._changed.set()
+        await asyncio.wait({self._writer}, timeout=LAST_WORD_DEADLINE_S)
+        if not self._writer.done():
+            self._writer.cancel()
+            await asyncio.wait({self._writer})
+
+    # -------------------------------------------------------------- what the engine tells
+
+    def planned(self, plan: Plan, at_s: float) -> None:
+        self._plan = plan
+        self._planned_s = {move.vm: move.end_s - move.start_s for move in plan.moves}
+        self._log.info(artifacts.headline(plan, self._nodes))
+        for found in plan.findings:
+            level = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}[found.severity]
+            self._log.log(level, "%s %s: %s. %s", found.rule, found.subject, found.message, found.remedy)
+        self._changed.set()
+        if self._also:
+            self._also.planned(plan, at_s)
+
+    def stepped(self, step: Step) -> None:
+        self._log.log(logging.WARNING if step.target in TROUBLE else logging.INFO, "%s", step)
+        self._emit(step)
+        if step.lifecycle == "migration":
+            vm = vm_of(step)
+            self._copied.pop(vm, None)
+            if step.target == "done":
+                self._done.add(vm)
+            self._changed.set()
+        if self._also:
+            self._also.stepped(step)
+
+    def progressed(self, progress: Progress) -> None:
+        self._copied[progress.vm] = progress.percent
+        self._changed.set()
+        if self._also:
+            self._also.progressed(progress)
+
+    def waiting(self, waiting: tuple[Waiting, ...]) -> None:
+        self._waiting = waiting
+        self._changed.set()
+        if self._also:
+            self._also.waiting(waiting)
+
+    # -------------------------------------------------------------- what Prefect gets
+
+    def _emit(self, step: Step) -> None:
+        """Prefect adds flow run, flow and deployment to what is related by itself."""
+        noun, name = subject_of(step)
+        payload = {"subject": step.subject, "event": step.event, "from": step.source, "to": step.target}
+        emit_event(
+            event=f"shunter.{step.lifecycle}.{step.target}",
+            resource={
+                "prefect.resource.id": f"shunter.{noun}.{self._cluster}.{name}",
+                "prefect.resource.name": name,
+                "shunter.cluster": self._cluster,
+            },
+            related=[
+                {"prefect.resource.id": f"shunter.node.{self._cluster}.{node}", "prefect.resource.role": role}
+                for role, node in nodes_of(step)
+            ],
+            payload={**payload, "reason": step.reason, "at_s": step.at_s},
+        )
+
+    async def _write(self) -> None:
+        bar: artifacts.ProgressBar | None = None
+        while not self._over.is_set():
+            await self._changed.wait()
+            self._changed.clear()
+            if self._plan is None:
+                continue
+            if bar is None:
+                bar = artifacts.ProgressBar(self._plan)
+                await self._kept(artifacts.leave_plan(self._plan, self._nodes))
+            await self._kept(bar.show(self._percent(), self._how_far()))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), PROGRESS_EVERY_S)
+        if bar is not None:
+            await self._kept(bar.show(self._percent(), self._how_far()))
+
+    def _percent(self) -> float:
+        all_s = sum(self._planned_s.values())
+        if not all_s:
+            return 0.0
+        so_far_s = sum(
+            self._planned_s.get(vm, 0.0) * share
+            for vm, share in [*((vm, 1.0) for vm in self._done), *((vm, p / 100) for vm, p in self._copied.items())]
+        )
+        return min(100.0, round(100 * so_far_s / all_s, 1))
+
+    def _how_far(self) -> str:
+        copying = [f"{vm} {percent:.0f} %" for vm, percent in self._copied.items()]
+        parts = [f"{len(self._done)} of {len(self._planned_s)} moved"]
+        parts += [f"copying {_some(copying)}"] if copying else []
+        parts += [f"waiting: {_some([f'{w.subject} {w.reason}' for w in self._waiting])}"] if self._waiting else []
+        return "; ".join(parts)
+
+    async def _kept(self, writing: Awaitable[None]) -> None:
+        try:
+            await writing
+        except httpx.HTTPError as error:
+            self._log.warning("an artifact could not be left on the Prefect server: %s", error)
+
+
+def subject_of(step: Step) -> tuple[str, str]:
+    """What a step is about, as noun and name: "vm", "web-1"; "node", "N1"; "volume", "CSV1"."""
+    if step.lifecycle == "migration":
+        return "vm", vm_of(step)
+    return step.lifecycle, step.subject.removeprefix(f"{step.lifecycle} ")
+
+
+def vm_of(step: Step) -> str:
+    """The VM of a migration's step, whose subject reads "web-1: N1 → N3"."""
+    return step.subject.rpartition(": ")[0]
+
+
+def nodes_of(step: Step) -> list[tuple[str, str]]:
+    """The two nodes of a migration's step with their parts in it; none for other lifecycles."""
+    if step.lifecycle != "migration":
+        return []
+    source, _, target = step.subject.rpartition(": ")[2].partition(" → ")
+    return [("source", source), ("target", target)]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

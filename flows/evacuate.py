@@ -1,0 +1,59 @@
+"""The flow that empties nodes."""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from shunter.engine.evacuate import evacuate
+from shunter.flows.parameters import ClusterName, NodeNames, ReserveNodes, RunningMigrations, Speed, UndoPause, spoken
+from shunter.flows.run import Means, carry_out
+from shunter.topology.plan import Plan
+
+
+def _name() -> str:
+    given = flow_run.get_parameters()
+    return f"evacuate {', '.join(given['nodes'])} of {spoken(given['cluster'])}"
+
+
+@flow(flow_run_name=_name, persist_result=False, retries=0)
+async def evacuate_nodes(
+    cluster: ClusterName,
+    nodes: NodeNames,
+    reserve_nodes: ReserveNodes = "auto",
+    speed: Speed = None,
+    running_migrations_on_cancel: RunningMigrations = "finish",
+    undo_pause: UndoPause = False,
+) -> Plan:
+    """Empty nodes of a cluster: pause them, move their VMs live, hand over what does not run, then look.
+
+    No node takes part in two migrations at once, across all runs on one Prefect server. A VM that fits nowhere keeps
+    running where it is; the report says why. A finished evacuation leaves its nodes paused.
+
+    Returns the report, also when it is done in part. Raises RefusedByFindings (nothing was touched), OutcomeInDoubt
+    (look before anything else), RequestError (unknown cluster or node) and Unreachable.
+
+    Args:
+        cluster: The name of a registered cluster, or the path of a cluster file (ends in .json): a simulated
+            cluster starts from it.
+        nodes: The nodes that are to be empty afterwards.
+        reserve_nodes: How many further nodes may be lost at any moment of the run, with room left for their VMs.
+            auto keeps the loss of one covered where it is covered at the start.
+        speed: How many times as fast as real time the simulated cluster of a cluster file runs.
+        running_migrations_on_cancel: Let the migrations under way finish, or call them off.
+        undo_pause: Let the nodes take VMs again if the run is stopped before its end.
+    """
+
+    async def procedure(means: Means) -> Plan:
+        return await evacuate(
+            means.cluster,
+            nodes,
+            reserve_nodes=reserve_nodes,
+            holds=means.holds,
+            audience=means.audience,
+            start=means.start,
+            stop=means.stop,
+            undo_pause=undo_pause,
+        )
+
+    return await carry_out(procedure, cluster, nodes=nodes, speed=speed, on_cancel=running_migrations_on_cancel)

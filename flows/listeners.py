@@ -1,0 +1,37 @@
+"""Who else in this process wants to hear a run, and may stop it: the command line's live display and its Ctrl-C.
+
+A flow's parameters are JSON; what lives only in this process comes to it by a context variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from shunter.engine.audience import Audience
+from shunter.engine.stop import Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    audience: Audience | None = None
+    stop: Stop | None = None
+
+
+_listener: ContextVar[Listener] = ContextVar("shunter_listener", default=Listener())
+
+
+@contextmanager
+def listening(audience: Audience | None = None, *, stop: Stop | None = None) -> Iterator[None]:
+    """Flows called inside the block tell `audience` what happens, and end early when `stop` asks for it."""
+    token = _listener.set(Listener(audience, stop))
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def current_listener() -> Listener:
+    return _listener.get()

@@ -1,0 +1,167 @@
+"""Plans and reports as Markdown: first what a reader must know, then the picture, then the tables."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+
+from shunter.flows.picture import timeline_svg
+from shunter.topology.plan import Finding, Move, Plan, Unplaced
+
+OUTCOMES = {
+    "done": "done",
+    "failed": "failed, the VM runs on its source",
+    "refused": "refused",
+    "cancelled": "cancelled, the VM runs on its source",
+    "lost_sight": "**unknown: look where it runs**",
+    None: "",
+}
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: "48 s", "3 min 20 s", "1 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if 0 < seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def headline(plan: Plan, nodes: Sequence[str]) -> str:
+    """One sentence: what moved, what stays. `nodes`: those that were to be emptied, none for a single migration."""
+    subject = f"{_listed(nodes)} {'is' if len(nodes) == 1 else 'are'} empty" if nodes else "Done"
+    if plan.errors and not plan.executed:
+        return f"Refused, nothing was touched: {'; '.join(found.message for found in plan.errors)}."
+    if not plan.executed:
+        stays = f", {_staying(plan)}" if plan.unplaced else ""
+        return f"Planned: {_count(len(plan.moves), 'VM')} to move in {duration(plan.makespan_s)}{stays}."
+    if plan.ok:
+        return f"{subject}: {_moved(plan)} in {duration(plan.makespan_s)}."
+    beginning = "Interrupted" if plan.interrupted else "Partly done"
+    return f"{beginning}: {_moved(plan)}; {_staying(plan) or _troubles(plan)}."
+
+
+def document(plan: Plan, nodes: Sequence[str]) -> str:
+    """The whole artifact."""
+    done = plan.executed
+    parts = [
+        f"## {_cell(headline(plan, nodes))}",
+        _remedies(plan),
+        _figures(plan),
+        _picture(plan) if plan.moves else "",
+        _section("What stays", ("VM", "on", "target", "rule", "why not", "what would help"), _stays(plan.unplaced)),
+        _section("Findings", ("rule", "", "about", "finding", "what to do"), _findings(plan.findings)),
+        _section("Live migrations", _move_columns(done), (_move(move, done) for move in plan.moves)),
+        _section(
+            "Roles and VMs that do not run",
+            ("name", "from", "to", "at"),
+            ((move.name, move.source, move.target, duration(move.start_s)) for move in plan.role_moves),
+        ),
+        _section(
+            "Volumes",
+            ("volume", "from", "to", "at"),
+            ((move.volume, move.source, move.target, duration(move.start_s)) for move in plan.volume_moves),
+        ),
+        f"Backups to be repeated (R17): {_cell(_listed(plan.degraded_backups))}." if plan.degraded_backups else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _moved(plan: Plan) -> str:
+    live = sum(move.outcome == "done" for move in plan.moves)
+    parts = [f"{_count(live, 'VM')} moved live"]
+    if plan.role_moves:
+        parts.append(f"{len(plan.role_moves)} not running handed over")
+    if plan.volume_moves:
+        parts.append(f"{_count(len(plan.volume_moves), 'volume')} handed over")
+    return ", ".join(parts)
+
+
+def _staying(plan: Plan) -> str:
+    names = [unplaced.vm for unplaced in plan.unplaced]
+    if not names:
+        return ""
+    shown = _listed(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+    return f"{shown} {'stays' if len(names) == 1 else 'stay'}"
+
+
+def _troubles(plan: Plan) -> str:
+    doubtful = [move.vm for move in plan.moves if move.outcome == "lost_sight"]
+    if doubtful:
+        return f"what became of {_listed(doubtful)} is unknown"
+    return "; ".join(found.message for found in plan.findings if found.severity != "info") or "nothing else was started"
+
+
+def _remedies(plan: Plan) -> str:
+    """What to do about what stays, each remedy once."""
+    wanted = [f"{move.vm}: look where it runs, {move.source} or {move.target}" for move in plan.moves if
+              move.outcome == "lost_sight"]
+    wanted += [found.remedy for found in plan.findings if found.severity == "error"]
+    for unplaced in plan.unplaced:
+        remedies = dict.fromkeys(verdict.remedy for verdict in unplaced.verdicts)
+        wanted.append(f"{unplaced.vm} on {unplaced.node}: {', or '.join(remedies)}")
+    return "\n".join(["**What to do**", "", *(f"- {_cell(line)}" for line in wanted)]) if wanted else ""
+
+
+def _figures(plan: Plan) -> str:
+    if not plan.moves:
+        return ""
+    took = "took" if plan.executed else "will take"
+    return (
+        f"Cluster {_cell(plan.cluster)}. The live migrations {took} {duration(plan.makespan_s)}; no order and no choice "
+        f"of targets can do it in less than {duration(plan.lower_bound_s)}. Nodes whose loss stays covered: "
+        f"{plan.reserve_nodes}."
+    )
+
+
+def _picture(plan: Plan) -> str:
+    encoded = base64.b64encode(timeline_svg(plan).encode()).decode()
+    return f"![Timeline: a row for each node, a bar for each migration](data:image/svg+xml;base64,{encoded})"
+
+
+def _move_columns(done: bool) -> tuple[str, ...]:
+    return ("VM", "from", "to", "start", "took", *(("expected", "downtime", "outcome") if done else ("why",)))
+
+
+def _move(move: Move, done: bool) -> tuple[str, ...]:
+    first = (move.vm, move.source, move.target, duration(move.start_s), duration(move.end_s - move.start_s))
+    if not done:
+        return (*first, move.why)
+    expected = "" if move.estimate_s is None else duration(move.estimate_s)
+    downtime = "" if move.downtime_s is None else f"{move.downtime_s:.1f} s"
+    return (*first, expected, downtime, OUTCOMES[move.outcome])
+
+
+def _stays(unplaced: Iterable[Unplaced]) -> Iterable[tuple[str, ...]]:
+    for vm in unplaced:
+        for verdict in vm.verdicts:
+            yield (vm.vm, vm.node, verdict.target, verdict.rule, verdict.reason, verdict.remedy)
+
+
+def _findings(findings: Iterable[Finding]) -> Iterable[tuple[str, ...]]:
+    for found in findings:
+        yield (found.rule, found.severity, found.subject, found.message, found.remedy)
+
+
+def _section(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A titled table; nothing where there are no rows."""
+    lines = [f"| {' | '.join(_cell(value) for value in row)} |" for row in rows]
+    if not lines:
+        return ""
+    return "\n".join([f"### {title}", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *lines])
+
+
+def _cell(text: str) -> str:
+    """Names come from outside: they must not break a table, nor pass for HTML."""
+    plain = " ".join(text.split()).replace("|", "\\|")
+    return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

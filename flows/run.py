@@ -1,0 +1,136 @@
+"""What every flow that does something has in common: cluster, locks, listeners, cancellation, report, final state."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from prefect import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from shunter.clusters.port import ClusterPort
+from shunter.engine.audience import Audience
+from shunter.engine.holds import Holds
+from shunter.engine.migrate import Errand, StartMigration
+from shunter.engine.stop import Running, Stop
+from shunter.flows.audience import RunAudience
+from shunter.flows.clusters import open_cluster
+from shunter.flows.errors import OutcomeInDoubt, RefusedByFindings
+from shunter.flows.listeners import current_listener
+from shunter.flows.live_migration import as_task_run
+from shunter.flows.locks import Logger, PrefectHolds
+from shunter.flows.markdown import headline
+from shunter.statemachines.migration import Migration
+from shunter.topology.plan import Plan
+
+# Prefect kills a cancelled flow run after 30 s; what is left of them is for the report.
+WIND_DOWN_S = 20.0
+ABANDON_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a procedure of the engine is given."""
+
+    cluster: ClusterPort
+    holds: Holds
+    audience: Audience
+    start: StartMigration
+    stop: Stop
+
+
+Procedure = Callable[[Means], Awaitable[Plan]]
+
+
+async def carry_out(
+    procedure: Procedure, cluster: str, *, nodes: Sequence[str], speed: float | None, on_cancel: Running
+) -> Plan:
+    """Run the procedure and leave its report. `nodes`: what is to be emptied, for headlines.
+
+    Returns, as the flow's final state, the report. A refusal or an unknown outcome is a failed state, which a caller
+    gets as RefusedByFindings or OutcomeInDoubt. Raises RequestError and Unreachable: nothing was touched then.
+    """
+    log = get_run_logger()
+    listener = current_listener()
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(open_cluster(cluster, speed=speed))
+        seen = await port.look()
+        holds = await stack.enter_async_context(PrefectHolds(seen.name, log, flow_run.get_id()))
+        await holds.prepare([node.name for node in seen.nodes])
+        audience = await stack.enter_async_context(RunAudience(seen.name, nodes, log, listener.audience))
+        watched = Watched()
+        means = Means(port, holds, audience, watched.start, listener.stop or Stop())
+        work = asyncio.ensure_future(procedure(means))
+        cancelled: asyncio.CancelledError | None = None
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError as error:
+            cancelled = error
+            await _wind_down(work, means.stop, watched, on_cancel, log)
+        if cancelled is not None and work.cancelled():
+            raise cancelled
+        plan = work.result()
+        await audience.report(plan)
+        if cancelled is not None:
+            raise cancelled
+    return final_state(plan, nodes)
+
+
+def final_state(plan: Plan, nodes: Sequence[str]) -> Plan:
+    """The state that the flow run ends in. Prefect hands a caller what is in it, hence the type."""
+    message = headline(plan, nodes)
+    state: Any
+    if not plan.executed and plan.errors:
+        state = Failed(name="Refused", message=message, data=RefusedByFindings(plan))
+    elif any(move.outcome == "lost_sight" for move in plan.moves):
+        error = OutcomeInDoubt(plan)
+        state = Failed(name="Outcome unknown", message=str(error), data=error)
+    elif plan.ok:
+        state = Completed(message=message, data=plan)
+    else:
+        state = Completed(name=_not_all(plan), message=message, data=plan)
+    return cast(Plan, state)
+
+
+def _not_all(plan: Plan) -> str:
+    if plan.interrupted:
+        return "Interrupted"
+    return "Partly done" if plan.executed else "Nothing done"
+
+
+@dataclass(slots=True)
+class Watched:
+    """Starts migrations as task runs, and knows those that are under way."""
+
+    under_way: dict[asyncio.Task[Any], str] = field(default_factory=dict)
+
+    async def start(self, errand: Errand) -> Migration:
+        task = asyncio.current_task()
+        assert task is not None
+        self.under_way[task] = errand.label
+        try:
+            return await as_task_run(errand)
+        finally:
+            del self.under_way[task]
+
+
+async def _wind_down(work: asyncio.Future[Plan], stop: Stop, watched: Watched, running: Running, log: Logger) -> None:
+    """The flow run was cancelled: let the procedure end well, but before Prefect kills this process.
+
+    Migrations that take longer are left to the cluster, which brings them to their end without us.
+    """
+    log.warning("cancelled: nothing new is started; migrations under way are asked to %s", running)
+    stop.request(running=running)
+    await asyncio.wait({work}, timeout=WIND_DOWN_S)
+    if work.done():
+        return
+    for label in watched.under_way.values():
+        log.warning("%s: still under way; the cluster completes it without us. Look where the VM runs", label)
+    left = {work, *watched.under_way}
+    for task in left:
+        task.cancel()
+    await asyncio.wait(left, timeout=ABANDON_S)

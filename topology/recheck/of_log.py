@@ -1,0 +1,97 @@
+"""Replays a witness log and names what must not have happened, and what we must not have done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from pydantic import ValidationError
+
+from shunter.topology.model import Cluster
+from shunter.topology.recheck.fitness import misfits, running_on_its_disks, too_close
+from shunter.topology.recheck.violation import EPSILON_S, Violation
+from shunter.topology.recheck.world import Event, World
+
+
+def check_log(lines: Iterable[str | Mapping[str, object]], finished: Collection[str] = ()) -> tuple[Violation, ...]:
+    """What is wrong in this witness log (its first line holds the complete cluster); empty where it is sound.
+
+    I1, I2 and I7 are judged whoever acted; I3, I4, R08, R11, R13, R17, R20 at the start of each migration that we
+    started; I8 for what we resumed. `finished`: nodes whose evacuation was carried to its end: they stay paused.
+    """
+    events, broken = read_events(lines)
+    if broken or not events:
+        return broken or (Violation(0.0, "log", "the log", "is empty"),)
+    world, problem = first_world(events[0])
+    if world is None:
+        return (Violation(0.0, "log", "the log", problem),)
+    found: list[Violation] = []
+    now_s = 0.0
+    for number, event in enumerate(events[1:], start=2):
+        try:
+            at_s = float(event["t_s"])
+            if at_s < now_s - EPSILON_S:
+                found.append(Violation(at_s, "log", f"line {number}", f"time goes back, from {now_s:g} s"))
+            now_s = max(now_s, at_s)
+            if event["what"] == "migration_started":
+                found += _judge_start(world, event, at_s)
+            found += world.apply(event)
+        except (KeyError, TypeError, ValueError) as error:
+            found.append(Violation(now_s, "log", f"line {number}", f"cannot be read: {error!r} in {dict(event)}"))
+    for node in finished:
+        if world.node_state[node] == "up" and world.up_because[node] != "it is back":
+            message = f"its evacuation is finished, and it is not paused (up because of {world.up_because[node]})"
+            found.append(Violation(now_s, "I8", node, message))
+    return tuple(found)
+
+
+def read_events(lines: Iterable[str | Mapping[str, object]]) -> tuple[list[Event], tuple[Violation, ...]]:
+    """The events of a log, and what is not JSON in it."""
+    events: list[Event] = []
+    broken = []
+    for number, line in enumerate(lines, start=1):
+        if isinstance(line, Mapping):
+            events.append(line)
+        elif line.strip():
+            try:
+                events.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                broken.append(Violation(0.0, "log", f"line {number}", f"is not JSON: {error}"))
+    return events, tuple(broken)
+
+
+def first_world(event: Event) -> tuple[World | None, str]:
+    """The world of a log's first line, or what is wrong with that line."""
+    if event.get("what") != "cluster":
+        return None, f"begins with {event.get('what')}, not with the cluster"
+    try:
+        return World(Cluster.model_validate_json(json.dumps(event["cluster"]))), ""
+    except (KeyError, ValidationError) as error:
+        return None, f"its first line holds no complete cluster: {error}"
+
+
+def _judge_start(world: World, event: Event, at_s: float) -> Iterator[Violation]:
+    name, source, target = event["vm"], event["source"], event["target"]
+    for node in (source, target):
+        flight = world.flight_at(node)
+        if flight is not None and (flight.vm, *flight.nodes) != (name, source, target):
+            message = f"joins the migration of {name} while in that of {flight.vm} ({' → '.join(flight.nodes)})"
+            yield Violation(at_s, "I1", node, message)
+    if event["by"] != "us":
+        return
+    vm = world.vms[name]
+    if world.node_state[target] != "up":
+        rule = "I8" if world.node_state[target] == "paused" else "R01"
+        yield Violation(at_s, rule, name, f"we move it to {target}, which is {world.node_state[target]}")
+    if vm.backup:
+        yield Violation(at_s, "R17", name, "we move it while a backup of it is under way")
+    used_mib, room_mib = world.used_mib(target), world.cluster.node_by_name[target].for_vms_mib
+    if used_mib + vm.memory_mib > room_mib:
+        yield Violation(at_s, "I3", target, f"{used_mib} of {room_mib} MiB are in use; {name} has {vm.memory_mib} MiB")
+    for rule, message in misfits(world.cluster, vm, source, target, world.volume_state):
+        yield Violation(at_s, rule, name, message)
+    others = running_on_its_disks(world.cluster, vm, [other for other in world.vms if world.runs(other)])
+    if others:
+        yield Violation(at_s, "R11", name, f"shares a disk with {', '.join(others)}, running too")
+    for message in too_close(world.cluster, name, source, target, world.places()):
+        yield Violation(at_s, "I4", name, message)

@@ -1,0 +1,297 @@
+"""Replays a plan, event by event: at equal times what ends comes before what starts."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from shunter.topology.model import Cluster, VirtualMachine
+from shunter.topology.plan import Move, Plan, RoleMove, Unplaced, VolumeMove
+from shunter.topology.recheck.fitness import apart, misfits, running_on_its_disks, too_close
+from shunter.topology.recheck.packing import unabsorbed_loss
+from shunter.topology.recheck.violation import EPSILON_S, Violation
+
+RULE = re.compile(r"R(0[1-9]|1\d|2[01])|I[1-8]")
+
+
+def check_plan(cluster: Cluster, plan: Plan, nodes: Collection[str]) -> tuple[Violation, ...]:
+    """What is wrong with this plan to empty `nodes` (spelled as in the cluster); empty where it is sound.
+
+    Checked: I1, I2, I3 with the reserve the plan names, I4, I7, R08, R11, R13, R15 to R17, R20. A plan that a finding
+    refuses keeps no reserve; the rest is checked all the same.
+    """
+    unknown = tuple(_unknown_names(cluster, plan))
+    if unknown:
+        return unknown
+    check = _PlanCheck(cluster, plan, frozenset(nodes))
+    found = [
+        *check.everybody_once(),
+        *check.nothing_forgotten(),
+        *check.each_from_where_it_is(),
+        *check.unplaced_with_reasons(),
+        *check.volumes(),
+        *check.units_of_disks(),
+        *check.replay(),
+    ]
+    if plan.reserve_nodes and not plan.errors:
+        found += check.reserve()
+    return tuple(sorted(found, key=lambda violation: violation.at_s))
+
+
+def _unknown_names(cluster: Cluster, plan: Plan) -> Iterator[Violation]:
+    roles = {role.name for role in cluster.roles} | set(cluster.vm_by_name)
+    named: list[tuple[str, str, bool]] = [
+        *(("VM", m.vm, m.vm in cluster.vm_by_name) for m in plan.moves),
+        *(("VM or role", m.name, m.name in roles) for m in plan.role_moves),
+        *(("volume", m.volume, m.volume in cluster.volume_by_name) for m in plan.volume_moves),
+        *(("VM", u.vm, u.vm in cluster.vm_by_name) for u in plan.unplaced),
+    ]
+    changes: list[Move | RoleMove | VolumeMove] = [*plan.moves, *plan.role_moves, *plan.volume_moves]
+    ends = [end for change in changes for end in (change.source, change.target)]
+    named += [("node", end, end in cluster.node_by_name) for end in ends]
+    for kind, name, known in named:
+        if not known:
+            yield Violation(0.0, "I2", name, f"the cluster has no {kind} of this name")
+
+
+@dataclass(slots=True)
+class _PlanCheck:
+    cluster: Cluster
+    plan: Plan
+    emptied: frozenset[str]
+    volume_state: dict[str, str] = field(init=False)
+    ends_on: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.volume_state = {volume.name: volume.state for volume in self.cluster.volumes}
+        self.ends_on = {vm.name: vm.node for vm in self.cluster.vms}
+        self.ends_on |= {move.vm: move.target for move in self.plan.moves}
+        self.ends_on |= {m.name: m.target for m in self.plan.role_moves if m.name in self.cluster.vm_by_name}
+
+    # -------------------------------------------------------------- who is in the plan
+
+    def everybody_once(self) -> Iterator[Violation]:
+        plan = self.plan
+        named = Counter([m.vm for m in plan.moves] + [m.name for m in plan.role_moves] + [u.vm for u in plan.unplaced])
+        for name, times in named.items():
+            if times > 1:
+                yield Violation(0.0, "I2", name, f"the plan names it {times} times")
+        for vm in self.cluster.vms:
+            if vm.node in self.emptied and (vm.clustered or vm.holds_memory) and not named[vm.name]:
+                yield Violation(0.0, "I2", vm.name, f"must leave {vm.node}; the plan does not say what becomes of it")
+        if plan.ok and (plan.unplaced or plan.errors):
+            names = [u.vm for u in plan.unplaced] + [finding.subject for finding in plan.errors]
+            yield Violation(0.0, "I2", ", ".join(names), "the plan calls itself ok all the same")
+
+    def nothing_forgotten(self) -> Iterator[Violation]:
+        """What is no VM: a plan that calls itself ok moves it all."""
+        if not self.plan.ok:
+            return
+        moved = {move.name for move in self.plan.role_moves} | {move.volume for move in self.plan.volume_moves}
+        for role in self.cluster.roles:
+            if role.node in self.emptied and role.name not in moved:
+                yield Violation(0.0, "R16", role.name, f"stays on {role.node}, which is to be emptied")
+        for volume in self.cluster.volumes:
+            if volume.owner in self.emptied and volume.name not in moved:
+                yield Violation(0.0, "I7", volume.name, f"stays with {volume.owner}, which is to be emptied")
+
+    def each_from_where_it_is(self) -> Iterator[Violation]:
+        on = {vm.name: vm.node for vm in self.cluster.vms}
+        owned_by = {role.name: role.node for role in self.cluster.roles}
+        for move in self.plan.moves:
+            vm = self.cluster.vm_by_name[move.vm]
+            yield from self._ends(move, move.vm, vm.node)
+            if not vm.holds_memory:
+                yield Violation(move.start_s, "I2", vm.name, f"is {vm.state}: only what runs can move live")
+            if vm.backup:
+                yield Violation(move.start_s, "R17", vm.name, "a backup of it is under way")
+            state = self.cluster.node_by_name[move.source].state
+            if state not in ("up", "paused") and not self.plan.errors:
+                yield Violation(move.start_s, "R01", vm.name, f"{move.source} is {state}: nothing moves live from it")
+        for role_move in self.plan.role_moves:
+            name = role_move.name
+            yield from self._ends(role_move, name, on.get(name) or owned_by[name])
+            if name in on and self.cluster.vm_by_name[name].holds_memory:
+                yield Violation(role_move.start_s, "I2", name, "it runs: only a live migration may move it")
+
+    def _ends(self, move: Move | RoleMove | VolumeMove, name: str, is_on: str) -> Iterator[Violation]:
+        if move.source != is_on:
+            yield Violation(move.start_s, "I2", name, f"it is on {is_on}, not on {move.source}")
+        if move.target == move.source:
+            yield Violation(move.start_s, "I2", name, f"it is moved from {move.source} to where it is")
+        state = self.cluster.node_by_name[move.target].state
+        if move.target in self.emptied:
+            yield Violation(move.start_s, "R16", name, f"its target {move.target} is being emptied")
+        elif state != "up":
+            rule = "I8" if state == "paused" else "R01"
+            yield Violation(move.start_s, rule, name, f"its target {move.target} is {state}")
+
+    def unplaced_with_reasons(self) -> Iterator[Violation]:
+        for stays in self.plan.unplaced:
+            yield from self._reasons(stays)
+
+    def _reasons(self, stays: Unplaced) -> Iterator[Violation]:
+        is_on = self.cluster.vm_by_name[stays.vm].node
+        if stays.node != is_on:
+            yield Violation(0.0, "I2", stays.vm, f"it is on {is_on}, not on {stays.node}")
+        asked = {verdict.target for verdict in stays.verdicts}
+        silent = [node.name for node in self.cluster.nodes if node.name != is_on and node.name not in asked]
+        if silent:
+            yield Violation(0.0, "I2", stays.vm, f"nothing says why it cannot go to {', '.join(silent)}")
+        for verdict in stays.verdicts:
+            if not RULE.fullmatch(verdict.rule) or not verdict.reason or not verdict.remedy:
+                message = f"the verdict on {verdict.target} lacks rule, reason or remedy"
+                yield Violation(0.0, "I2", stays.vm, message)
+
+    # -------------------------------------------------------------- volumes and disks
+
+    def volumes(self) -> Iterator[Violation]:
+        for name, times in Counter(move.volume for move in self.plan.volume_moves).items():
+            if times > 1:
+                yield Violation(0.0, "I7", name, f"the plan moves it {times} times")
+        for move in self.plan.volume_moves:
+            volume = self.cluster.volume_by_name[move.volume]
+            yield from self._ends(move, move.volume, volume.owner)
+            if volume.reachable_from and move.target not in volume.reachable_from:
+                yield Violation(move.start_s, "R08", move.volume, f"{move.target} does not reach it")
+
+    def units_of_disks(self) -> Iterator[Violation]:
+        """R11: what stands on one disk stays together, and the disk with it; two running VMs cannot leave it live."""
+        running = [vm.name for vm in self.cluster.vms if vm.holds_memory]
+        for move in self.plan.moves:
+            others = running_on_its_disks(self.cluster, self.cluster.vm_by_name[move.vm], running)
+            if others:
+                message = f"shares a disk with {', '.join(others)}, running too"
+                yield Violation(move.start_s, "R11", move.vm, message)
+        owner = {volume.name: volume.owner for volume in self.cluster.volumes}
+        owner |= {move.volume: move.target for move in self.plan.volume_moves}
+        for disk in (volume for volume in self.cluster.volumes if volume.kind == "disk"):
+            on_it = [vm for vm in self.cluster.vms if disk.name in vm.volumes and vm.node == disk.owner]
+            ends = {self.ends_on[vm.name] for vm in on_it} | ({owner[disk.name]} if on_it else set())
+            if len(ends) > 1:
+                message = f"it and the VMs on it end on {' and '.join(sorted(ends))}"
+                yield Violation(0.0, "R11", disk.name, message)
+
+    # -------------------------------------------------------------- over time
+
+    def replay(self) -> Iterator[Violation]:
+        replay = _Replay(self.cluster, self.volume_state)
+        for at_s, starts, move in _events(self.plan):
+            if not starts:
+                replay.end(move)
+            elif isinstance(move, Move):
+                yield from replay.start(move, at_s)
+            else:
+                yield from replay.change_node(move)
+        moved = [move.vm for move in self.plan.moves] + [move.name for move in self.plan.role_moves]
+        for rule, message in apart(self.cluster, moved, self.ends_on):
+            yield Violation(max((m.end_s for m in self.plan.moves), default=0.0), "I4", f"rule {rule}", message)
+
+    def reserve(self) -> list[Violation]:
+        """The reserve at every instant.
+
+        While VMs only come from nodes that count neither as lost nor as refuge, an earlier instant needs less and has
+        more free than the last one, so that the last one answers for all.
+        """
+        counted = [n.name for n in self.cluster.nodes if n.state == "up" and n.name not in self.emptied]
+        only_inbound = not any(move.source in counted for move in self.plan.moves)
+        if only_inbound and self._lost_at(self._end_of_all(), counted) is None:
+            return []
+        replay = _Replay(self.cluster, self.volume_state)
+        found: list[Violation] = []
+        last = None
+        for at_s, starts, move in [(0.0, False, None), *_events(self.plan)]:
+            if isinstance(move, Move):
+                list(replay.start(move, at_s)) if starts else replay.end(move)
+            why = self._lost_at(replay, counted)
+            if why and last is None:
+                subject = f"cluster {self.cluster.name}"
+                found.append(Violation(at_s, "I3", subject, f"reserve of {self.plan.reserve_nodes}: {why}"))
+            last = why
+        return found
+
+    def _end_of_all(self) -> _Replay:
+        replay = _Replay(self.cluster, self.volume_state)
+        for move in self.plan.moves:
+            list(replay.start(move, move.start_s))
+            replay.end(move)
+        return replay
+
+    def _lost_at(self, replay: _Replay, counted: Sequence[str]) -> str | None:
+        free = {name: self.cluster.node_by_name[name].for_vms_mib - replay.used_mib[name] for name in counted}
+        restart: dict[str, list[int]] = {}
+        for vm in self.cluster.vms:
+            if vm.holds_memory and vm.priority > 0:
+                restart.setdefault(replay.runs_on[vm.name], []).append(vm.restart_mib)
+        return unabsorbed_loss(counted, free, restart, self.plan.reserve_nodes)
+
+
+def _events(plan: Plan) -> Iterable[tuple[float, bool, Move | RoleMove]]:
+    """(at_s, whether it starts, what), in order; times that differ by rounding alone count as equal."""
+    events: list[tuple[float, bool, Move | RoleMove]] = []
+    for move in plan.moves:
+        events += [(move.start_s, True, move), (move.end_s, False, move)]
+    events += [(role_move.start_s, True, role_move) for role_move in plan.role_moves]
+    return sorted(events, key=lambda event: event[0] if event[1] else event[0] - EPSILON_S)
+
+
+class _Replay:
+    """Where every VM counts and what every node holds, at one instant of the plan."""
+
+    def __init__(self, cluster: Cluster, volume_state: dict[str, str]) -> None:
+        self.cluster, self.volume_state = cluster, volume_state
+        self.runs_on = {vm.name: vm.node for vm in cluster.vms}
+        self.places = {vm.name: {vm.node} for vm in cluster.vms}
+        self.used_mib = {node.name: 0 for node in cluster.nodes}
+        self.moving: dict[str, str] = {}
+        for vm in cluster.vms:
+            if vm.holds_memory:
+                self.used_mib[vm.node] += vm.memory_mib
+        # nobody knows when somebody else's migration ends: it counts at both ends, and its nodes are busy at the start
+        for migration in cluster.migrations:
+            self.places[migration.vm] |= {migration.source, migration.target}
+            self.used_mib[migration.target] += cluster.vm_by_name[migration.vm].memory_mib
+            self.moving |= {migration.source: migration.vm, migration.target: migration.vm}
+        self.busy_at_start = dict(self.moving)
+
+    def start(self, move: Move, at_s: float) -> Iterator[Violation]:
+        if at_s > EPSILON_S:
+            self.moving = {n: vm for n, vm in self.moving.items() if self.busy_at_start.get(n) != vm}
+        if move.start_s < 0 or move.end_s <= move.start_s:
+            yield Violation(at_s, "I1", move.vm, f"takes from {move.start_s:g} s to {move.end_s:g} s")
+        for node in (move.source, move.target):
+            if node in self.moving:
+                yield Violation(at_s, "I1", node, f"joins the move of {move.vm} while in that of {self.moving[node]}")
+        vm = self.cluster.vm_by_name[move.vm]
+        yield from self._misfits(vm, move)
+        target = self.cluster.node_by_name[move.target]
+        self.used_mib[move.target] += vm.memory_mib
+        if self.used_mib[move.target] > target.for_vms_mib:
+            message = f"{self.used_mib[move.target]} MiB with {vm.name}, {target.for_vms_mib} MiB are for VMs"
+            yield Violation(at_s, "I3", move.target, message)
+        self.places[move.vm].add(move.target)
+        self.moving |= {move.source: move.vm, move.target: move.vm}
+
+    def end(self, move: Move | RoleMove) -> None:
+        assert isinstance(move, Move)  # noqa: S101  role moves happen at one instant
+        vm = self.cluster.vm_by_name[move.vm]
+        self.used_mib[move.source] -= vm.memory_mib
+        self.places[move.vm] = {move.target}
+        self.runs_on[move.vm] = move.target
+        self.moving = {n: moving for n, moving in self.moving.items() if moving != move.vm}
+
+    def change_node(self, move: RoleMove) -> Iterator[Violation]:
+        vm = self.cluster.vm_by_name.get(move.name)
+        if vm is None:
+            return
+        yield from self._misfits(vm, move)
+        self.places[vm.name] = {move.target}
+        self.runs_on[vm.name] = move.target
+
+    def _misfits(self, vm: VirtualMachine, move: Move | RoleMove) -> Iterator[Violation]:
+        for rule, message in misfits(self.cluster, vm, move.source, move.target, self.volume_state):
+            yield Violation(move.start_s, rule, vm.name, message)
+        for message in too_close(self.cluster, vm.name, move.source, move.target, self.places):
+            yield Violation(move.start_s, "I4", vm.name, message)
