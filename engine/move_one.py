@@ -15,7 +15,7 @@ from shunter.topology.plan import Plan
 from shunter.topology.planning import plan_migration
 
 
-async def migrate_one(
+async def move_one(
     cluster: ClusterPort,
     vm: str,
     target: str,

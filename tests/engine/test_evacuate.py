@@ -164,8 +164,8 @@ def test_when_the_target_is_lost_the_vm_runs_on_and_goes_elsewhere() -> None:
 
 
 def test_r09_a_migration_that_somebody_else_started_is_respected() -> None:
-    faults = [{"at_s": 0, "do": "migration_elsewhere", "vm": "other", "target": "N3"}]
-    night = evacuated(cluster(3, [vm("web"), vm("other", "N2", memory_mib=20000)]), faults=faults)
+    vms = [vm("web"), vm("other", "N2", memory_mib=20000)]
+    night = evacuated(cluster(3, vms, migrations=[{"vm": "other", "source": "N2", "target": "N3"}]))
     assert night.report.ok
     ended = night.happened("migration_ended", vm="other", by="elsewhere")
     started = night.happened("migration_started", vm="web")
