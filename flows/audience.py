@@ -15,6 +15,7 @@ from prefect.events import emit_event
 from shunter.engine.audience import Audience, Progress, Waiting
 from shunter.flows import artifacts
 from shunter.flows.locks import Logger
+from shunter.flows.markdown import headline
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.plan import Plan
 
@@ -66,7 +67,7 @@ class RunAudience:
     def planned(self, plan: Plan, at_s: float) -> None:
         self._plan = plan
         self._planned_s = {move.vm: move.end_s - move.start_s for move in plan.moves}
-        self._log.info(artifacts.headline(plan, self._nodes))
+        self._log.info(headline(plan, self._nodes))
         for found in plan.findings:
             level = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}[found.severity]
             self._log.log(level, "%s %s: %s. %s", found.rule, found.subject, found.message, found.remedy)

@@ -21,6 +21,7 @@ from shunter.clusters.simulated.remote import RemoteCluster
 from shunter.flows.errors import PrefectUnreachable
 from shunter.topology.clusterfile import read_cluster
 from shunter.topology.errors import RequestError
+from shunter.topology.model import Cluster
 
 NAMES_SHOWN = 20
 
@@ -65,23 +66,25 @@ async def open_cluster(cluster: str, *, speed: float | None = None) -> AsyncIter
     registered = await _registered(cluster)
     if speed is not None:
         raise RequestError(f"speed {speed:g}: {cluster} is a registered cluster, which has its own time; leave it out")
-    async with RemoteCluster.connected(registered.address) as remote:
-        yield remote
+    yield await RemoteCluster.connect(registered.address)
 
 
 @asynccontextmanager
 async def _from_file(cluster: str, speed: float) -> AsyncIterator[ClusterPort]:
-    path = Path(cluster).expanduser()
-    if not path.is_file():
-        raise RequestError(
-            f"there is no cluster file {cluster} (looked for {path.absolute()}); "
-            "a registered cluster is named without a path separator and without .json"
-        )
-    simulated = SimulatedCluster(read_cluster(path), clock=Clock(speed))
+    simulated = SimulatedCluster(_read(Path(cluster)), clock=Clock(speed))
     try:
         yield simulated
     finally:
         await simulated.close()
+
+
+def _read(path: Path) -> Cluster:
+    if not path.is_file():
+        raise RequestError(
+            f"there is no cluster file {path} (looked for {path.absolute()}); "
+            "a registered cluster is named without a path separator and without .json"
+        )
+    return read_cluster(path)
 
 
 async def _registered(name: str) -> SimulatedClusterHost:

@@ -59,8 +59,7 @@ class EmbeddedServer:
             self._ready = True
 
     def _hear(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._process.stdout or ():
             self._said.put(line.strip())
         self._said.put("")
 
@@ -73,8 +72,8 @@ class EmbeddedServer:
             log = self.home / "server.log"
             tail = log.read_text(encoding="utf-8", errors="replace").strip()[-800:] if log.is_file() else ""
             raise PrefectUnreachable(
-                f"the embedded Prefect server did not start within {START_DEADLINE_S:g} s: {tail or 'it said nothing'}. "
-                "Set PREFECT_API_URL to use a server that runs"
+                f"the embedded Prefect server did not start within {START_DEADLINE_S:g} s; set PREFECT_API_URL to use "
+                f"one that runs. Its last words: {tail or 'none'}"
             )
         return word
 
@@ -115,8 +114,8 @@ def _launch(home: Path, *, forget: bool) -> subprocess.Popen[str]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
-    process.stdin.close()
+    if process.stdin is not None:
+        process.stdin.close()
     try:
         process.wait(END_DEADLINE_S)
     except subprocess.TimeoutExpired:

@@ -26,8 +26,9 @@ def main() -> None:
 
 
 def _serve(listener: socket.socket) -> None:
-    import uvicorn
-    from prefect.server.api.server import create_app
+    # not before the port is said, for which somebody waits
+    import uvicorn  # noqa: PLC0415
+    from prefect.server.api.server import create_app  # noqa: PLC0415
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -35,9 +36,7 @@ def _serve(listener: socket.socket) -> None:
             if self.started:
                 _say("ready")
 
-    config = uvicorn.Config(
-        create_app, factory=True, log_level="error", lifespan="on", timeout_graceful_shutdown=2
-    )
+    config = uvicorn.Config(create_app, factory=True, log_level="error", lifespan="on", timeout_graceful_shutdown=2)
     server = Server(config)
 
     def end_with_input() -> None:

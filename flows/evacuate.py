@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from shunter.engine.evacuate import evacuate
-from shunter.flows.parameters import ClusterName, NodeNames, ReserveNodes, RunningMigrations, Speed, UndoPause, spoken
+from shunter.flows.parameters import ClusterName, NodeNames, ReserveNodes, RunningMigrations, Speed, spoken
 from shunter.flows.run import Means, carry_out
 from shunter.topology.plan import Plan
 
@@ -17,13 +17,13 @@ def _name() -> str:
 
 
 @flow(flow_run_name=_name, persist_result=False, retries=0)
-async def evacuate_nodes(
+async def evacuate_nodes(  # noqa: PLR0917 - each is a field of the form
     cluster: ClusterName,
     nodes: NodeNames,
     reserve_nodes: ReserveNodes = "auto",
     speed: Speed = None,
     running_migrations_on_cancel: RunningMigrations = "finish",
-    undo_pause: UndoPause = False,
+    undo_pause: bool = False,
 ) -> Plan:
     """Empty nodes of a cluster: pause them, move their VMs live, hand over what does not run, then look.
 

@@ -20,7 +20,8 @@ class Listener:
     stop: Stop | None = None
 
 
-_listener: ContextVar[Listener] = ContextVar("shunter_listener", default=Listener())
+NOBODY = Listener()
+_listener: ContextVar[Listener] = ContextVar("shunter_listener", default=NOBODY)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -17,12 +17,13 @@ FAILED = frozenset({State.REFUSED, State.ROLLED_BACK, State.LOST_SIGHT})
 
 
 def _label(parameters: dict[str, Any]) -> str:
-    return cast(Errand, parameters["errand"]).label
+    errand: Errand = parameters["errand"]
+    return errand.label
 
 
 @task(
     name="live migration",
-    task_run_name=_label,
+    task_run_name=_label,  # type: ignore[arg-type]  # Prefect's protocol wants a class method that it never calls
     cache_policy=NO_CACHE,  # a result of another day says nothing of where the VM is now
     persist_result=False,
     retries=0,  # the engine retries, after a look, and on another node
@@ -40,7 +41,9 @@ async def _live_migration(errand: Errand) -> PrefectState[None]:
 
 async def as_task_run(errand: Errand) -> Migration:
     """Carry a migration out as a task run of the current flow run. Its state is the migration's; only bugs raise."""
-    state = await _live_migration(quote(errand), return_state=True)
+    # with return_state, what is awaited is the task run's final state, whatever the signature says
+    running: Any = _live_migration(quote(errand), return_state=True)
+    state: PrefectState[Any] = await running
     if isinstance(state.data, BaseException):
         raise state.data
     return errand.migration

@@ -12,23 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Self
+import weakref
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from urllib.parse import quote
 from uuid import UUID
 
-import httpx
-from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.objects import ConcurrencyLeaseHolder
-from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.logging.loggers import LoggingAdapter
 
-LEASE_S = 300.0
+from shunter.flows.lock_server import LEASE_S, LockServer, Unavailable
+
 RENEW_EVERY_S = LEASE_S / 3
 RENEW_AGAIN_S = 5.0
-CALL_DEADLINE_S = 10.0
 
 Logger = logging.Logger | LoggingAdapter
 
@@ -43,141 +38,115 @@ def limit_name(cluster: str, node: str) -> str:
 
 
 class PrefectHolds:
-    """Holds on nodes of one cluster, for one run. Use as an async context manager.
+    """Holds on nodes of one cluster, for one run. Use `opened`.
 
-    `flow_run_id` is shown at the limit as its holder. A server that does not answer is no reason to fail a run: nodes
-    that cannot be locked count as held by others, and the log says why.
+    A server that does not answer is no reason to fail a run: nodes that cannot be locked count as held by others, and
+    the log says why.
     """
 
-    def __init__(self, cluster: str, log: Logger, flow_run_id: UUID | None = None) -> None:
-        self._cluster = cluster
-        self._log = log
-        self._holder = ConcurrencyLeaseHolder(type="flow_run", id=flow_run_id) if flow_run_id else None
+    def __init__(self, server: LockServer, cluster: str, log: Logger, flow_run_id: UUID | None) -> None:
+        self._server, self._cluster, self._log, self._flow_run_id = server, cluster, log, flow_run_id
         self._created: set[str] = set()
-        self._stack = AsyncExitStack()
-        self._client: PrefectClient
+        self._held: weakref.WeakSet[PrefectHold] = weakref.WeakSet()
 
-    async def __aenter__(self) -> Self:
-        self._client = await self._stack.enter_async_context(get_client())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.aclose()
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, cluster: str, log: Logger, flow_run_id: UUID | None = None) -> AsyncIterator[PrefectHolds]:
+        """`flow_run_id` is shown at a limit as its holder."""
+        async with LockServer.connected() as server:
+            holds = cls(server, cluster, log, flow_run_id)
+            try:
+                yield holds
+            finally:
+                await asyncio.gather(*(hold.release() for hold in holds._held))
 
     async def prepare(self, nodes: Sequence[str]) -> None:
         """Create the limits of these nodes, so that the first migrations need not wait for that."""
         try:
-            async with asyncio.timeout(CALL_DEADLINE_S):
-                await self._create([limit_name(self._cluster, node) for node in nodes])
-        except (httpx.HTTPError, TimeoutError) as error:
-            self._log.warning("the locks of %s cannot be prepared: %s", self._cluster, str(error) or "no answer")
+            await self._create([limit_name(self._cluster, node) for node in nodes])
+        except Unavailable as error:
+            self._log.warning("the locks of %s cannot be prepared: %s", self._cluster, error)
 
     async def try_hold(self, nodes: tuple[str, ...]) -> PrefectHold | None:
         """Take all of these nodes at once, without waiting. None: not ours now, ask again later."""
         names = [limit_name(self._cluster, node) for node in nodes]
         try:
-            async with asyncio.timeout(CALL_DEADLINE_S):
-                await self._create(names)
-                lease, granted = await self._take(names)
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code != httpx.codes.LOCKED:
-                self._log.warning("%s cannot be locked, Prefect says: %s", " and ".join(nodes), error)
+            await self._create(names)
+            taken = await self._server.take(names, self._flow_run_id)
+            if taken is None:
+                return None
+            lease, granted = taken
+            hold = PrefectHold(self._server, lease, nodes, self._log)
+            self._held.add(hold)
+            if await self._locks_them(names, granted):
+                return hold
+        except Unavailable as error:
+            self._log.warning("%s cannot be locked, the Prefect server is out of reach: %s", _listed(nodes), error)
             return None
-        except (httpx.HTTPError, TimeoutError) as error:
-            reason = str(error) or "no answer"
-            self._log.warning("%s cannot be locked, the Prefect server is out of reach: %s", " and ".join(nodes), reason)
-            return None
-        hold = PrefectHold(self._client, lease, nodes, self._log)
-        if not await self._locks_them(names, granted):
-            await hold.release()
-            return None
-        return hold
+        await hold.release()
+        return None
 
     async def _create(self, names: Sequence[str]) -> None:
         for name in names:
-            if name in self._created:
-                continue
-            try:
-                await self._client.upsert_global_concurrency_limit_by_name(name, 1)
-            except ObjectAlreadyExists:
-                pass  # another run created it since we looked, with the same size
-            self._created.add(name)
+            if name not in self._created:
+                await self._server.create(name)
+                self._created.add(name)
 
-    async def _take(self, names: list[str]) -> tuple[UUID, set[str]]:
-        response = await self._client.increment_concurrency_slots_with_lease(
-            names=names, slots=1, mode="concurrency", lease_duration=LEASE_S, holder=self._holder
-        )
-        answer = response.json()
-        return UUID(answer["lease_id"]), {limit["name"] for limit in answer["limits"]}
-
-    async def _locks_them(self, names: list[str], granted: set[str]) -> bool:
-        """A limit that somebody deleted, disabled or widened is granted to everybody."""
-        try:
-            async with asyncio.timeout(CALL_DEADLINE_S):
-                limits = await asyncio.gather(*map(self._client.read_global_concurrency_limit_by_name, names))
-        except (ObjectNotFound, httpx.HTTPError, TimeoutError) as error:
-            self._log.warning("locks %s cannot be checked: %s", ", ".join(names), str(error) or "no answer")
-            self._created.difference_update(names)
-            return False
-        useless = [limit.name for limit in limits if not limit.active or limit.limit != 1]
-        if useless or granted != set(names):
-            self._created.difference_update(names)
+    async def _locks_them(self, names: list[str], granted: frozenset[str]) -> bool:
+        """A limit that somebody deleted, disabled or widened is granted to everybody: that is no lock."""
+        asked = await asyncio.gather(*(self._server.locks_nothing(name) for name in names))
+        useless = [name for name, nothing in zip(names, asked, strict=True) if nothing or name not in granted]
+        if useless:
+            self._created.difference_update(useless)
             self._log.error(
-                "%s would lock nothing: make each an active limit of size 1 "
+                "%s would lock nothing: make it an active limit of size 1 "
                 "(`prefect gcl enable NAME`, `prefect gcl update NAME --limit 1`)",
-                ", ".join(useless or sorted(set(names) - granted)),
+                _listed(useless),
             )
-            return False
-        return True
+        return not useless
 
 
 class PrefectHold:
     """Nodes leased until released; renewed in the background. `lost`: they may be somebody else's by now."""
 
-    def __init__(self, client: PrefectClient, lease: UUID, nodes: tuple[str, ...], log: Logger) -> None:
-        self._client, self.lease, self._nodes, self._log = client, lease, nodes, log
+    def __init__(self, server: LockServer, lease: UUID, nodes: tuple[str, ...], log: Logger) -> None:
+        self.lease = lease
+        self.lost = False
+        self._server, self._nodes, self._log = server, nodes, log
         self._loop = asyncio.get_running_loop()
         self._ends_at = self._loop.time() + LEASE_S
-        self._released = False
-        self.lost = False
-        self._renewing = asyncio.create_task(self._renew_until_lost(), name=f"lease on {' and '.join(nodes)}")
+        self._releasing: asyncio.Task[None] | None = None
+        self._renewing = asyncio.create_task(self._renew_until_lost(), name=f"lease on {_listed(nodes)}")
 
     async def still_ours(self) -> bool:
         """Whether the server, asked just now, says so. While it does not answer nobody can know: False."""
-        return not self._released and not self.lost and await self._renew()
+        return self._releasing is None and not self.lost and await self._renew()
 
     async def release(self) -> None:
         """Give the nodes back. Never raises: what was done under the lock is done, and the lease ends by itself."""
-        if self._released:
-            return
-        self._released = True
-        self._renewing.cancel()
+        if self._releasing is None:
+            self._renewing.cancel()
+            self._releasing = asyncio.create_task(self._give_back(), name=f"giving back {_listed(self._nodes)}")
+        await asyncio.shield(self._releasing)
+
+    async def _give_back(self) -> None:
         try:
-            async with asyncio.timeout(CALL_DEADLINE_S):
-                await self._client.release_concurrency_slots_with_lease(lease_id=self.lease)
-        except (httpx.HTTPError, TimeoutError) as error:
-            self._log.warning(
-                "the lock on %s could not be given back (%s); it ends by itself within %g s",
-                " and ".join(self._nodes),
-                str(error) or "no answer",
-                LEASE_S,
-            )
+            await self._server.give_back(self.lease)
+        except Unavailable as error:
+            message = "the lock on %s could not be given back (%s); it ends by itself within %g s"
+            self._log.warning(message, _listed(self._nodes), error, LEASE_S)
 
     async def _renew(self) -> bool:
         """Ask for another full lease. False: not renewed, and where the server refused, lost for good."""
         asked_at = self._loop.time()
         try:
-            async with asyncio.timeout(CALL_DEADLINE_S):
-                await self._client.renew_concurrency_lease(lease_id=self.lease, lease_duration=LEASE_S)
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code == httpx.codes.GONE:
-                self._lose("the server knows nothing of it any more")
+            renewed = await self._server.renew(self.lease)
+        except Unavailable:
             return False
-        except (httpx.HTTPError, TimeoutError):
-            return False
-        self._ends_at = asked_at + LEASE_S
+        if renewed:
+            self._ends_at = asked_at + LEASE_S
+        else:
+            self._lose("the server knows nothing of it any more")
         return not self.lost
 
     async def _renew_until_lost(self) -> None:
@@ -190,6 +159,10 @@ class PrefectHold:
                     await asyncio.sleep(RENEW_AGAIN_S)
 
     def _lose(self, why: str) -> None:
-        if not self.lost and not self._released:
-            self._log.warning("the lock on %s is lost: %s", " and ".join(self._nodes), why)
+        if not self.lost and self._releasing is None:
+            self._log.warning("the lock on %s is lost: %s", _listed(self._nodes), why)
         self.lost = True
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(names)

@@ -104,8 +104,11 @@ def _troubles(plan: Plan) -> str:
 
 def _remedies(plan: Plan) -> str:
     """What to do about what stays, each remedy once."""
-    wanted = [f"{move.vm}: look where it runs, {move.source} or {move.target}" for move in plan.moves if
-              move.outcome == "lost_sight"]
+    wanted = [
+        f"{move.vm}: look where it runs, {move.source} or {move.target}"
+        for move in plan.moves
+        if move.outcome == "lost_sight"
+    ]
     wanted += [found.remedy for found in plan.findings if found.severity == "error"]
     for unplaced in plan.unplaced:
         remedies = dict.fromkeys(verdict.remedy for verdict in unplaced.verdicts)
@@ -116,10 +119,10 @@ def _remedies(plan: Plan) -> str:
 def _figures(plan: Plan) -> str:
     if not plan.moves:
         return ""
-    took = "took" if plan.executed else "will take"
+    took = f"{'took' if plan.executed else 'will take'} {duration(plan.makespan_s)}"
     return (
-        f"Cluster {_cell(plan.cluster)}. The live migrations {took} {duration(plan.makespan_s)}; no order and no choice "
-        f"of targets can do it in less than {duration(plan.lower_bound_s)}. Nodes whose loss stays covered: "
+        f"Cluster {_cell(plan.cluster)}. The live migrations {took}; whatever the order and "
+        f"the targets, it takes at least {duration(plan.lower_bound_s)}. Nodes whose loss stays covered: "
         f"{plan.reserve_nodes}."
     )
 

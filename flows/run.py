@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, cast
+from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.runtime import flow_run
@@ -59,7 +60,7 @@ async def carry_out(
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(open_cluster(cluster, speed=speed))
         seen = await port.look()
-        holds = await stack.enter_async_context(PrefectHolds(seen.name, log, flow_run.get_id()))
+        holds = await stack.enter_async_context(PrefectHolds.opened(seen.name, log, _flow_run_id()))
         await holds.prepare([node.name for node in seen.nodes])
         audience = await stack.enter_async_context(RunAudience(seen.name, nodes, log, listener.audience))
         watched = Watched()
@@ -93,7 +94,7 @@ def final_state(plan: Plan, nodes: Sequence[str]) -> Plan:
         state = Completed(message=message, data=plan)
     else:
         state = Completed(name=_not_all(plan), message=message, data=plan)
-    return cast(Plan, state)
+    return cast("Plan", state)
 
 
 def _not_all(plan: Plan) -> str:
@@ -102,20 +103,22 @@ def _not_all(plan: Plan) -> str:
     return "Partly done" if plan.executed else "Nothing done"
 
 
+def _flow_run_id() -> UUID | None:
+    known = flow_run.get_id()
+    return UUID(known) if known else None
+
+
 @dataclass(slots=True)
 class Watched:
     """Starts migrations as task runs, and knows those that are under way."""
 
-    under_way: dict[asyncio.Task[Any], str] = field(default_factory=dict)
+    under_way: dict[asyncio.Future[Migration], str] = field(default_factory=dict)
 
     async def start(self, errand: Errand) -> Migration:
-        task = asyncio.current_task()
-        assert task is not None
+        task = asyncio.ensure_future(as_task_run(errand))
         self.under_way[task] = errand.label
-        try:
-            return await as_task_run(errand)
-        finally:
-            del self.under_way[task]
+        task.add_done_callback(self.under_way.pop)
+        return await task
 
 
 async def _wind_down(work: asyncio.Future[Plan], stop: Stop, watched: Watched, running: Running, log: Logger) -> None:
@@ -130,7 +133,7 @@ async def _wind_down(work: asyncio.Future[Plan], stop: Stop, watched: Watched, r
         return
     for label in watched.under_way.values():
         log.warning("%s: still under way; the cluster completes it without us. Look where the VM runs", label)
-    left = {work, *watched.under_way}
+    left: set[asyncio.Future[Any]] = {work, *watched.under_way}
     for task in left:
         task.cancel()
     await asyncio.wait(left, timeout=ABANDON_S)

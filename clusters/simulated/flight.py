@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Literal
 
@@ -14,103 +16,92 @@ from shunter.topology.model import Actor
 
 Outcome = Literal["done", "failed", "cancelled", "source_lost", "target_lost"]
 
-MOST_GLIMPSES = 20
+MOST_GLIMPSES = 50
+"""So often is a migration seen copying, and not more than once a second."""
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class Flight:
-    """`fails_at`: the fraction of the copying at which it fails, if it does. `sight_is_lost`: followers lose it."""
+    """`started_s` is what the log says. `fails_at`: the fraction of the copying at which it fails, if it does.
 
-    def __init__(
-        self,
-        vm: str,
-        source: str,
-        target: str,
-        by: Actor,
-        started_s: float,
-        clock: Clock,
-        course: Course,
-        fails_at: float | None,
-    ) -> None:
-        self.vm, self.source, self.target, self.by, self.started_s = vm, source, target, by, started_s
-        self.sight_is_lost = False
-        self.switched = False
-        self.landed = asyncio.Event()
-        self._clock, self._course, self._fails_at = clock, course, fails_at
-        self._zero_s = clock.now_s()
-        self._phase = Phase.PREPARING
-        self._seen: list[MigrationSeen] = []
-        self._news = asyncio.Event()
-        self._fate: Outcome | None = None
-        self._ended = asyncio.Event()
+    `sight_is_lost`: whoever follows it loses it. `switched`: the VM runs on the target.
+    """
+
+    vm: str
+    source: str
+    target: str
+    by: Actor
+    started_s: float
+    clock: Clock
+    course: Course
+    fails_at: float | None = None
+    sight_is_lost: bool = False
+    switched: bool = False
+    _phase: Phase = field(default=Phase.PREPARING, init=False)
+    _seen: list[MigrationSeen] = field(default_factory=list, init=False)
+    _news: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _over: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _at_s: float = field(default=0.0, init=False)
 
     @property
     def can_be_cancelled(self) -> bool:
         return self._phase in (Phase.PREPARING, Phase.UNLOADING_OFFLOAD, Phase.COPYING)
 
-    def end(self, fate: Outcome) -> None:
-        """Something from outside ends the migration."""
-        self._fate = self._fate or fate
-        self._ended.set()
+    def end(self) -> None:
+        """It is over, and everything about it is written down."""
+        self._over.set()
+        self._notify()
 
-    async def fly(self, switch: Callable[[], None]) -> Outcome:
-        """Go through all phases; `switch` is called at the instant at which the target takes over."""
-        course = self._course
-        at_s = 0.0
+    async def fly(self, switch: Callable[[], None]) -> Outcome | None:
+        """Go through all phases; `switch` is called at the instant at which the target takes over.
+
+        None when something from outside has ended it meanwhile.
+        """
+        self._at_s = self.clock.now_s()
         self._show(Phase.PREPARING, 0.0)
-        at_s += course.preparing_s
-        if not await self._until(at_s):
-            return self._outcome()
-        if course.unloading_s:
+        if not await self._spend(self.course.preparing_s):
+            return None
+        if self.course.unloading_s:
             self._show(Phase.UNLOADING_OFFLOAD, 0.0)
-            at_s += course.unloading_s
-            if not await self._until(at_s):
-                return self._outcome()
-        glimpses = min(MOST_GLIMPSES, max(1, ceil(course.copying_s)))
-        for i in range(glimpses):
-            self._show(Phase.COPYING, 100.0 * i / glimpses)
-            share = (i + 1) / glimpses
-            fails = self._fails_at is not None and share >= self._fails_at
-            share = self._fails_at if fails and self._fails_at is not None else share
-            if not await self._until(at_s + course.copying_s * share):
-                return self._outcome()
-            if fails:
-                return "failed"
-        at_s += course.copying_s
+            if not await self._spend(self.course.unloading_s):
+                return None
+        outcome = await self._copy()
+        if outcome != "done":
+            return outcome
         self._show(Phase.SWITCHING, 100.0)
-        at_s += course.switching_s
-        if not await self._until(at_s):
-            return self._outcome()
+        if not await self._spend(self.course.switching_s):
+            return None
         self.switched = True
         switch()
         self._show(Phase.SETTLING, 100.0)
-        at_s += course.settling_s
-        await self._until(at_s)
-        return self._outcome()
+        return "done" if await self._spend(self.course.settling_s) else None
 
-    def _outcome(self) -> Outcome:
-        if self.switched and self._fate != "target_lost":
-            return "done"
-        return self._fate or "done"
+    async def _copy(self) -> Literal["done", "failed"] | None:
+        copying_s = self.course.copying_s
+        fails_after_s = copying_s * self.fails_at if self.fails_at is not None else None
+        glimpses = min(MOST_GLIMPSES, max(1, ceil(copying_s)))
+        each_s = copying_s / glimpses
+        for i in range(glimpses):
+            self._show(Phase.COPYING, 100.0 * i / glimpses)
+            if fails_after_s is not None and fails_after_s <= each_s * (i + 1):
+                return "failed" if await self._spend(fails_after_s - each_s * i) else None
+            if not await self._spend(each_s):
+                return None
+        return "done"
 
-    async def _until(self, at_s: float) -> bool:
-        """Wait until so many seconds after the start; False when something ended the migration before."""
-        left_s = self._zero_s + at_s - self._clock.now_s()
-        if left_s > 0 and not self._ended.is_set():
-            try:
-                async with asyncio.timeout(self._clock.loop_s(left_s)):
-                    await self._ended.wait()
-            except TimeoutError:
-                return True
-        return not self._ended.is_set()
+    async def _spend(self, duration_s: float) -> bool:
+        """Let that much time pass, counted from the end of what was before; False when the migration is over."""
+        self._at_s += duration_s
+        left_s = self._at_s - self.clock.now_s()
+        if left_s > 0 and not self._over.is_set():
+            with suppress(TimeoutError):  # the time has passed; at that very instant something may have ended it
+                async with asyncio.timeout(self.clock.loop_s(left_s)):
+                    await self._over.wait()
+        return not self._over.is_set()
 
     def _show(self, phase: Phase, percent: float) -> None:
         self._phase = phase
-        self._seen.append(MigrationSeen(self._clock.now_s(), phase, percent))
-        self._notify()
-
-    def land(self) -> None:
-        """Everything about it is written down: tell the followers."""
-        self.landed.set()
+        self._seen.append(MigrationSeen(self.clock.now_s(), phase, percent))
         self._notify()
 
     def _notify(self) -> None:
@@ -118,11 +109,12 @@ class Flight:
         news.set()
 
     async def follow(self) -> AsyncIterator[MigrationSeen]:
+        """Everything there was and will be to see of it, until it is over."""
         told = 0
         while True:
             while told < len(self._seen):
                 yield self._seen[told]
                 told += 1
-            if self.landed.is_set():
+            if self._over.is_set():
                 return
             await self._news.wait()

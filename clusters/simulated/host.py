@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -26,6 +27,8 @@ from shunter.clusters.simulated.wire import LONGEST_WAIT_S, MOST_ASKED_BYTES, er
 from shunter.topology.clusterfile import read_cluster
 from shunter.topology.errors import RequestError, ShunterError
 from shunter.topology.model import Cluster
+
+LOG = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 ASK_WITHIN_S = 10.0
@@ -63,8 +66,8 @@ class Host:
             await self._converse(reader, writer)
         except RequestError as error:
             writer.write(line_of({"bad_request": str(error)}))
-        except ConnectionError:
-            pass  # noqa: S110  the client is gone, and with it whom to tell
+        except ConnectionError as error:
+            LOG.debug("a client went away: %s", error)
         finally:
             self._connections.discard(connection)
             writer.close()
@@ -192,7 +195,7 @@ async def _run(options: argparse.Namespace) -> None:
     with ExitStack() as files:
         log = None
         if options.log is not None:
-            log = files.enter_context(options.log.open("w", encoding="utf-8", newline="\n"))  # noqa: ASYNC230  once
+            log = files.enter_context(options.log.open("w", encoding="utf-8", newline="\n"))
         simulated = SimulatedCluster(cluster, clock=Clock(options.speed), seed=options.seed, log=log)
         try:
             async with hosted(simulated, options.port) as address:

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shunter.clusters.port import Refused
+from shunter.clusters.simulated.copying import wire_mib_per_s
 from shunter.topology.model import Cluster, Node, VirtualMachine
 
+RUNS = ("running", "paused")
 
-def migration_refusal(now: Cluster, vm: VirtualMachine | None, target: str) -> Refused | None:
+
+def migration_refusal(now: Cluster, name: str, target: str) -> Refused | None:
     """Why this live migration cannot start; None when it can."""
+    vm = now.vm_by_name.get(name)
     if vm is None or not vm.clustered:
-        return Refused("there is no clustered VM of this name")
+        return Refused(f"there is no clustered VM {name}")
     if target not in now.node_by_name:
         return Refused(f"there is no node {target}")
-    if vm.state not in ("running", "paused"):
-        return Refused(f"{vm.name} is {vm.state}; only a running VM migrates live")
+    if vm.state not in RUNS:
+        return Refused(f"{name} is {vm.state}; only a running VM migrates live")
     if vm.node == target:
-        return Refused(f"{vm.name} is on {target} already")
+        return Refused(f"{name} is on {target} already")
     for under_way in now.migrations:
         for node in (under_way.source, under_way.target):
             if node in (vm.node, target):
@@ -26,17 +30,44 @@ def migration_refusal(now: Cluster, vm: VirtualMachine | None, target: str) -> R
                 )
     reason = (
         _unfit_node(now.node_by_name[target])
-        or _unfit_processor(now, vm, target)
+        or unfit_processor(now, vm, target)
         or _no_room(now, vm, target)
         or _shared_disk(now, vm)
         or _backup(vm)
+        or _no_wire(now, vm, target)
         or placement_refusal(now, vm, target)
     )
     return Refused(reason) if reason else None
 
 
+def role_refusal(now: Cluster, vm: VirtualMachine, target: str) -> str | None:
+    """Why this VM, which does not run, may not be given to the node."""
+    if not vm.clustered:
+        return f"{vm.name} is not in the cluster"
+    if vm.state in RUNS:
+        return f"{vm.name} is {vm.state}: it would be stopped; migrate it live"
+    state_is_kept = unfit_processor(now, vm, target) if vm.state == "saved" else None
+    return (
+        _unfit_node(now.node_by_name[target])
+        or state_is_kept
+        or disk_elsewhere(now, vm, target)
+        or placement_refusal(now, vm, target)
+    )
+
+
+def start_refusal(now: Cluster, vm: VirtualMachine, target: str) -> str | None:
+    """Why this VM, which does not run, may not be started on the node."""
+    free = room_mib(now, now.node_by_name[target])
+    return (
+        _unfit_node(now.node_by_name[target])
+        or (f"{target} has {free} MiB free, {vm.name} starts with {vm.restart_mib}" if free < vm.restart_mib else None)
+        or disk_elsewhere(now, vm, target)
+        or placement_refusal(now, vm.model_copy(update={"state": "running"}), target)
+    )
+
+
 def placement_refusal(now: Cluster, vm: VirtualMachine, target: str) -> str | None:
-    """Why this VM, running or not, may not be placed on the node, processor and memory apart."""
+    """Why this VM may not be placed on the node, whatever the node's state, processor and memory."""
     node = now.node_by_name[target]
     if vm.possible_owners and target not in vm.possible_owners:
         return f"{target} is not a possible owner of {vm.name}"
@@ -50,14 +81,24 @@ def placement_refusal(now: Cluster, vm: VirtualMachine, target: str) -> str | No
             return f"volume {name} is {volume.state}"
         if volume.reachable_from and target not in volume.reachable_from:
             return f"{target} cannot reach volume {name}"
-    return _kept_apart(now, vm, node) if vm.state in ("running", "paused", "failed") else None
+    return _kept_apart(now, vm, node) if vm.state in RUNS else None
 
 
-def _unfit_node(node: Node) -> str | None:
-    return None if node.state == "up" else f"{node.name} is {node.state}"
+def volume_refusal(now: Cluster, name: str, target: str) -> str | None:
+    """Why the node may not become the owner of this volume."""
+    volume = now.volume_by_name[name]
+    if volume.state in ("offline", "failed"):
+        return f"{name} is {volume.state}"
+    if volume.reachable_from and target not in volume.reachable_from:
+        return f"{target} cannot reach {name}"
+    if volume.kind == "disk":
+        for vm in now.vms_by_disk[name]:
+            if vm.state in RUNS and vm.node != target:
+                return f"{name} is in use by {vm.name} on {vm.node}"
+    return _unfit_node(now.node_by_name[target])
 
 
-def _unfit_processor(now: Cluster, vm: VirtualMachine, target: str) -> str | None:
+def unfit_processor(now: Cluster, vm: VirtualMachine, target: str) -> str | None:
     one, other = now.node_by_name[vm.node].processor, now.node_by_name[target].processor
     if one is None or other is None or one == other:
         return None
@@ -67,14 +108,31 @@ def _unfit_processor(now: Cluster, vm: VirtualMachine, target: str) -> str | Non
 
 
 def room_mib(now: Cluster, node: Node) -> int:
-    """Memory that nobody on the node or on the way to it uses."""
-    taken = sum(vm.memory_mib for vm in now.vms if vm.node == node.name and vm.state in ("running", "paused"))
-    coming = sum(
-        now.vm_by_name[m.vm].memory_mib
-        for m in now.migrations
-        if m.target == node.name and now.vm_by_name[m.vm].node != node.name
-    )
-    return node.memory_mib - node.reserved_mib - taken - coming
+    """Memory on the node that nobody uses. A VM on its way counts at both ends until its migration is over."""
+    free = node.memory_mib - node.reserved_mib
+    free -= sum(vm.memory_mib for vm in now.vms_by_node[node.name] if vm.state in RUNS)
+    for migration in now.migrations:
+        vm = now.vm_by_name[migration.vm]
+        if node.name in (migration.source, migration.target) and vm.node != node.name:
+            free -= vm.memory_mib
+    return free
+
+
+def disk_elsewhere(now: Cluster, vm: VirtualMachine, target: str) -> str | None:
+    """A `disk` volume has one owner: it cannot leave a running VM behind (R11)."""
+    for name in _disks_of(now, vm):
+        for other in now.vms_by_disk[name]:
+            if other.state in RUNS and other.name != vm.name and other.node != target:
+                return f"disk {name} is in use by {other.name} on {other.node}"
+    return None
+
+
+def _disks_of(now: Cluster, vm: VirtualMachine) -> list[str]:
+    return [name for name in vm.volumes if now.volume_by_name[name].kind == "disk"]
+
+
+def _unfit_node(node: Node) -> str | None:
+    return None if node.state == "up" else f"{node.name} is {node.state}"
 
 
 def _no_room(now: Cluster, vm: VirtualMachine, target: str) -> str | None:
@@ -83,11 +141,10 @@ def _no_room(now: Cluster, vm: VirtualMachine, target: str) -> str | None:
 
 
 def _shared_disk(now: Cluster, vm: VirtualMachine) -> str | None:
-    disks = {name for name in vm.volumes if now.volume_by_name[name].kind == "disk"}
-    for other in now.vms:
-        shares = other.name != vm.name and disks.intersection(other.volumes)
-        if shares and other.state in ("running", "paused"):
-            return f"disk {min(shares)} is in use by {other.name} as well"
+    for name in _disks_of(now, vm):
+        for other in now.vms_by_disk[name]:
+            if other.state in RUNS and other.name != vm.name:
+                return f"disk {name} is in use by {other.name} as well"
     return None
 
 
@@ -95,17 +152,22 @@ def _backup(vm: VirtualMachine) -> str | None:
     return f"a backup of {vm.name} is under way" if vm.backup else None
 
 
+def _no_wire(now: Cluster, vm: VirtualMachine, target: str) -> str | None:
+    rate = wire_mib_per_s(now, now.node_by_name[vm.node], now.node_by_name[target])
+    return f"no network joins {vm.node} and {target}" if rate is None else None
+
+
 def _kept_apart(now: Cluster, vm: VirtualMachine, node: Node) -> str | None:
-    """A rule that keeps VMs apart counts each of them where it is and where it is going; what is broken already stays."""
+    """Hard rules that keep VMs apart count each where it is and where it goes; what is broken already stays so."""
     heading: Mapping[str, str] = {migration.vm: migration.target for migration in now.migrations}
-    for rule in now.affinity_rules:
-        if rule.soft or vm.name not in rule.vms or not rule.kind.startswith("different"):
+    for rule in now.rules_by_vm.get(vm.name, ()):
+        if rule.soft or not rule.kind.startswith("different"):
             continue
         for name in rule.vms:
             other = now.vm_by_name[name]
-            if name == vm.name or other.state not in ("running", "paused"):
+            if name == vm.name or other.state not in RUNS:
                 continue
-            together_already = _close(now, rule.kind, vm.node, other.node)
+            together_already = vm.node != node.name and _close(now, rule.kind, vm.node, other.node)
             if _close(now, rule.kind, node.name, heading.get(name, other.node)) or (
                 not together_already and _close(now, rule.kind, node.name, other.node)
             ):

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -30,20 +29,26 @@ WIDE = 100
 
 @dataclass(frozen=True, slots=True)
 class PlanScreen:
-    """`nodes`: what is to be emptied. `memory_mib`: by VM, where known."""
+    """`nodes`: those to be emptied. `memory_mib`: by VM, where known. `forecast_s`: of a report, what its plan said."""
 
     plan: Plan
     nodes: Sequence[str]
     console: Console
     memory_mib: Mapping[str, int] = field(default_factory=dict)
     nodes_in_all: int = 0
+    forecast_s: float | None = None
 
     @classmethod
-    def of(cls, plan: Plan, nodes: Sequence[str], console: Console, cluster: Cluster | None) -> PlanScreen:
-        if cluster is None:
-            return cls(plan, nodes, console)
-        sizes = {vm.name: vm.memory_mib for vm in cluster.vms}
-        return cls(plan, nodes, console, sizes, len(cluster.nodes))
+    def of(
+        cls,
+        plan: Plan,
+        nodes: Sequence[str],
+        console: Console,
+        cluster: Cluster | None,
+        forecast_s: float | None = None,
+    ) -> PlanScreen:
+        sizes = {vm.name: vm.memory_mib for vm in cluster.vms} if cluster else {}
+        return cls(plan, nodes, console, sizes, len(cluster.nodes) if cluster else 0, forecast_s)
 
     @property
     def signs(self) -> Signs:
@@ -168,7 +173,7 @@ class PlanScreen:
         line = Text(f"{sign} ", style=style)
         line.append_text(signs.text(headline(plan, self.nodes), style))
         self._say(line)
-        if plan.moves:
+        if plan.moves and not refused:
             self._say(self._indented(signs.text(self._figures(), "dim")))
 
     def _figures(self) -> str:
@@ -181,9 +186,17 @@ class PlanScreen:
         )
         if not plan.executed:
             return sentence(f"Forecast: {duration(plan.makespan_s)}; {bound}", reserve)
-        off_s = sum(move.end_s - move.start_s - (move.estimate_s or 0.0) for move in plan.moves if move.estimate_s)
-        how = "as forecast" if abs(off_s) < 0.5 else f"{duration(abs(off_s))} {'more' if off_s > 0 else 'less'} than forecast"
-        return sentence(f"The migrations took {duration(plan.makespan_s)}, one by one together {how}; {bound}", reserve)
+        return sentence(f"The migrations took {duration(plan.makespan_s)}{self._against_forecast()}; {bound}", reserve)
+
+    def _against_forecast(self) -> str:
+        if self.forecast_s is None:
+            return ""
+        off_s = self.plan.makespan_s - self.forecast_s
+        if abs(off_s) < max(0.5, 0.01 * self.forecast_s):
+            return ", as forecast"
+        return (
+            f", {duration(abs(off_s))} {'more' if off_s > 0 else 'less'} than the forecast {duration(self.forecast_s)}"
+        )
 
     # -------------------------------------------------------------- small things
 
@@ -191,9 +204,10 @@ class PlanScreen:
         self._say(Text())
         self._say(Text(title, style="bold"))
 
-    @staticmethod
-    def _indented(text: Text, left: int = 2) -> Padding:
-        return Padding(text, (0, 0, 0, left))
+    def _indented(self, text: Text, left: int = 2) -> Text:
+        """Wrapped to the width, every line indented alike."""
+        lines = text.wrap(self.console, max(self.console.width - left, 20))
+        return Text("\n").join(Text(" " * left) + line for line in lines)
 
     def _say(self, what: RenderableType) -> None:
         self.console.print(what, highlight=False)

@@ -40,9 +40,7 @@ def grouped(unplaced: Iterable[Unplaced]) -> list[Staying]:
     for stays in unplaced:
         pattern = tuple((v.target, *_pattern(stays.vm, v)) for v in stays.verdicts)
         alike.setdefault((stays.node, pattern), []).append(stays)
-    return [
-        Staying(tuple(stays.vm for stays in group), group[0].node, _reasons(group)) for group in alike.values()
-    ]
+    return [Staying(tuple(stays.vm for stays in group), group[0].node, _reasons(group)) for group in alike.values()]
 
 
 def _reasons(group: Sequence[Unplaced]) -> tuple[Reason, ...]:

@@ -37,7 +37,7 @@ def timeline(plan: Plan, *, width: int, signs: Signs, colour: bool, nodes_in_all
     lines = []
     for node in shown:
         line = Text(set_cell_size(signs.plain(node), label) + "  ")
-        line.append_text(_row(node, plan.moves, colours, total_s, room, signs, colour))
+        line.append_text(_row(node, plan.moves, colours, total_s=total_s, room=room, signs=signs, colour=colour))
         lines.append(line)
     lines += _axis(total_s, room, label + 2, signs)
     left = len(nodes) - len(shown)
@@ -49,7 +49,7 @@ def timeline(plan: Plan, *, width: int, signs: Signs, colour: bool, nodes_in_all
 
 
 def _row(
-    node: str, moves: Sequence[Move], colours: Sequence[int], total_s: float, room: int, signs: Signs, colour: bool
+    node: str, moves: Sequence[Move], colours: Sequence[int], *, total_s: float, room: int, signs: Signs, colour: bool
 ) -> Text:
     """Bars never overlap: each begins after the one before it, however short they are."""
     row = Text()

@@ -13,6 +13,9 @@ from shunter.flows.embedded import EmbeddedServer
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """One real Prefect server for all tests of a test process, on loopback; it ends with the session."""
     home: Path = tmp_path_factory.mktemp("prefect")
-    with EmbeddedServer.started(home) as server, temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_HOME: home}):
+    with (
+        EmbeddedServer.started(home) as server,
+        temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_HOME: home}),
+    ):
         server.wait_until_ready()
         yield server

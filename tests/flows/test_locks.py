@@ -47,7 +47,7 @@ def test_each_node_has_a_limit_of_its_own_whatever_its_name(cluster: str, node: 
 @pytest.mark.usefixtures("prefect_server")
 def test_a_held_node_is_refused_to_another_run_until_released(cluster: str) -> None:
     async def story() -> None:
-        async with PrefectHolds(cluster, LOG) as ours, PrefectHolds(cluster, LOG) as theirs:
+        async with PrefectHolds.opened(cluster, LOG) as ours, PrefectHolds.opened(cluster, LOG) as theirs:
             hold = await ours.try_hold(("N1", "N2"))
             assert hold is not None
             assert await hold.still_ours()
@@ -70,7 +70,7 @@ def test_names_with_odd_characters_are_locked(cluster: str) -> None:
     nodes = ("rack/1 <a>&%", "Knoten-ü:=?#")
 
     async def story() -> None:
-        async with PrefectHolds(cluster, LOG) as holds:
+        async with PrefectHolds.opened(cluster, LOG) as holds:
             hold = await holds.try_hold(nodes)
             assert hold is not None
             assert [await taken(cluster, node) for node in nodes] == [1, 1]
@@ -83,7 +83,7 @@ def test_names_with_odd_characters_are_locked(cluster: str) -> None:
 @pytest.mark.usefixtures("prefect_server")
 def test_of_many_who_ask_at_once_one_gets_the_nodes(cluster: str) -> None:
     async def story() -> None:
-        async with PrefectHolds(cluster, LOG) as first, PrefectHolds(cluster, LOG) as second:
+        async with PrefectHolds.opened(cluster, LOG) as first, PrefectHolds.opened(cluster, LOG) as second:
             tries = [holds.try_hold(("N1", "N2")) for holds in (first, second) for _ in range(5)]
             got = [hold for hold in await asyncio.gather(*tries) if hold is not None]
             assert len(got) == 1
@@ -95,7 +95,7 @@ def test_of_many_who_ask_at_once_one_gets_the_nodes(cluster: str) -> None:
 @pytest.mark.usefixtures("prefect_server")
 def test_a_lease_that_the_server_ended_is_lost(cluster: str, caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
-        async with PrefectHolds(cluster, LOG) as holds, get_client() as client:
+        async with PrefectHolds.opened(cluster, LOG) as holds, get_client() as client:
             hold = await holds.try_hold(("N1", "N2"))
             assert hold is not None
             await client.release_concurrency_slots_with_lease(lease_id=hold.lease)
@@ -113,7 +113,7 @@ def test_a_limit_that_locks_nothing_is_no_lock(
     cluster: str, change: GlobalConcurrencyLimitUpdate, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def story() -> None:
-        async with PrefectHolds(cluster, LOG) as holds:
+        async with PrefectHolds.opened(cluster, LOG) as holds:
             hold = await holds.try_hold(("N1", "N2"))
             assert hold is not None
             await hold.release()
@@ -128,7 +128,7 @@ def test_a_limit_that_locks_nothing_is_no_lock(
 @pytest.mark.usefixtures("prefect_server")
 def test_a_widened_limit_is_narrowed_before_it_is_trusted(cluster: str) -> None:
     async def story() -> None:
-        async with PrefectHolds(cluster, LOG) as ours, PrefectHolds(cluster, LOG) as theirs:
+        async with PrefectHolds.opened(cluster, LOG) as ours, PrefectHolds.opened(cluster, LOG) as theirs:
             first = await ours.try_hold(("N1", "N2"))
             assert first is not None
             await update(cluster, "N2", GlobalConcurrencyLimitUpdate(limit=2))
@@ -139,12 +139,12 @@ def test_a_widened_limit_is_narrowed_before_it_is_trusted(cluster: str) -> None:
 
 
 def test_a_server_out_of_reach_locks_nothing_and_fails_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
     async def story() -> None:
-        async with PrefectHolds("c", LOG) as holds:
+        async with PrefectHolds.opened("c", LOG) as holds:
             assert await holds.try_hold(("N1", "N2")) is None
 
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
         asyncio.run(story())
     assert "N1 and N2 cannot be locked, the Prefect server is out of reach" in caplog.text

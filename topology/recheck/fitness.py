@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 
 from shunter.topology.model import Cluster, Node, VirtualMachine
 
@@ -39,9 +39,11 @@ def _processor_bridged(vm: VirtualMachine, here: Node, there: Node) -> bool:
     return vm.processor_compatibility and one.manufacturer.casefold() == other.manufacturer.casefold()
 
 
-def running_on_its_disks(cluster: Cluster, vm: VirtualMachine, running: Collection[str]) -> list[str]:
+def running_on_its_disks(cluster: Cluster, vm: VirtualMachine, running: Set[str]) -> list[str]:
     """The other running VMs on a `disk` volume of this VM (R11)."""
-    disks = {volume.name for volume in cluster.volumes if volume.kind == "disk"} & set(vm.volumes)
+    disks = {name for name in vm.volumes if cluster.volume_by_name[name].kind == "disk"}
+    if not disks:
+        return []
     return [
         other.name
         for other in cluster.vms

@@ -90,7 +90,7 @@ def _judge_start(world: World, event: Event, at_s: float) -> Iterator[Violation]
         yield Violation(at_s, "I3", target, f"{used_mib} of {room_mib} MiB are in use; {name} has {vm.memory_mib} MiB")
     for rule, message in misfits(world.cluster, vm, source, target, world.volume_state):
         yield Violation(at_s, rule, name, message)
-    others = running_on_its_disks(world.cluster, vm, [other for other in world.vms if world.runs(other)])
+    others = running_on_its_disks(world.cluster, vm, {other for other in world.vms if world.runs(other)})
     if others:
         yield Violation(at_s, "R11", name, f"shares a disk with {', '.join(others)}, running too")
     for message in too_close(world.cluster, name, source, target, world.places()):

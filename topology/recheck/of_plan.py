@@ -159,7 +159,7 @@ class _PlanCheck:
 
     def units_of_disks(self) -> Iterator[Violation]:
         """R11: what stands on one disk stays together, and the disk with it; two running VMs cannot leave it live."""
-        running = [vm.name for vm in self.cluster.vms if vm.holds_memory]
+        running = frozenset(vm.name for vm in self.cluster.vms if vm.holds_memory)
         for move in self.plan.moves:
             others = running_on_its_disks(self.cluster, self.cluster.vm_by_name[move.vm], running)
             if others:
@@ -168,7 +168,12 @@ class _PlanCheck:
         owner = {volume.name: volume.owner for volume in self.cluster.volumes}
         owner |= {move.volume: move.target for move in self.plan.volume_moves}
         for disk in (volume for volume in self.cluster.volumes if volume.kind == "disk"):
-            on_it = [vm for vm in self.cluster.vms if disk.name in vm.volumes and vm.node == disk.owner]
+            # what is neither in the cluster's care nor running stays, whatever becomes of its disk
+            on_it = [
+                vm
+                for vm in self.cluster.vms
+                if disk.name in vm.volumes and vm.node == disk.owner and (vm.clustered or vm.holds_memory)
+            ]
             ends = {self.ends_on[vm.name] for vm in on_it} | ({owner[disk.name]} if on_it else set())
             if len(ends) > 1:
                 message = f"it and the VMs on it end on {' and '.join(sorted(ends))}"

@@ -1,0 +1,158 @@
+"""Draws a fault plan from a seed: the same cluster, seed and amount give the same faults."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from shunter.clusters.simulated.copying import course
+from shunter.clusters.simulated.faults import Fault, When
+from shunter.topology.model import Cluster, VirtualMachine
+
+SHORTEST_S = 30.0
+MEMBER = ("up", "paused")
+
+
+def draw_faults(cluster: Cluster, seed: int, amount: Literal["none", "some", "many"]) -> tuple[Fault, ...]:
+    """Nothing; one to four troubles; or five to about thirty, in the time that emptying the fullest node takes.
+
+    So many nodes go down that a majority of them survives: of `some`, one at most.
+    """
+    if amount == "none":
+        return ()
+    draw = _Draw(cluster, random.Random(f"{seed}/{amount}/{cluster.name}"), _evacuation_s(cluster))
+    there = sum(node.state in MEMBER for node in cluster.nodes)
+    draw.may_go_down = max(0, there - len(cluster.nodes) // 2 - 1)
+    if amount == "some":
+        draw.may_go_down = min(1, draw.may_go_down)
+    most = min(30, 8 + len(cluster.vms) // 4)
+    troubles = draw.rng.randint(1, 4) if amount == "some" else draw.rng.randint(5, most)
+    faults: list[Fault] = []
+    for _ in range(troubles):
+        faults += draw.rng.choice(TROUBLES)(draw)
+    return tuple(faults)
+
+
+def _evacuation_s(cluster: Cluster) -> float:
+    """How long the fullest node's VMs take, one after the other."""
+
+    def one_s(vm: VirtualMachine) -> float:
+        target = next((node for node in cluster.nodes if node.name != vm.node), None)
+        way = course(cluster, vm, target, 1.0) if target is not None else None
+        return way.preparing_s + way.copying_s + way.switching_s + way.settling_s if way is not None else 0.0
+
+    emptied_s = (sum(one_s(vm) for vm in vms if vm.holds_memory) for vms in cluster.vms_by_node.values())
+    return max(SHORTEST_S, *emptied_s)
+
+
+@dataclass(slots=True, eq=False)
+class _Draw:
+    cluster: Cluster
+    rng: random.Random
+    within_s: float
+    may_go_down: int = 0
+
+    def at_s(self) -> float:
+        return round(self.rng.uniform(0, self.within_s), 3)
+
+    def later_s(self, at_s: float) -> float:
+        return round(at_s + self.rng.uniform(5, 60 + self.within_s), 3)
+
+    def node(self) -> str:
+        return self.rng.choice(self.cluster.nodes).name
+
+    def vm(self, *states: str) -> VirtualMachine | None:
+        vms = [vm for vm in self.cluster.vms if vm.state in states]
+        return self.rng.choice(vms) if vms else None
+
+    def migration(self) -> When:
+        """Of a VM, or from or to a node: of those there will be some, whatever is emptied."""
+        vm = self.vm("running", "paused")
+        kind = self.rng.choice(("vm", "source", "target")) if vm is not None else "target"
+        return When(**{kind: vm.name if vm is not None and kind == "vm" else self.node()})
+
+
+def _fails(draw: _Draw) -> list[Fault]:
+    return [Fault(do="migration_fails", when=draw.migration(), fraction=round(draw.rng.random(), 3))]
+
+
+def _slow(draw: _Draw) -> list[Fault]:
+    return [Fault(do="migration_slow", when=draw.migration(), factor=round(draw.rng.uniform(1.5, 20), 3))]
+
+
+def _answer_lost(draw: _Draw) -> list[Fault]:
+    return [Fault(do="answer_lost", when=draw.migration(), moved=draw.rng.random() < 0.5)]
+
+
+def _answer_about_node_lost(draw: _Draw) -> list[Fault]:
+    return [Fault(do="answer_lost", when=When(node=draw.node()), moved=draw.rng.random() < 0.5)]
+
+
+def _answer_about_volume_lost(draw: _Draw) -> list[Fault]:
+    if not draw.cluster.volumes:
+        return _answer_about_node_lost(draw)
+    when = When(volume=draw.rng.choice(draw.cluster.volumes).name)
+    return [Fault(do="answer_lost", when=when, moved=draw.rng.random() < 0.5)]
+
+
+def _node_down(draw: _Draw) -> list[Fault]:
+    if draw.may_go_down == 0:
+        return []
+    draw.may_go_down -= 1
+    node, at_s = draw.node(), draw.at_s()
+    down = Fault(do="node_down", node=node, at_s=at_s)
+    return [down, Fault(do="node_up", node=node, at_s=draw.later_s(at_s))] if draw.rng.random() < 0.7 else [down]
+
+
+def _migration_elsewhere(draw: _Draw) -> list[Fault]:
+    vm = draw.vm("running", "paused")
+    others = [node.name for node in draw.cluster.nodes if vm is not None and node.name != vm.node]
+    if vm is None or not others:
+        return []
+    return [Fault(do="migration_elsewhere", vm=vm.name, target=draw.rng.choice(others), at_s=draw.at_s())]
+
+
+def _fills_up(draw: _Draw) -> list[Fault]:
+    """A VM that is off is started, or one that runs takes more memory, or gives some back."""
+    off = draw.vm("off", "saved")
+    if off is not None and draw.rng.random() < 0.5:
+        return [Fault(do="vm_started", vm=off.name, at_s=draw.at_s())]
+    vm = draw.vm("running")
+    if vm is None:
+        return []
+    memory_mib = max(1, min(2**31, int(vm.memory_mib * draw.rng.choice((0.5, 1.5, 3.0, 10.0)))))
+    return [Fault(do="vm_memory_changed", vm=vm.name, memory_mib=memory_mib, at_s=draw.at_s())]
+
+
+def _backup(draw: _Draw) -> list[Fault]:
+    vm, at_s = draw.vm("running"), draw.at_s()
+    if vm is None:
+        return []
+    outcome: Literal["done", "failed"] = "done" if draw.rng.random() < 0.8 else "failed"
+    ends = Fault(do="backup_ends", vm=vm.name, outcome=outcome, at_s=draw.later_s(at_s))
+    return [Fault(do="backup_starts", vm=vm.name, at_s=at_s), ends]
+
+
+def _volume_goes(draw: _Draw) -> list[Fault]:
+    if not draw.cluster.volumes:
+        return []
+    volume, at_s = draw.rng.choice(draw.cluster.volumes), draw.at_s()
+    gone = Fault(do="volume_state", volume=volume.name, state="offline", at_s=at_s)
+    return [gone, Fault(do="volume_state", volume=volume.name, state=volume.state, at_s=draw.later_s(at_s))]
+
+
+TROUBLES: tuple[Callable[[_Draw], list[Fault]], ...] = (
+    *(_fails,) * 3,
+    *(_answer_lost,) * 3,
+    *(_migration_elsewhere,) * 2,
+    *(_fills_up,) * 2,
+    *(_node_down,) * 2,
+    _slow,
+    _answer_about_node_lost,
+    _answer_about_volume_lost,
+    _backup,
+    _volume_goes,
+)
+"""As often as one stands here, so likely is it drawn."""

@@ -1,0 +1,165 @@
+"""`shunter`: the command line. What a command needs is imported when it runs, so that help and plans come at once."""
+
+# ruff: noqa: PLC0415  (see above)
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from shunter.commands.options import ClusterFile, ClusterName, Json, Nodes, Noise, Reserve, Speed, Svg
+
+if TYPE_CHECKING:
+    from shunter.topology.planning import ReserveNodes
+
+EXIT_CODES = (
+    "Exit codes: 0 done as asked · 1 only in part, what stays and why is in the report · 2 the request is wrong · "
+    "3 refused by a finding, nothing was touched · 4 out of reach, or an outcome is unknown · 130 interrupted"
+)
+
+
+def _app(about: str) -> typer.Typer:
+    return typer.Typer(
+        help=about,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,  # a bug shows its traceback, as Python writes it
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+    )
+
+
+app = _app(
+    "Empties the nodes of a Hyper-V failover cluster: running VMs move live to other nodes, no node ever takes part "
+    "in two migrations at once, and what cannot move is named, with the reason and what would help.\n\n"
+    "Begin with: shunter demo"
+)
+plan = _app("Say what would happen, and why. Touches nothing.")
+simulate = _app("Run the real engine on a simulated cluster in virtual time.")
+app.add_typer(plan, name="plan")
+app.add_typer(simulate, name="simulate")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"shunter {version('shunter')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _shunter(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog=EXIT_CODES, short_help="Watch a simulated cluster being evacuated.")
+def demo() -> None:
+    """Watch two nodes of a simulated cluster being emptied, live; then read the report.
+
+    The real flow runs, on a Prefect server of its own that is gone afterwards. Takes about a minute and leaves the
+    report, the picture and the cluster file in the folder shunter-report.
+
+    Example: shunter demo
+    """
+    from shunter.commands import demo as showing
+    from shunter.commands import exits
+
+    exits.leave(showing.demo)
+
+
+@plan.command("evacuate", epilog=EXIT_CODES)
+def plan_evacuate(
+    nodes: Nodes,
+    cluster: ClusterName,
+    *,
+    reserve_nodes: Reserve = "auto",
+    as_json: Json = False,
+    svg: Svg = None,
+) -> None:
+    """Show what would move where, when and why if these nodes were emptied; what cannot, and why not.
+
+    Example: shunter plan evacuate N1 N2 --cluster prod-1.json --svg plan.svg
+    """
+    from shunter.commands import exits, planning
+
+    reserve = cast("ReserveNodes", reserve_nodes)
+    exits.leave(lambda: planning.plan(nodes, cluster, reserve_nodes=reserve, as_json=as_json, svg=svg))
+
+
+@app.command(epilog=EXIT_CODES, short_help="Empty nodes, live.")
+def evacuate(
+    nodes: Nodes,
+    cluster: ClusterName,
+    *,
+    reserve_nodes: Reserve = "auto",
+    speed: Speed = None,
+    undo_pause: Annotated[
+        bool, typer.Option("--undo-pause", help="If stopped early, resume the nodes that this run paused.")
+    ] = False,
+    as_json: Json = False,
+    svg: Svg = None,
+) -> None:
+    """Empty these nodes: pause them, move their VMs live, hand over what does not run, then look.
+
+    A VM that fits nowhere keeps running where it is. The nodes stay paused afterwards. Ctrl-C once: nothing new
+    starts, running migrations finish. Ctrl-C again: running migrations are called off.
+
+    Example: shunter evacuate N1 --cluster prod-1.json --speed 10
+    """
+    from shunter.commands import evacuating, exits
+
+    order = evacuating.Order(nodes, cluster, cast("ReserveNodes", reserve_nodes), speed, undo_pause)
+    exits.leave(lambda: evacuating.evacuate(order, as_json=as_json, svg=svg))
+
+
+@simulate.command("evacuate", epilog=EXIT_CODES)
+def simulate_evacuate(
+    nodes: Nodes,
+    cluster: ClusterFile,
+    *,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed gives the same run.")] = 0,
+    faults: Annotated[
+        str, typer.Option("--faults", metavar="PLAN", help="none, some or many (drawn from the seed), or a file.")
+    ] = "none",
+    noise: Noise = 0.0,
+    log: Annotated[
+        Path | None,
+        typer.Option("--log", metavar="FILE", help="Write there what really happens.", show_default=False),
+    ] = None,
+    reserve_nodes: Reserve = "auto",
+    as_json: Json = False,
+    svg: Svg = None,
+) -> None:
+    """Simulate the evacuation with everything that may go wrong. The same seed gives the same log, byte for byte.
+
+    Example: shunter simulate evacuate N1 --cluster prod-1.json --seed 7 --faults many --log night.jsonl
+    """
+    from shunter.commands import exits, simulating
+
+    exits.leave(
+        lambda: simulating.simulate(
+            nodes,
+            cluster,
+            seed=seed,
+            faults=faults,
+            noise=noise,
+            log=log,
+            reserve_nodes=cast("ReserveNodes", reserve_nodes),
+            as_json=as_json,
+            svg=svg,
+        )
+    )
+
+
+def main() -> None:
+    """The entry point. A name that the terminal cannot spell must not end a run."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # text files, when started as a command
+    app()

@@ -1,0 +1,19 @@
+"""`shunter plan evacuate`: what would happen. Touches nothing, needs no Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from shunter.commands import output
+from shunter.commands.cluster_choice import cluster_of_file
+from shunter.topology.plan import Plan
+from shunter.topology.planning import ReserveNodes, emptied_nodes, plan_evacuation
+
+
+def plan(nodes: Sequence[str], cluster: str, *, reserve_nodes: ReserveNodes, as_json: bool, svg: Path | None) -> Plan:
+    """Show the plan. Raises RequestError."""
+    seen = cluster_of_file(cluster)
+    found = plan_evacuation(seen, nodes, reserve_nodes)
+    output.show(found, emptied_nodes(seen, nodes), seen, as_json=as_json, svg=svg)
+    return found

@@ -1,0 +1,178 @@
+"""The live display of a run: what moves and how far, what waits for what, when it ends, what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from shunter.commands.screens.run_view import Ended, Mover, RunView
+from shunter.commands.screens.words import Signs, clock, count, listed, signs_of
+from shunter.flows.markdown import duration
+from shunter.statemachines.migration import State
+
+FRAMES_PER_S = 8
+MOST_RUNNING, MOST_WAITING, MOST_TROUBLES, MOST_ENDED = 16, 5, 5, 3
+ON_TIME_S, ON_TIME_SHARE = 2.0, 0.02
+DOING = {
+    State.CHECKING: "checking",
+    State.PREPARING: "preparing",
+    State.UNLOADING_OFFLOAD: "unloading TCP offload",
+    State.COPYING: "copying",
+    State.SWITCHING: "switching over",
+    State.SETTLING: "settling",
+    State.RESTORING_OFFLOAD: "restoring TCP offload",
+    State.LOST_SIGHT: "lost sight: looking where it is",
+}
+
+
+class LiveScreen:
+    """Use as an async context manager around the run; what it drew is gone afterwards. `notice`: shown below."""
+
+    def __init__(self, view: RunView, title: str, console: Console) -> None:
+        self.view, self.title, self.console = view, title, console
+        self.notice = ""
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._drawing: asyncio.Task[None]
+
+    async def __aenter__(self) -> Self:
+        self._live.start()
+        self._drawing = asyncio.create_task(self._draw(), name="live display")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._drawing.cancel()
+        await asyncio.wait({self._drawing})
+        self._live.stop()
+        if not self._drawing.cancelled():
+            self._drawing.result()
+
+    def note(self, notice: str) -> None:
+        self.notice = notice
+
+    async def _draw(self) -> None:
+        while True:
+            self._live.update(self.frame(), refresh=True)
+            await asyncio.sleep(1 / FRAMES_PER_S)
+
+    def frame(self) -> RenderableType:
+        """The display as of now."""
+        signs = signs_of(self.console)
+        view = self.view
+        lines: list[RenderableType] = [self._head(signs)]
+        if view.plan is not None:
+            lines += [self._total(signs), self._nodes(signs), Text()]
+        if view.running:
+            lines.append(_movers(view, self.console.width, signs))
+        lines += self._waiting(signs)
+        lines += _ended(view.troubles[-MOST_TROUBLES:], signs)
+        lines += _ended([end for end in view.ended if end not in view.troubles][-MOST_ENDED:], signs)
+        if self.notice:
+            lines += [Text(), signs.text(self.notice, "bold yellow")]
+        return Group(*lines)
+
+    def _head(self, signs: Signs) -> Text:
+        head = signs.text(self.title, "bold")
+        if self.view.plan is None:
+            return head.append_text(signs.text(": looking at the cluster", "dim"))
+        head.append(f"   {clock(self.view.elapsed_s)} ", style="bold")
+        head.append_text(self._punctuality(signs))
+        head.truncate(self.console.width, overflow="ellipsis")
+        return head
+
+    def _punctuality(self, signs: Signs) -> Text:
+        view = self.view
+        assert view.plan is not None  # noqa: S101  asked only after the plan
+        end_s, planned_s = view.forecast_end_s, view.plan.makespan_s
+        text = Text(f"of {clock(end_s)}", style="dim")
+        late_s = end_s - planned_s
+        if not (view.running or view.queued):
+            return text
+        if abs(late_s) <= max(ON_TIME_S, ON_TIME_SHARE * planned_s):
+            return text.append_text(signs.text(" · on time", "green"))
+        how = f" · {duration(abs(late_s))} {'behind' if late_s > 0 else 'ahead'}"
+        return text.append_text(signs.text(how, "yellow" if late_s > 0 else "green"))
+
+    def _total(self, signs: Signs) -> Text:
+        view = self.view
+        share = (view.done + sum(m.percent / 100 for m in view.running.values() if m.vm)) / max(view.in_all, 1)
+        line = _bar(min(share, 1.0), max(min(self.console.width // 2, 50), 10), signs)
+        line.append(f"  {view.done} of {view.in_all} moved", style="bold")
+        if view.queued:
+            line.append(f", {len(view.queued)} wait")
+        if view.troubles:
+            line.append(f", {len(view.troubles)} went wrong", style="bold red")
+        staying = len(view.plan.unplaced) if view.plan else 0
+        if staying:
+            line.append(f", {staying} must stay", style="yellow")
+        return line
+
+    def _nodes(self, signs: Signs) -> Text:
+        states = [f"{node} {state}" for node, state in self.view.node_states.items()]
+        return signs.text(listed(states, most=8).replace(" and ", ", "), "dim") if states else Text()
+
+    def _waiting(self, signs: Signs) -> Sequence[Text]:
+        waits = self.view.waits
+        if not waits:
+            return []
+        lines = [signs.text(f"  {wait.subject} {wait.reason}", "dim") for wait in waits[:MOST_WAITING]]
+        if len(waits) > MOST_WAITING:
+            lines.append(signs.text(f"  … and {len(waits) - MOST_WAITING} more wait", "dim"))
+        for line in lines:
+            line.truncate(self.console.width, overflow="ellipsis")
+        return lines
+
+
+def _movers(view: RunView, width: int, signs: Signs) -> RenderableType:
+    movers = sorted(view.running.values(), key=lambda mover: (mover.since_s, mover.vm))
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(width // 4, 10), style="bold")
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    table.add_column(no_wrap=True, justify="right")
+    for mover in movers[:MOST_RUNNING]:
+        table.add_row(*_mover(mover, view.now_s, max(min(width // 5, 30), 6), signs))
+    if len(movers) <= MOST_RUNNING:
+        return table
+    return Group(table, Text(f"and {count(len(movers) - MOST_RUNNING, 'more migration')}", style="dim"))
+
+
+def _mover(mover: Mover, now_s: float, bar: int, signs: Signs) -> list[Text]:
+    left = f"{duration(round(mover.left_s(now_s)))} left" if mover.state is not State.LOST_SIGHT else ""
+    return [
+        signs.text(mover.vm),
+        signs.text(f"{mover.source} → {mover.target}"),
+        _bar(mover.percent / 100, bar, signs),
+        Text(f"{mover.percent:.0f} %"),
+        signs.text(DOING[mover.state], "bold red" if mover.state is State.LOST_SIGHT else ""),
+        Text(left, style="dim"),
+    ]
+
+
+def _bar(share: float, width: int, signs: Signs) -> Text:
+    full = round(min(max(share, 0.0), 1.0) * width)
+    return Text(signs.full * full, style="#56b4e9") + Text(signs.empty * (width - full), style="dim")
+
+
+def _ended(ends: Sequence[Ended], signs: Signs) -> list[Text]:
+    return [ended_line(end, signs) for end in ends]
+
+
+def ended_line(end: Ended, signs: Signs) -> Text:
+    """ "✓ web-1: N1 → N3 done in 8.1 s"."""
+    label = f"{end.vm}: {end.source} → {end.target}"
+    if end.state is State.DONE:
+        return Text(f"{signs.done} ", style="green") + signs.text(f"{label} done in {duration(end.took_s)}", "dim")
+    style = "yellow" if end.state is State.CANCELLED else "bold red"
+    what = end.state.replace("_", " ")
+    return signs.text(f"{signs.wrong} {label} {what}" + (f": {end.reason}" if end.reason else ""), style)

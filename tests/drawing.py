@@ -1,0 +1,165 @@
+"""Clusters drawn from a seed: sound at the start, and different from each other in every way that a rule speaks of."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from building import AMD, INTEL, INTEL_OLDER
+
+from shunter.topology.clusterfile import read_cluster
+from shunter.topology.model import Cluster
+
+Raw = dict[str, Any]
+NODE_MIB = (65536, 131072, 262144)
+
+
+def draw_sizes(rng: random.Random, count: int, most_mib: int = 49152) -> list[int]:
+    """Memory of VMs in MiB: many small ones, a median of about 6 GiB, a few of up to 48 GiB, most a power of two."""
+    sizes = []
+    for _ in range(count):
+        doublings = rng.gauss(12.6, 1.8)
+        mib = 2.0 ** (round(doublings) if rng.random() < 0.6 else doublings)
+        sizes.append(int(min(max(mib, 100), most_mib)))
+    return sizes
+
+
+def draw_night(seed: int) -> tuple[Cluster, list[str]]:
+    """A cluster of 2 to 8 nodes, and which of them to evacuate."""
+    rng = random.Random(f"night/{seed}")
+    count = rng.choice((2, 3, 3, 4, 4, 5, 6, 8))
+    nodes = _draw_nodes(rng, count)
+    volumes = _draw_volumes(rng, nodes)
+    vms = _draw_vms(rng, nodes, volumes)
+    raw: Raw = {
+        "name": f"night-{seed}",
+        "nodes": nodes,
+        "volumes": volumes,
+        "vms": vms,
+        "roles": [{"name": "Cluster Group", "kind": "core", "node": rng.choice(nodes)["name"]}],
+        "affinity_rules": _draw_rules(rng, vms, nodes),
+        "migrations": _draw_migrations(rng, vms, nodes),
+    }
+    up = [node["name"] for node in nodes if node.get("state", "up") == "up" or rng.random() < 0.5]
+    leaving = rng.sample(up, k=rng.randint(1, max(1, count // 3))) if up else [nodes[0]["name"]]
+    return read_cluster(raw), leaving
+
+
+def _draw_nodes(rng: random.Random, count: int) -> list[Raw]:
+    mixed = rng.random() < 0.4
+    memory_mib = rng.choice(NODE_MIB)
+    processors = rng.choice(((INTEL,), (INTEL,), (INTEL, INTEL_OLDER), (INTEL, INTEL, AMD)))
+    racks = rng.randint(1, count)
+    nodes: list[Raw] = []
+    for i in range(1, count + 1):
+        nodes.append(
+            {
+                "name": f"N{i}",
+                "memory_mib": rng.choice(NODE_MIB[:2]) if mixed else memory_mib,
+                "cpu_percent": rng.choice((10, 30, 60, 90)),
+                "processor": processors[i % len(processors)],
+                "tcp_offload": rng.random() < 0.3,
+                "switches": ["lan", "dmz"] if rng.random() < 0.85 else ["lan"],
+                "fault_domain": f"rack-{i % racks + 1}",
+            }
+        )
+    if count > 3 and rng.random() < 0.15:
+        nodes[-1] |= {"state": "paused", "paused_by": rng.choice(("elsewhere", "us"))}
+    if count > 3 and rng.random() < 0.1:
+        nodes[-2]["state"] = "down"
+    return nodes
+
+
+def _draw_volumes(rng: random.Random, nodes: list[Raw]) -> list[Raw]:
+    members = [node["name"] for node in nodes if node.get("state") != "down"]
+    volumes: list[Raw] = [{"name": f"CSV{i}", "owner": rng.choice(members)} for i in range(1, rng.randint(2, 4))]
+    if len(members) > 2 and rng.random() < 0.4:
+        reaching = rng.sample(members, k=len(members) - 1)
+        volumes.append({"name": "CSV-near", "owner": reaching[0], "reachable_from": reaching})
+    volumes += [{"name": f"LUN{i}", "kind": "disk", "owner": rng.choice(members)} for i in range(rng.randint(0, 3))]
+    return volumes
+
+
+def _draw_vms(rng: random.Random, nodes: list[Raw], volumes: list[Raw]) -> list[Raw]:
+    """VMs where they may be and fit, up to a fill of 35 to 80 %."""
+    free = {n["name"]: n["memory_mib"] - 4096 for n in nodes if n.get("state") != "down"}
+    fill = rng.uniform(0.35, 0.8)
+    keep = {name: mib * (1 - fill) for name, mib in free.items()}
+    vms: list[Raw] = []
+    disks = [volume for volume in volumes if volume.get("kind") == "disk"]
+    for i, mib in enumerate(draw_sizes(rng, rng.randint(2, 9) * len(nodes), 32768)):
+        shared = [v for v in volumes if v not in disks]
+        disk = disks[0] if disks and rng.random() < 0.15 else None
+        volume = disk or rng.choice(shared)
+        reaching = [name for name in free if not volume.get("reachable_from") or name in volume["reachable_from"]]
+        on = volume["owner"] if disk else rng.choice(reaching)
+        state = rng.choice(("running",) * 16 + ("paused", "saved", "off", "off"))
+        if disk and any(v["volumes"] == [disk["name"]] and v["state"] in ("running", "paused") for v in vms):
+            # mostly one running VM on a disk; two, that hold up their node, now and then
+            state = rng.choice(("off", "saved", "running"))
+        if state in ("running", "paused"):
+            if free[on] - mib < keep[on]:
+                continue
+            free[on] -= mib
+        vms.append(_draw_vm(rng, f"vm-{i}", on, mib, state, volume["name"], nodes))
+        if disk and rng.random() < 0.5:
+            disks.pop(0)
+    return vms
+
+
+def _draw_vm(
+    rng: random.Random, name: str, on: str, memory_mib: int, state: str, volume: str, nodes: list[Raw]
+) -> Raw:
+    here = next(node for node in nodes if node["name"] == on)
+    vm: Raw = {
+        "name": name,
+        "node": on,
+        "memory_mib": memory_mib,
+        "memory_maximum_mib": memory_mib * rng.choice((1, 1, 2, 3)),
+        "state": state,
+        "volumes": [volume],
+        "switches": ["dmz"] if "dmz" in here["switches"] and rng.random() < 0.2 else ["lan"],
+        "processor_compatibility": rng.random() < 0.5,
+        "priority": rng.choice((3000, 2000, 2000, 1000, 0)),
+        "dirty_mib_per_s": rng.choice((0, 5, 20, 20, 100, 400)),
+        "clustered": rng.random() > 0.02,
+        "backup": rng.random() < 0.04,
+    }
+    if rng.random() < 0.1:
+        others = [node["name"] for node in nodes if node["name"] != on]
+        vm["possible_owners"] = [on, *rng.sample(others, k=rng.randint(1, len(others)))]
+    if rng.random() < 0.1:
+        vm["preferred_owners"] = [rng.choice(nodes)["name"]]
+    return vm
+
+
+def _draw_rules(rng: random.Random, vms: list[Raw], nodes: list[Raw]) -> list[Raw]:
+    """Affinity rules that hold at the start."""
+    domain = {node["name"]: node["fault_domain"] for node in nodes}
+    rules: list[Raw] = []
+    for i in range(rng.randint(0, 3)):
+        if len(vms) < 2:
+            break
+        one, other = rng.sample(vms, k=2)
+        same_node, same_domain = one["node"] == other["node"], domain[one["node"]] == domain[other["node"]]
+        kinds = ["same_node" if same_node else "different_node"]
+        kinds += ["same_fault_domain" if same_domain else "different_fault_domain"]
+        names = [one["name"], other["name"]]
+        rules.append({"name": f"rule-{i}", "kind": rng.choice(kinds), "vms": names, "soft": rng.random() < 0.3})
+    return rules
+
+
+def _draw_migrations(rng: random.Random, vms: list[Raw], nodes: list[Raw]) -> list[Raw]:
+    """Now and then somebody else migrates a small VM at the start."""
+    movable = [v for v in vms if v["state"] == "running" and v["clustered"] and v["memory_mib"] < 2048]
+    movable = [v for v in movable if v["volumes"][0].startswith("CSV") and v["volumes"][0] != "CSV-near"]
+    if not movable or rng.random() > 0.08:
+        return []
+    vm = rng.choice(movable)
+    here = next(node for node in nodes if node["name"] == vm["node"])
+    targets = [
+        node["name"]
+        for node in nodes
+        if node is not here and node.get("state", "up") == "up" and node["processor"] == here["processor"]
+    ]
+    return [{"vm": vm["name"], "source": vm["node"], "target": rng.choice(targets)}] if targets else []

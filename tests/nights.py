@@ -1,0 +1,149 @@
+"""Simulated nights: the real engine evacuates a drawn cluster in virtual time while things go wrong, and the witness
+log and the report are rechecked. A night is replayed exactly from its seed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import async_solipsism
+from drawing import draw_night
+
+from shunter.clusters.clock import Clock
+from shunter.clusters.simulated import SimulatedCluster, draw_faults
+from shunter.engine.audience import Progress, Waiting
+from shunter.engine.evacuate import evacuate
+from shunter.engine.holds import OwnHolds
+from shunter.engine.stop import Running, Stop
+from shunter.statemachines.lifecycle import Step
+from shunter.topology.clusterfile import cluster_json
+from shunter.topology.model import Cluster
+from shunter.topology.plan import Plan
+from shunter.topology.recheck import Violation, check_log, check_plan, check_report
+
+HowMany = Literal["none", "some", "many"]
+LONGEST_NIGHT_S = 48 * 3600.0
+
+
+@dataclass(frozen=True)
+class Night:
+    """What a seed stands for. `stop_at_s`: the operator asks to stop then; `running` says what of that which runs."""
+
+    seed: int
+    cluster: Cluster
+    nodes: tuple[str, ...]
+    faults: HowMany
+    noise: float
+    stop_at_s: float | None = None
+    running: Running = "finish"
+
+    def replay(self, folder: Path) -> str:
+        """Write the cluster file; return the command that runs the night again."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.cluster.name}.json"
+        path.write_text(cluster_json(self.cluster) + "\n", encoding="utf-8")
+        return (
+            f"shunter simulate evacuate {' '.join(self.nodes)} --cluster {path} --seed {self.seed} "
+            f"--faults {self.faults} --noise {self.noise:g} --log {folder / self.cluster.name}.log.jsonl"
+        )
+
+
+@dataclass
+class Outcome:
+    """How a night went. `states`: (lifecycle, state) that were entered."""
+
+    night: Night
+    violations: tuple[Violation, ...]
+    states: Counter[tuple[str, str]] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    moves: Counter[str] = field(default_factory=Counter)
+    executed: bool = False
+    ok: bool = False
+
+
+def draw(seed: int, *, stops: bool = False) -> Night:
+    """The night of this seed; with `stops` the operator asks to stop at some time in it."""
+    cluster, nodes = draw_night(seed)
+    rng = random.Random(f"weather/{seed}")
+    faults: HowMany = rng.choice(("none", "some", "some", "many", "many", "many"))
+    noise = rng.choice((0.0, 0.3, 0.3))
+    stop_at_s = rng.uniform(0, 60) if stops else None
+    return Night(seed, cluster, tuple(nodes), faults, noise, stop_at_s, rng.choice(("finish", "cancel")))
+
+
+def spend(night: Night) -> Outcome:
+    """Run the night in virtual time, and check all that it left behind."""
+    listener = _Listener()
+    lines: list[str] = []
+    try:
+        with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
+            report = runner.run(_run(night, listener, lines))
+    except Exception as error:  # noqa: BLE001  whatever ends a night is what this looks for
+        return Outcome(night, (Violation(0.0, "crash", "the run", repr(error)),))
+    return Outcome(
+        night,
+        _judge(night, report, listener, lines),
+        states=Counter((step.lifecycle, step.target) for step in listener.steps),
+        faults=Counter(event["do"] for line in lines if (event := json.loads(line))["what"] == "fault_injected"),
+        moves=Counter(str(move.outcome) for move in report.moves) if report.executed else Counter(),
+        executed=report.executed,
+        ok=report.ok,
+    )
+
+
+async def _run(night: Night, listener: _Listener, lines: list[str]) -> Plan:
+    world = SimulatedCluster(
+        night.cluster,
+        clock=Clock(),
+        seed=night.seed,
+        noise=night.noise,
+        faults=draw_faults(night.cluster, night.seed, night.faults),
+    )
+    stop = Stop()
+    if night.stop_at_s is not None:
+        asyncio.get_running_loop().call_later(night.stop_at_s, lambda: stop.request(running=night.running))
+    try:
+        async with asyncio.timeout(LONGEST_NIGHT_S):
+            return await evacuate(
+                world, night.nodes, holds=OwnHolds(), audience=listener, stop=stop, undo_pause=night.running == "cancel"
+            )
+    finally:
+        lines += world.witness.lines
+        await world.close()
+
+
+def _judge(night: Night, report: Plan, listener: _Listener, lines: Sequence[str]) -> tuple[Violation, ...]:
+    plan = listener.plan
+    assert plan is not None
+    moved = report.executed and bool(report.moves or report.role_moves or report.volume_moves)
+    finished = night.nodes if moved and not report.interrupted else ()
+    return (
+        *check_plan(night.cluster, plan, night.nodes),
+        *check_log(lines, finished),
+        *check_report(report, lines, night.nodes, listener.began_at_s),
+    )
+
+
+@dataclass
+class _Listener:
+    plan: Plan | None = None
+    began_at_s: float = 0.0
+    steps: list[Step] = field(default_factory=list)
+
+    def planned(self, plan: Plan, at_s: float) -> None:
+        self.plan, self.began_at_s = plan, at_s
+
+    def stepped(self, step: Step) -> None:
+        self.steps.append(step)
+
+    def progressed(self, progress: Progress) -> None:
+        pass
+
+    def waiting(self, waiting: tuple[Waiting, ...]) -> None:
+        pass
