@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort
 from shunter.engine import report
-from shunter.engine.audience import Audience
+from shunter.engine.audience import Audience, Waiting
 from shunter.engine.dispatch import Dispatcher
+from shunter.engine.followers import Followers
 from shunter.engine.goals import Emptied
 from shunter.engine.holds import Holds
 from shunter.engine.lives import Lives
-from shunter.engine.migrate import StartMigration, run_here
+from shunter.engine.migrate import Errand, StartMigration, run_here
 from shunter.engine.pausing import Pausing
 from shunter.engine.rest import Rest
 from shunter.engine.stop import Stop
@@ -116,6 +117,7 @@ class _Evacuation:
                 self.lives.step(node_life.NODE, life, node_life.Event.DRAIN)
         to_move = {vm.name: vm for vm in leaving(seen, self.emptied) if vm.holds_memory}
         await self.dispatcher.run(seen, {move.vm: move.target for move in self.plan.moves if move.vm in to_move})
+        await self._await_restarts()
         if not self.stop.asked:
             await self.rest.move_roles()
         if not self.stop.asked:
@@ -123,16 +125,24 @@ class _Evacuation:
 
     # -------------------------------------------------------------- the end
 
-    async def _last_look(self) -> Cluster:
-        """A fresh look, after the cluster had time to restart what a lost node ran."""
+    async def _await_restarts(self) -> None:
+        """Give the cluster time to restart what a lost node ran; that is its own to do."""
         until_s = self.cluster.clock.now_s() + RESTART_PATIENCE_S
-        while True:
+        while not self.stop.asked:
             seen = await self.cluster.look()
             self.lives.observe(seen)
             left_s = until_s - self.cluster.clock.now_s()
-            if self.stop.asked or left_s <= 0 or not self._crashed(seen):
-                break
+            if left_s <= 0 or not self._crashed(seen):
+                return
+            crashed = ", ".join(vm.name for vm in self._crashed(seen))
+            self.audience.waiting((Waiting(crashed, "waits to be restarted by the cluster", until_s),))
             await self.cluster.wait_for_change(seen, left_s)
+
+    async def _last_look(self) -> Cluster:
+        await self._await_restarts()
+        self.audience.waiting(())
+        seen = await self.cluster.look()
+        self.lives.observe(seen)
         for name in self.emptied:
             life = self.lives.nodes[name]
             if life.state is node_life.State.DRAINING:
@@ -142,13 +152,11 @@ class _Evacuation:
         return seen
 
     def _crashed(self, seen: Cluster) -> list[VirtualMachine]:
-        """VMs that ran on our nodes at the start and that a lost node took down."""
+        """VMs that ran on our nodes at the start and run nowhere now."""
         return [
             vm
             for name in self.lives.vms
-            if (vm := seen.vm_by_name[name]).state == "failed"
-            and self.before.vm_by_name[name].holds_memory
-            and seen.node_by_name[vm.node].state == "down"
+            if (vm := seen.vm_by_name[name]).state == "failed" and self.before.vm_by_name[name].holds_memory
         ]
 
     def _occupied(self, seen: Cluster) -> bool:
@@ -160,15 +168,15 @@ class _Evacuation:
     async def _report(self, seen: Cluster, started_s: float) -> Plan:
         log = await self.cluster.migration_log()
         moves = report.moves(self.dispatcher.errands, log, self.plan, started_s)
-        self.rest.note_followers(self.before, seen, moves, started_s)
+        for errand, end_s in self._arrivals(moves, started_s):
+            self.rest.note(errand.came_along, *errand.nodes, end_s)
         why = "the run was stopped before it could move" if self.stop.asked else "it came to this node during the run"
         known = self.dispatcher.unplaced | self.rest.unplaced
-        staying = {vm.name: vm for vm in (*leaving(seen, self.emptied), *self._crashed(seen))}
-        unplaced = report.unplaced(seen, staying.values(), self.emptied, known, why)
+        unplaced = report.unplaced(seen, leaving(seen, self.emptied), self.emptied, known, why)
         findings = (*self.plan.findings, *self.pausing.findings(), *self.rest.findings, *self._fates(seen, moves))
         volumes_stay = any(volume.owner in self.emptied for volume in seen.volumes)
         in_doubt = any(move.outcome == "lost_sight" for move in moves)
-        errors = any(finding.severity == "error" for finding in findings)
+        errors = any(finding.severity == "error" for finding in findings) or bool(self._crashed(seen))
         return Plan(
             cluster=self.plan.cluster,
             ok=not (unplaced or volumes_stay or in_doubt or errors or self.stop.asked),
@@ -184,22 +192,30 @@ class _Evacuation:
             interrupted=self.stop.asked,
         )
 
+    def _arrivals(self, moves: Sequence[Move], started_s: float) -> list[tuple[Errand, float]]:
+        """The errands that something followed, and when they arrived."""
+        ends = {(move.vm, move.target): started_s + move.end_s for move in moves if move.outcome == "done"}
+        return [
+            (errand, ends.get((errand.migration.vm, errand.migration.target), errand.ended_s or started_s))
+            for errand in self.dispatcher.errands
+            if errand.came_along != Followers()
+        ]
+
     def _fates(self, seen: Cluster, moves: Sequence[Move]) -> list[Finding]:
-        """VMs that left our nodes in another way than by us: restarted by the cluster, or moved by somebody else."""
+        """VMs that are not where this run left them: the cluster restarted them, somebody moved them, or they failed."""
         moved = {move.vm: move.target for move in moves if move.outcome == "done"}
         moved |= {move.name: move.target for move in self.rest.role_moves}
         found = []
         for name in self.lives.vms:
             vm, was = seen.vm_by_name[name], self.before.vm_by_name[name]
-            if vm.node in self.emptied or vm.node == moved.get(name):
+            crashed = vm.state == "failed" and was.holds_memory
+            if not crashed and (vm.node in self.emptied or vm.node == moved.get(name)):
                 continue
-            found.append(
-                Finding(
-                    rule="I2",
-                    severity="warning",
-                    subject=f"vm {name}",
-                    message=f"{name} left {was.node} without us: it is {vm.state} on {vm.node} now",
-                    remedy=f"check its service if it was restarted; the cluster's log on {was.node} tells who moved it",
-                )
-            )
+            by_us = f"was moved to {moved[name]} and" if name in moved else f"left {was.node} without us:"
+            message = f"{name} {by_us} it is {vm.state} on {vm.node} now"
+            remedy = f"check its service if it was restarted; the cluster's log on {was.node} tells who moved it"
+            if crashed:
+                message = f"{name} ran on {was.node} and is failed on {vm.node} now: the cluster did not restart it"
+                remedy = f"start it where it fits (Start-ClusterGroup {name}), or free memory for it"
+            found.append(Finding(rule="I2", severity="warning", subject=f"vm {name}", message=message, remedy=remedy))
         return found

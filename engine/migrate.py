@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort, Failed, MigrationSeen, OutcomeUnknown, Phase, Refused, Unreachable
 from shunter.engine.audience import Audience, Progress
+from shunter.engine.followers import Followers, followers
 from shunter.engine.holds import Hold
 from shunter.engine.lives import Lives
 from shunter.statemachines import vm as vm_life
@@ -42,7 +43,7 @@ class Errand:
     """One migration, ready to be run: both of its nodes are held. `estimate_s`: how long it should take.
 
     After `run`: `why` says in words what stood against it, if anything; `asked_s` is when the cluster was asked (its
-    clock), None if it never was; `refusals` are the check's verdicts.
+    clock), None if it never was; `refusals` are the check's verdicts; `came_along` is what followed the VM (R11).
     """
 
     migration: Migration
@@ -56,6 +57,7 @@ class Errand:
     asked_s: float | None = None
     ended_s: float | None = None
     refusals: tuple[Verdict, ...] = ()
+    came_along: Followers = field(default_factory=Followers)
     _called_off: bool = field(default=False, init=False)
     _checked: Cluster = field(init=False)
 
@@ -189,7 +191,8 @@ class Errand:
         assert deadline is not None  # noqa: S101  the table says so
         clock = self.cluster.clock
         until_s = clock.now_s() + deadline.after_s(self.estimate_s)
-        confirmed = self.migration.state is not State.LOST_SIGHT
+        # an order whose answer was lost may still be on its way to the cluster
+        sure_s = clock.now_s() + (SECOND_LOOK_S if self.migration.state is State.LOST_SIGHT else 0.0)
         while clock.now_s() < until_s:
             try:
                 seen = await self.cluster.look()
@@ -198,13 +201,11 @@ class Errand:
                 continue
             if any(migration.vm == self.migration.vm for migration in seen.migrations):
                 await self.cluster.wait_for_change(seen, until_s - clock.now_s())
-            elif confirmed or seen.vm_by_name[self.migration.vm].node == self.migration.target:
+            elif seen.vm_by_name[self.migration.vm].node == self.migration.target or clock.now_s() >= sure_s:
                 await self._conclude(seen)
                 return
             else:
-                # an order whose answer was lost may still be on its way to the cluster
-                confirmed = True
-                await self.cluster.wait_for_change(seen, SECOND_LOOK_S)
+                await self.cluster.wait_for_change(seen, sure_s - clock.now_s())
         if self.migration.state is not State.LOST_SIGHT:
             self._lose_sight("no look could tell where it is")
 
@@ -214,6 +215,7 @@ class Errand:
         if vm.node == migration.target and vm.holds_memory:
             self._go_on_to(Phase.SETTLING)
             self._step(Event.SEEN_ON_TARGET, "a look found it there")
+            self.came_along = followers(self._checked, seen, vm.name, vm.node)
             if migration.state is State.RESTORING_OFFLOAD:
                 self._step(Event.OFFLOAD_RESTORED)
         elif vm.node == migration.source and vm.holds_memory:

@@ -26,12 +26,12 @@ def moves(errands: Iterable[Errand], log: Sequence[MigrationRecord], plan: Plan,
     planned = {move.vm: move for move in plan.moves}
     unused = [record for record in log if record.by == "us"]
     found = []
-    for errand in errands:
-        assert errand.asked_s is not None and errand.ended_s is not None  # noqa: PT018, S101  only these are kept
+    # an order that was lost on its way left no record: the last order that can have made a record did
+    for errand in sorted(errands, key=_asked_s, reverse=True):
         migration = errand.migration
-        record = next((record for record in unused if _same(record, errand)), None)
+        record = next((record for record in reversed(unused) if _made(errand, record)), None)
         outcome = OUTCOMES[migration.state]
-        start_s, end_s = errand.asked_s, errand.ended_s
+        start_s, end_s = _asked_s(errand), errand.ended_s or _asked_s(errand)
         if record is not None:
             unused.remove(record)
             start_s, end_s = record.started_s, record.ended_s
@@ -54,14 +54,16 @@ def moves(errands: Iterable[Errand], log: Sequence[MigrationRecord], plan: Plan,
     return tuple(sorted(found, key=lambda move: (move.start_s, move.vm)))
 
 
-def _same(record: MigrationRecord, errand: Errand) -> bool:
+def _asked_s(errand: Errand) -> float:
+    assert errand.asked_s is not None, errand.label  # noqa: S101  only errands that reached the cluster are kept
+    return errand.asked_s
+
+
+def _made(errand: Errand, record: MigrationRecord) -> bool:
+    """Whether this record can be of this errand."""
     migration = errand.migration
-    assert errand.asked_s is not None  # noqa: S101
-    return (record.vm, record.source, record.target) == (
-        migration.vm,
-        migration.source,
-        migration.target,
-    ) and record.started_s >= errand.asked_s - 1e-6
+    same = (record.vm, record.source, record.target) == (migration.vm, migration.source, migration.target)
+    return same and record.started_s >= _asked_s(errand) - 1e-6
 
 
 def unplaced(

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort, Failed, OutcomeUnknown, Refused
+from shunter.engine.followers import Followers, followers
 from shunter.engine.lives import Lives
 from shunter.statemachines import vm as vm_life
 from shunter.statemachines import volume as volume_life
-from shunter.topology.eligibility import disks_of
 from shunter.topology.model import Cluster
 from shunter.topology.placement import Tried
-from shunter.topology.plan import Finding, Move, RoleMove, Verdict, VolumeMove
+from shunter.topology.plan import Finding, RoleMove, Verdict, VolumeMove
 from shunter.topology.planning import (
     ReserveNodes,
     choose_targets,
@@ -82,6 +82,7 @@ class Rest:
         self.lives.observe_vm(seen.vm_by_name[name], life)
         if seen.vm_by_name[name].node == target:
             self.role_moves.append(RoleMove(name=name, source=source, target=target, start_s=at_s))
+            self.note(followers(before, seen, name, target), source, target, at_s)
         return refusal
 
     async def _move_role(self, move: RoleMove) -> None:
@@ -134,25 +135,12 @@ class Rest:
         elif problem:
             self._say("I7", f"volume {move.volume}", f"{move.volume} stays with {owner}: {problem}")
 
-    def note_followers(self, before: Cluster, after: Cluster, moves: Sequence[Move], started_s: float) -> None:
-        """VMs and disks that followed a running VM with which they share a disk (R11) were moved by us, too."""
-        for move in moves:
-            leader = before.vm_by_name[move.vm]
-            if move.outcome != "done":
-                continue
-            for disk in disks_of(before, leader):
-                self._note_disk(before, after, disk, move, started_s)
-
-    def _note_disk(self, before: Cluster, after: Cluster, disk: str, move: Move, started_s: float) -> None:
-        at_s, route = started_s + move.end_s, (move.source, move.target)
-        noted = {role.name for role in self.role_moves}
-        for vm in before.vms_by_disk[disk]:
-            followed = not vm.holds_memory and (vm.node, after.vm_by_name[vm.name].node) == route
-            if followed and vm.name not in noted:
-                self.role_moves.append(RoleMove(name=vm.name, source=vm.node, target=move.target, start_s=at_s))
-        owners = (before.volume_by_name[disk].owner, after.volume_by_name[disk].owner)
-        if owners == route and all(volume.volume != disk for volume in self.volume_moves):
-            self.volume_moves.append(VolumeMove(volume=disk, source=owners[0], target=owners[1], start_s=at_s))
+    def note(self, came_along: Followers, source: str, target: str, at_s: float) -> None:
+        """What followed a VM that shares a disk with it was moved by us, too (R11)."""
+        self.role_moves += [RoleMove(name=n, source=source, target=target, start_s=at_s) for n in came_along.vms]
+        self.volume_moves += [
+            VolumeMove(volume=disk, source=source, target=target, start_s=at_s) for disk in came_along.disks
+        ]
 
     def role_moves_since(self, started_s: float) -> tuple[RoleMove, ...]:
         return tuple(move.model_copy(update={"start_s": move.start_s - started_s}) for move in self.role_moves)

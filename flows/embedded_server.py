@@ -36,7 +36,7 @@ def _serve(listener: socket.socket) -> None:
             if self.started:
                 _say("ready")
 
-    config = uvicorn.Config(create_app, factory=True, log_level="error", lifespan="on", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(create_app, factory=True, log_level="error", lifespan="on", timeout_graceful_shutdown=1)
     server = Server(config)
 
     def end_with_input() -> None:

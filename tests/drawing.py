@@ -87,8 +87,8 @@ def _draw_vms(rng: random.Random, nodes: list[Raw], volumes: list[Raw]) -> list[
     keep = {name: mib * (1 - fill) for name, mib in free.items()}
     vms: list[Raw] = []
     disks = [volume for volume in volumes if volume.get("kind") == "disk"]
+    shared = [volume for volume in volumes if volume not in disks]
     for i, mib in enumerate(draw_sizes(rng, rng.randint(2, 9) * len(nodes), 32768)):
-        shared = [v for v in volumes if v not in disks]
         disk = disks[0] if disks and rng.random() < 0.15 else None
         volume = disk or rng.choice(shared)
         reaching = [name for name in free if not volume.get("reachable_from") or name in volume["reachable_from"]]

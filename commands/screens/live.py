@@ -94,7 +94,7 @@ class LiveScreen:
         end_s, planned_s = view.forecast_end_s, view.plan.makespan_s
         text = Text(f"of {clock(end_s)}", style="dim")
         late_s = end_s - planned_s
-        if not (view.running or view.queued):
+        if self.notice or not (view.running or view.queued):
             return text
         if abs(late_s) <= max(ON_TIME_S, ON_TIME_SHARE * planned_s):
             return text.append_text(signs.text(" · on time", "green"))

@@ -189,7 +189,7 @@ class PlanScreen:
         return sentence(f"The migrations took {duration(plan.makespan_s)}{self._against_forecast()}; {bound}", reserve)
 
     def _against_forecast(self) -> str:
-        if self.forecast_s is None:
+        if self.forecast_s is None or self.plan.interrupted:
             return ""
         off_s = self.plan.makespan_s - self.forecast_s
         if abs(off_s) < max(0.5, 0.01 * self.forecast_s):

@@ -9,6 +9,7 @@ import uuid
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from shunter.flows.locks import PrefectHolds, limit_name
 
@@ -139,8 +140,6 @@ def test_a_widened_limit_is_narrowed_before_it_is_trusted(cluster: str) -> None:
 
 
 def test_a_server_out_of_reach_locks_nothing_and_fails_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
     async def story() -> None:
         async with PrefectHolds.opened("c", LOG) as holds:
             assert await holds.try_hold(("N1", "N2")) is None

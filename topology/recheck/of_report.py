@@ -211,7 +211,7 @@ def _everybody(report: Plan, told: _Told, nodes: Collection[str]) -> Iterator[Vi
     for name, node in staying.items():
         if world.vms[name].node != node:
             yield Violation(end_s, "report", name, f"unplaced on {node}, but on {world.vms[name].node} at the end")
-    moved = {move.vm for move in report.moves if move.outcome == "done"} if report.executed else set()
+    moved = {move.vm for move in report.moves if move.outcome == "done"} | {move.name for move in report.role_moves}
     told_of = {finding.subject for finding in report.findings}
     for name, vm in world.cluster.vm_by_name.items():
         if vm.node not in nodes or not vm.holds_memory or name in staying:
@@ -219,7 +219,7 @@ def _everybody(report: Plan, told: _Told, nodes: Collection[str]) -> Iterator[Vi
         now = world.vms[name]
         if now.node in nodes and report.executed:
             yield Violation(end_s, "report", name, f"is on {now.node} still; the report does not say why")
-        elif now.node not in nodes and name not in moved and f"vm {name}" not in told_of:
+        elif now.node not in nodes and not (report.executed and name in moved) and f"vm {name}" not in told_of:
             yield Violation(end_s, "report", name, f"left {vm.node} for {now.node}; the report does not say how")
     if (
         report.ok
