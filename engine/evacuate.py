@@ -172,7 +172,7 @@ class _Evacuation:
             self.rest.note(errand.came_along, *errand.nodes, end_s)
         why = "the run was stopped before it could move" if self.stop.asked else "it came to this node during the run"
         known = self.dispatcher.unplaced | self.rest.unplaced
-        unplaced = report.unplaced(seen, leaving(seen, self.emptied), self.emptied, known, why)
+        unplaced = report.unplaced(seen, leaving(seen, self.emptied), self.emptied, known=known, why=why)
         findings = (*self.plan.findings, *self.pausing.findings(), *self.rest.findings, *self._fates(seen, moves))
         volumes_stay = any(volume.owner in self.emptied for volume in seen.volumes)
         in_doubt = any(move.outcome == "lost_sight" for move in moves)
@@ -202,7 +202,7 @@ class _Evacuation:
         ]
 
     def _fates(self, seen: Cluster, moves: Sequence[Move]) -> list[Finding]:
-        """VMs that are not where this run left them: the cluster restarted them, somebody moved them, or they failed."""
+        """VMs that are not where this run left them: restarted by the cluster, moved by somebody, or failed."""
         moved = {move.vm: move.target for move in moves if move.outcome == "done"}
         moved |= {move.name: move.target for move in self.rest.role_moves}
         found = []

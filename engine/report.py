@@ -36,6 +36,9 @@ def moves(errands: Iterable[Errand], log: Sequence[MigrationRecord], plan: Plan,
             unused.remove(record)
             start_s, end_s = record.started_s, record.ended_s
             outcome = record.outcome if record.outcome in ("done", "cancelled") else "failed"
+        elif any(_made(errand, other) for other in log if other.by != "us"):
+            # the VM is there, but somebody else brought it; our order was lost on its way
+            outcome = "failed" if outcome == "done" else outcome
         expected = planned.get(migration.vm)
         chosen_before = expected is not None and expected.target == migration.target
         found.append(
@@ -70,6 +73,7 @@ def unplaced(
     seen: Cluster,
     staying: Iterable[VirtualMachine],
     emptied: Sequence[str],
+    *,
     known: Mapping[str, Sequence[Verdict]],
     why: str,
 ) -> tuple[Unplaced, ...]:
@@ -82,7 +86,8 @@ def unplaced(
                 verdict
                 for node in seen.nodes
                 if node.name != vm.node
-                for verdict in _reasons(seen, vm, node.name, emptied, known.get(vm.name, ()), why)
+                for verdict in _reasons(seen, vm, node.name, emptied, known.get(vm.name, ()))
+                or [Verdict(target=node.name, rule="R16", reason=why, remedy="run the evacuation again")]
             ),
         )
         for vm in staying
@@ -90,8 +95,7 @@ def unplaced(
 
 
 def _reasons(
-    seen: Cluster, vm: VirtualMachine, node: str, emptied: Sequence[str], known: Sequence[Verdict], why: str
+    seen: Cluster, vm: VirtualMachine, node: str, emptied: Sequence[str], known: Sequence[Verdict]
 ) -> Sequence[Verdict]:
     said = [verdict for verdict in known if verdict.target == node]
-    fresh = verdicts(seen, vm, node, emptied=emptied)
-    return said or fresh or [Verdict(target=node, rule="R16", reason=why, remedy="run the evacuation again")]
+    return said or verdicts(seen, vm, node, emptied=emptied)

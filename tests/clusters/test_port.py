@@ -32,7 +32,7 @@ def test_r01_a_migrated_vm_runs_on_the_target_and_never_stopped(on_either: OnEit
         assert seen.migrations == ()
         assert (seen.vm_by_name["web"].node, seen.vm_by_name["web"].state) == ("N2", "running")
 
-    log = on_either(cluster(3, [vm("web")]), script)
+    log = on_either(cluster(3, [vm("web", memory_mib=30000)]), script)
     assert [line["what"] for line in log] == ["cluster", "migration_started", "migration_ended"]
 
 
@@ -158,7 +158,7 @@ def test_a_cancelled_migration_leaves_the_vm_on_its_source(on_either: OnEither) 
         with pytest.raises(Refused, match="no migration"):
             await port.cancel_migration("web")
 
-    log = on_either(cluster(2, [vm("web")]), script)
+    log = on_either(cluster(2, [vm("web", memory_mib=60000)]), script)
     assert [(line["outcome"], line["node"]) for line in log if line["what"] == "migration_ended"] == [("cancelled", "N1")]
 
 
@@ -175,7 +175,7 @@ def test_refusals_keep_their_class_and_say_whether_a_node_is_busy(on_either: OnE
             with pytest.raises(Refused):
                 await order
 
-    on_either(cluster(3, [vm("a"), vm("c", "N3")]), script)
+    on_either(cluster(3, [vm("a", memory_mib=60000), vm("c", "N3")]), script)
 
 
 def test_the_migration_log_tells_what_became_of_each_migration(on_either: OnEither) -> None:
@@ -189,4 +189,4 @@ def test_the_migration_log_tells_what_became_of_each_migration(on_either: OnEith
         assert told == [("a", "N1", "N2", "us", "done", "N2"), ("b", "N1", "N2", "us", "cancelled", "N1")]
         assert records[0].started_s < records[0].ended_s <= records[1].started_s
 
-    on_either(cluster(2, [vm("a"), vm("b")]), script)
+    on_either(cluster(2, [vm("a"), vm("b", memory_mib=60000)]), script)
