@@ -32,7 +32,7 @@ def leave(work: Callable[[], Plan]) -> NoReturn:
         output.complain(str(error))
         code = of_error(error)
     except KeyboardInterrupt:
-        output.complain("interrupted before anything was touched")
+        output.complain("interrupted")  # during a run Ctrl-C is a request to stop, and does not come here
         code = Exit.INTERRUPTED
     raise typer.Exit(code)
 

@@ -190,7 +190,7 @@ def _bars(plan: Plan, frame: _Frame) -> Iterable[str]:
         for node, other in ((move.source, f"→ {move.target}"), (move.target, f"← {move.source}")):
             y_px = frame.y_px(node) + (ROW_PX - BAR_PX) / 2
             parts = [
-                f"<title>{escape(printable(_tooltip(move)))}</title>",
+                f"<title>{escape(_tooltip(move))}</title>",
                 _tag(
                     "rect",
                     class_="wrong" if wrong else "edge",
@@ -233,7 +233,7 @@ def _tooltip(move: Move) -> str:
         lines.append(f"expected {move.estimate_s:.1f} s")
     if move.why:
         lines.append(move.why)
-    return "\n".join(lines)
+    return "\n".join(printable(line) for line in lines)
 
 
 def _marks(plan: Plan, frame: _Frame) -> Iterable[str]:

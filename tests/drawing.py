@@ -50,19 +50,18 @@ def _draw_nodes(rng: random.Random, count: int) -> list[Raw]:
     memory_mib = rng.choice(NODE_MIB)
     processors = rng.choice(((INTEL,), (INTEL,), (INTEL, INTEL_OLDER), (INTEL, INTEL, AMD)))
     racks = rng.randint(1, count)
-    nodes: list[Raw] = []
-    for i in range(1, count + 1):
-        nodes.append(
-            {
-                "name": f"N{i}",
-                "memory_mib": rng.choice(NODE_MIB[:2]) if mixed else memory_mib,
-                "cpu_percent": rng.choice((10, 30, 60, 90)),
-                "processor": processors[i % len(processors)],
-                "tcp_offload": rng.random() < 0.3,
-                "switches": ["lan", "dmz"] if rng.random() < 0.85 else ["lan"],
-                "fault_domain": f"rack-{i % racks + 1}",
-            }
-        )
+    nodes: list[Raw] = [
+        {
+            "name": f"N{i}",
+            "memory_mib": rng.choice(NODE_MIB[:2]) if mixed else memory_mib,
+            "cpu_percent": rng.choice((10, 30, 60, 90)),
+            "processor": processors[i % len(processors)],
+            "tcp_offload": rng.random() < 0.3,
+            "switches": ["lan", "dmz"] if rng.random() < 0.85 else ["lan"],
+            "fault_domain": f"rack-{i % racks + 1}",
+        }
+        for i in range(1, count + 1)
+    ]
     if count > 3 and rng.random() < 0.15:
         nodes[-1] |= {"state": "paused", "paused_by": rng.choice(("elsewhere", "us"))}
     if count > 3 and rng.random() < 0.1:
@@ -101,23 +100,18 @@ def _draw_vms(rng: random.Random, nodes: list[Raw], volumes: list[Raw]) -> list[
             if free[on] - mib < keep[on]:
                 continue
             free[on] -= mib
-        vms.append(_draw_vm(rng, f"vm-{i}", on, mib, state, volume["name"], nodes))
+        base = {"name": f"vm-{i}", "node": on, "memory_mib": mib, "state": state, "volumes": [volume["name"]]}
+        vms.append({**base, **_draw_traits(rng, base, nodes)})
         if disk and rng.random() < 0.5:
             disks.pop(0)
     return vms
 
 
-def _draw_vm(
-    rng: random.Random, name: str, on: str, memory_mib: int, state: str, volume: str, nodes: list[Raw]
-) -> Raw:
+def _draw_traits(rng: random.Random, base: Raw, nodes: list[Raw]) -> Raw:
+    on = base["node"]
     here = next(node for node in nodes if node["name"] == on)
-    vm: Raw = {
-        "name": name,
-        "node": on,
-        "memory_mib": memory_mib,
-        "memory_maximum_mib": memory_mib * rng.choice((1, 1, 2, 3)),
-        "state": state,
-        "volumes": [volume],
+    traits: Raw = {
+        "memory_maximum_mib": base["memory_mib"] * rng.choice((1, 1, 2, 3)),
         "switches": ["dmz"] if "dmz" in here["switches"] and rng.random() < 0.2 else ["lan"],
         "processor_compatibility": rng.random() < 0.5,
         "priority": rng.choice((3000, 2000, 2000, 1000, 0)),
@@ -127,10 +121,10 @@ def _draw_vm(
     }
     if rng.random() < 0.1:
         others = [node["name"] for node in nodes if node["name"] != on]
-        vm["possible_owners"] = [on, *rng.sample(others, k=rng.randint(1, len(others)))]
+        traits["possible_owners"] = [on, *rng.sample(others, k=rng.randint(1, len(others)))]
     if rng.random() < 0.1:
-        vm["preferred_owners"] = [rng.choice(nodes)["name"]]
-    return vm
+        traits["preferred_owners"] = [rng.choice(nodes)["name"]]
+    return traits
 
 
 def _draw_rules(rng: random.Random, vms: list[Raw], nodes: list[Raw]) -> list[Raw]:

@@ -22,12 +22,17 @@ from shunter.engine.evacuate import evacuate
 from shunter.engine.holds import OwnHolds
 from shunter.engine.stop import Running, Stop
 from shunter.statemachines.lifecycle import Step
+from shunter.statemachines.migration import MIGRATION
+from shunter.statemachines.node import NODE
+from shunter.statemachines.vm import VM
+from shunter.statemachines.volume import VOLUME
 from shunter.topology.clusterfile import cluster_json
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
 from shunter.topology.recheck import Violation, check_log, check_plan, check_report
 
 HowMany = Literal["none", "some", "many"]
+LIFECYCLES = (MIGRATION, VM, NODE, VOLUME)
 LONGEST_NIGHT_S = 48 * 3600.0
 
 

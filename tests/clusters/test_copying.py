@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from io import StringIO
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shunter.clusters.clock import Clock
+from shunter.clusters.port import ClusterError
 from shunter.clusters.simulated import SimulatedCluster, draw_faults
 from shunter.clusters.simulated.copying import course
 from shunter.topology.estimate import estimate
@@ -28,7 +30,7 @@ def seconds(play: Play, of: Cluster, target: str = "N2", **options: Any) -> floa
     async def script(world: SimulatedCluster) -> None:
         await world.start_migration("web", target)
 
-    log = play(of, script, then_s=100_000, **options)
+    log = play(of, script, then_s=80_000, **options)
     assert log[-1]["what"] == "migration_ended"
     return float(log[-1]["t_s"])
 
@@ -148,7 +150,8 @@ def test_the_same_seed_writes_the_same_log_byte_for_byte(play: Play) -> None:
 
     async def script(world: SimulatedCluster) -> None:
         for i in range(0, 30, 3):
-            await world.start_migration(f"vm-{i}", f"N{(i + 1) % 6 + 1}") if False else None
+            with suppress(ClusterError):
+                await world.start_migration(f"vm-{i}", f"N{(i + 1) % 6 + 1}")
             await world.clock.sleep(2)
 
     def night(seed: int) -> list[dict[str, Any]]:

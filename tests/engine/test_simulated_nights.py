@@ -1,0 +1,52 @@
+"""Nights in which things go wrong: whatever happens, no invariant breaks, and the report tells what really happened.
+
+`benchmarks/simulated_nights.py` runs thousands of the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from nights import LIFECYCLES, Night, draw, spend
+
+CHUNKS = tuple(range(0, 400, 50))
+
+
+def states_entered(nights: Iterable[Night], replays: Path) -> Counter[tuple[str, str]]:
+    """Spend the nights; fail on the first that breaks an invariant, with the command that replays it."""
+    states: Counter[tuple[str, str]] = Counter()
+    for night in nights:
+        outcome = spend(night)
+        found = "\n".join(map(str, outcome.violations))
+        assert not outcome.violations, f"seed {night.seed}:\n{found}\n{night.replay(replays)}"
+        states += outcome.states
+    return states
+
+
+@pytest.mark.parametrize("first", CHUNKS)
+def test_no_invariant_breaks_in_a_night_with_faults(first: int, tmp_path: Path) -> None:
+    states_entered((draw(seed) for seed in range(first, first + 50)), tmp_path)
+
+
+@pytest.mark.parametrize("first", [10_000, 10_050])
+def test_no_invariant_breaks_when_the_operator_stops_the_run(first: int, tmp_path: Path) -> None:
+    states_entered((draw(seed, stops=True) for seed in range(first, first + 50)), tmp_path)
+
+
+def test_every_state_of_every_lifecycle_is_entered_in_some_night(tmp_path: Path) -> None:
+    nights = [
+        *(draw(seed) for seed in range(20_000, 20_120)),
+        *(draw(seed, stops=True) for seed in range(20_120, 20_150)),
+    ]
+    entered = states_entered(nights, tmp_path)
+    begins = {(lifecycle.noun, lifecycle.initial) for lifecycle in LIFECYCLES}
+    all_states = {(lifecycle.noun, state) for lifecycle in LIFECYCLES for state in lifecycle.states}
+    assert all_states - begins - set(entered) == set()
+
+
+def test_a_seed_gives_the_same_night_again() -> None:
+    one, other = spend(draw(7)), spend(draw(7))
+    assert (one.night, one.states, one.faults, one.moves) == (other.night, other.states, other.faults, other.moves)
