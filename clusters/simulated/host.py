@@ -44,7 +44,7 @@ class Host:
         self._shown: Cluster | None = None
         self._number = 0
         self._shown_line = b""
-        self._connections: set[asyncio.Task[Any]] = set()
+        self._connections: set[asyncio.Task[None]] = set()
         self._verbs: dict[str, Callable[[Request], Awaitable[Any]]] = {
             "hello": self._hello,
             "wait_for_change": self._wait_for_change,
@@ -57,11 +57,18 @@ class Host:
             "migration_log": self._migration_log,
         }
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the one request of a connection."""
-        connection = asyncio.current_task()
-        assert connection is not None  # noqa: S101  asyncio runs this in a task of its own
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the one request of a new connection, in the background."""
+        connection = asyncio.create_task(self._serve(reader, writer))
         self._connections.add(connection)
+        connection.add_done_callback(self._ended)
+
+    def _ended(self, connection: asyncio.Task[None]) -> None:
+        self._connections.discard(connection)
+        if not connection.cancelled():
+            connection.result()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._converse(reader, writer)
         except RequestError as error:
@@ -69,14 +76,14 @@ class Host:
         except ConnectionError as error:
             LOG.debug("a client went away: %s", error)
         finally:
-            self._connections.discard(connection)
             writer.close()
 
     async def close(self) -> None:
         """End all connections; what was ordered over them stays ordered."""
-        for connection in self._connections:
+        connections = list(self._connections)
+        for connection in connections:
             connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.gather(*connections, return_exceptions=True)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """A client that goes away ends its waits, never its orders."""
@@ -167,7 +174,7 @@ def _name(asked: Request, field: str) -> str:
 async def hosted(cluster: SimulatedCluster, port: int = 0) -> AsyncIterator[str]:
     """Serve the cluster while the context is open; yields the address. `port` 0: any that is free. Raises OSError."""
     host = Host(cluster)
-    server = await asyncio.start_server(host.serve, LOOPBACK, port, limit=MOST_ASKED_BYTES)
+    server = await asyncio.start_server(host.accept, LOOPBACK, port, limit=MOST_ASKED_BYTES)
     try:
         yield f"{LOOPBACK}:{server.sockets[0].getsockname()[1]}"
     finally:

@@ -37,7 +37,9 @@ def seconds(play: Play, of: Cluster, target: str = "N2", **options: Any) -> floa
 
 def test_r12_a_vm_at_rest_is_copied_once(play: Play) -> None:
     expected_s = 1.5 + 8192 / RATE + 0.5 + 0.5
-    assert seconds(play, cluster(2, [vm("web", memory_mib=8192, state="paused")])) == pytest.approx(expected_s, abs=1e-4)
+    assert seconds(play, cluster(2, [vm("web", memory_mib=8192, state="paused")])) == pytest.approx(
+        expected_s, abs=1e-4
+    )
 
 
 def test_r12_what_the_vm_writes_meanwhile_is_copied_while_it_stands_still(play: Play) -> None:
@@ -84,7 +86,11 @@ nodes = st.fixed_dictionaries(
         "tcp_offload": st.booleans(),
         "adapters": st.lists(
             st.fixed_dictionaries(
-                {"name": st.just("nic"), "network": st.sampled_from(["LM", "LM2", "M"]), "link_mbps": st.integers(100, 100_000)}
+                {
+                    "name": st.just("nic"),
+                    "network": st.sampled_from(["LM", "LM2", "M"]),
+                    "link_mbps": st.integers(100, 100_000),
+                }
             ),
             max_size=4,
         ),
@@ -155,7 +161,10 @@ def test_the_same_seed_writes_the_same_log_byte_for_byte(play: Play) -> None:
             await world.clock.sleep(2)
 
     def night(seed: int) -> list[dict[str, Any]]:
-        faults = [fault.model_dump(mode="json", exclude_unset=True, exclude_none=True) for fault in draw_faults(of, seed, "many")]
+        faults = [
+            fault.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+            for fault in draw_faults(of, seed, "many")
+        ]
         return play(of, script, faults=faults, seed=seed, noise=0.2)
 
     assert json.dumps(night(3)) == json.dumps(night(3))

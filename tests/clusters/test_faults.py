@@ -64,11 +64,14 @@ def test_a_slow_migration_takes_so_many_times_as_long(play: Play) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_an_answer_is_lost_and_the_vm_has_moved_all_the_same(play: Play, seed: int) -> None:
+    async def moved(world: SimulatedCluster) -> None:
+        await world.start_migration("web", "N2")
+        async for seen in world.follow_migration("web"):
+            assert seen.phase is Phase.PREPARING
+
     async def script(world: SimulatedCluster) -> None:
         with pytest.raises(OutcomeUnknown):
-            await world.start_migration("web", "N2")
-            async for seen in world.follow_migration("web"):
-                assert seen.phase is Phase.PREPARING
+            await moved(world)
 
     faults = [
         {"when": {"vm": "web"}, "do": "answer_lost", "moved": True},

@@ -159,7 +159,9 @@ def test_a_cancelled_migration_leaves_the_vm_on_its_source(on_either: OnEither) 
             await port.cancel_migration("web")
 
     log = on_either(cluster(2, [vm("web", memory_mib=60000)]), script)
-    assert [(line["outcome"], line["node"]) for line in log if line["what"] == "migration_ended"] == [("cancelled", "N1")]
+    assert [(line["outcome"], line["node"]) for line in log if line["what"] == "migration_ended"] == [
+        ("cancelled", "N1")
+    ]
 
 
 def test_refusals_keep_their_class_and_say_whether_a_node_is_busy(on_either: OnEither) -> None:

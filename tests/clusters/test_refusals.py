@@ -185,7 +185,11 @@ def test_what_runs_is_never_moved_as_a_role(play: Play) -> None:
             await world.move_role("files", "N3")
 
     of = cluster(
-        [node("N1", processor=INTEL, switches=["lan"]), node("N2", processor=AMD, switches=[]), node("N3", processor=INTEL, switches=[], state="down")],
+        [
+            node("N1", processor=INTEL, switches=["lan"]),
+            node("N2", processor=AMD, switches=[]),
+            node("N3", processor=INTEL, switches=[], state="down"),
+        ],
         [
             vm("web"),
             vm("alone", state="off", clustered=False),

@@ -1,0 +1,132 @@
+"""Reading a fault plan, and drawing one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from building import cluster, vm
+
+from shunter.clusters.simulated import draw_faults, read_faults
+from shunter.topology.errors import RequestError
+
+OF = cluster(
+    5,
+    [vm(f"vm-{i}", f"N{i % 5 + 1}", state="off" if i % 7 == 0 else "running") for i in range(40)],
+    volumes=[{"name": "CSV1", "owner": "N1"}],
+)
+
+
+def refusal(*entries: Any) -> str:
+    with pytest.raises(RequestError) as refused:
+        read_faults(json.dumps(list(entries)), OF)
+    return str(refused.value)
+
+
+def test_names_are_spelled_as_in_the_cluster() -> None:
+    text = (
+        '[{"when": {"vm": "VM-3", "target": "n2"}, "do": "migration_slow"}, {"at_s": 1, "do": "node_up", "node": "n5"}]'
+    )
+    slow, up = read_faults(text, OF)
+    assert slow.when is not None
+    assert (slow.when.vm, slow.when.target, up.node) == ("vm-3", "N2", "N5")
+
+
+GOOD = {"at_s": 1, "do": "node_down", "node": "N1"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (
+            {"at_s": 1, "do": "node_down", "node": "N9"},
+            '[1].node: no node is called "N9"; the nodes are N1, N2, N3, N4, N5',
+        ),
+        ({"when": {"vm": "x"}, "do": "migration_fails"}, '[1].when.vm: no VM is called "x"'),
+        ({"at_s": 1, "do": "volume_state", "volume": "C", "state": "online"}, '[1].volume: no volume is called "C"'),
+        ({"at_s": 1, "do": "node_down"}, "[1]: node_down needs node"),
+        ({"do": "node_down", "node": "N1"}, "[1]: give either at_s or when"),
+        ({**GOOD, "when": {"vm": "vm-1"}}, "[1]: give either at_s or when"),
+        ({**GOOD, "fraction": 0.5}, "[1]: node_down has no fraction"),
+        ({**GOOD, "colour": 1}, "[1].colour: no such field"),
+        ({**GOOD, "at_s": -1}, "[1].at_s"),
+        ({**GOOD, "at_s": "1"}, "[1].at_s"),
+        ({"at_s": 1, "do": "explodes"}, "[1].do"),
+        ({"at_s": 1, "do": "migration_fails"}, "[1]: migration_fails needs when"),
+        ({"when": {}, "do": "migration_fails"}, "[1].when: name a vm"),
+        ({"when": {"node": "N1"}, "do": "migration_fails"}, "[1]: migration_fails happens when a migration starts"),
+        ({"when": {"node": "N1", "vm": "vm-1"}, "do": "answer_lost"}, "[1].when: a node or a volume stands alone"),
+        ({"when": {"vm": "vm-1"}, "do": "migration_fails", "fraction": 1.5}, "[1].fraction"),
+        ({"when": {"vm": "vm-1"}, "do": "migration_slow", "factor": 0}, "[1].factor"),
+        ({"at_s": 1, "do": "backup_starts"}, "[1]: backup_starts needs either a vm or a volume"),
+        ({"at_s": 1, "do": "backup_ends", "vm": "vm-1", "outcome": "lost"}, "[1].outcome"),
+        ({"at_s": 1, "do": "volume_state", "volume": "CSV1", "state": "on"}, "[1].state"),
+        ({"at_s": 1, "do": "node_isolated", "node": "N1"}, "[1].do: this version cannot simulate node_isolated"),
+        ({"at_s": 1, "do": "node_back", "node": "N1"}, "[1].do: this version cannot simulate node_back"),
+        (
+            {"at_s": 1, "do": "role_fails", "vm": "vm-1", "node": "N1"},
+            "[1].do: this version cannot simulate role_fails",
+        ),
+        ("node_down", "[1]"),
+    ],
+)
+def test_a_fault_that_cannot_be_meant_is_refused_with_its_path(entry: Any, said: str) -> None:
+    assert said in refusal(GOOD, entry)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"do": "node_down"}', "[" * 100_000])
+def test_what_is_no_list_is_refused(text: str) -> None:
+    with pytest.raises(RequestError, match="fault plan"):
+        read_faults(text, OF)
+
+
+def test_a_drawn_plan_can_be_written_down_and_read_again() -> None:
+    for seed in range(50):
+        drawn = draw_faults(OF, seed, "many")
+        assert read_faults(json.dumps([fault.told() for fault in drawn]), OF) == drawn
+
+
+def test_the_same_seed_draws_the_same_faults() -> None:
+    assert draw_faults(OF, 7, "many") == draw_faults(OF, 7, "many")
+    assert draw_faults(OF, 7, "many") != draw_faults(OF, 8, "many")
+    assert draw_faults(OF, 7, "none") == ()
+
+
+def test_some_are_fewer_than_many_and_every_kind_is_drawn_sooner_or_later() -> None:
+    some = [draw_faults(OF, seed, "some") for seed in range(100)]
+    many = [draw_faults(OF, seed, "many") for seed in range(100)]
+    assert max(map(len, some)) <= 8
+    assert sum(map(len, many)) > 3 * sum(map(len, some))
+    assert {fault.do for faults in many for fault in faults} == {
+        "migration_fails",
+        "answer_lost",
+        "migration_slow",
+        "node_down",
+        "node_up",
+        "migration_elsewhere",
+        "vm_started",
+        "vm_memory_changed",
+        "backup_starts",
+        "backup_ends",
+        "volume_state",
+    }
+    whens = {name for faults in many for fault in faults if fault.when for name in fault.when.names}
+    assert whens == {"vm", "source", "target", "node", "volume"}
+
+
+@pytest.mark.parametrize(("nodes", "most"), [(1, 0), (2, 0), (3, 1), (4, 1), (5, 2), (8, 3)])
+def test_i6_a_majority_of_the_nodes_survives_every_drawn_night(nodes: int, most: int) -> None:
+    of = cluster(nodes, [vm(f"vm-{i}", f"N{i % nodes + 1}") for i in range(12)])
+    down = [
+        [fault for fault in draw_faults(of, seed, amount) if fault.do == "node_down"]
+        for seed in range(100)
+        for amount in ("some", "many")
+    ]
+    assert max(map(len, down)) == most
+
+
+def test_a_cluster_without_vms_or_volumes_can_have_troubles_too() -> None:
+    for seed in range(30):
+        draw_faults(cluster(1), seed, "many")
+        draw_faults(cluster(3), seed, "some")
