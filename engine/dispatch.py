@@ -138,6 +138,7 @@ class Dispatcher:
             vm = seen.vm_by_name[name]
             if not vm.holds_memory:
                 continue
+            self.lives.follow(vm)
             self._backlog.add(wanted_move(seen, name, target))
             migration = Migration(
                 vm=name,

@@ -88,7 +88,8 @@ class _Evacuation:
             start=self.start,
             stop=self.stop,
         )
-        self.rest = Rest(self.cluster, self.lives, self.emptied, self.reserve_nodes, self.dispatcher.tried)
+        planned = {move.name: move.target for move in self.plan.role_moves}
+        self.rest = Rest(self.cluster, self.lives, self.emptied, self.reserve_nodes, self.dispatcher.tried, planned)
 
     async def carry_out(self, started_s: float) -> Plan:
         cancelled: asyncio.CancelledError | None = None
@@ -170,9 +171,10 @@ class _Evacuation:
         moves = report.moves(self.dispatcher.errands, log, self.plan, started_s)
         for errand, end_s in self._arrivals(moves, started_s):
             self.rest.note(errand.came_along, *errand.nodes, end_s)
-        why = "the run was stopped before it could move" if self.stop.asked else "it came to this node during the run"
         known = self.dispatcher.unplaced | self.rest.unplaced
-        unplaced = report.unplaced(seen, leaving(seen, self.emptied), self.emptied, known=known, why=why)
+        unplaced = report.unplaced(
+            seen, leaving(seen, self.emptied), self.emptied, known=known, why=lambda vm: self._why_it_stays(seen, vm)
+        )
         findings = (*self.plan.findings, *self.pausing.findings(), *self.rest.findings, *self._fates(seen, moves))
         volumes_stay = any(volume.owner in self.emptied for volume in seen.volumes)
         in_doubt = any(move.outcome == "lost_sight" for move in moves)
@@ -191,6 +193,14 @@ class _Evacuation:
             lower_bound_s=self.plan.lower_bound_s,
             interrupted=self.stop.asked,
         )
+
+    def _why_it_stays(self, seen: Cluster, vm: VirtualMachine) -> str:
+        state = seen.node_by_name[vm.node].state
+        if state not in ("up", "paused"):
+            return f"{vm.node} is {state}: nothing can be moved from it until it is back"
+        if self.stop.asked:
+            return "the run was stopped before it could move"
+        return "it could not be moved" if vm.name in self.lives.vms else "it came to this node during the run"
 
     def _arrivals(self, moves: Sequence[Move], started_s: float) -> list[tuple[Errand, float]]:
         """The errands that something followed, and when they arrived."""

@@ -51,7 +51,7 @@ async def move_one(
             "executed": True,
             "ok": not staying,
             "moves": moves,
-            "unplaced": report.unplaced(seen, staying, (), known=dispatcher.unplaced, why=why),
+            "unplaced": report.unplaced(seen, staying, (), known=dispatcher.unplaced, why=lambda _: why),
             "makespan_s": max((move.end_s for move in moves), default=0.0),
             "interrupted": stop.asked,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from shunter.clusters.port import MigrationRecord
 from shunter.engine.migrate import Errand
@@ -75,9 +75,9 @@ def unplaced(
     emptied: Sequence[str],
     *,
     known: Mapping[str, Sequence[Verdict]],
-    why: str,
+    why: Callable[[VirtualMachine], str],
 ) -> tuple[Unplaced, ...]:
-    """What stays on the emptied nodes, with a reason for each other node; `why` is given where no rule forbids it."""
+    """What stays on the emptied nodes, with a reason for each other node; `why` is asked where no rule forbids it."""
     return tuple(
         Unplaced(
             vm=vm.name,
@@ -87,7 +87,7 @@ def unplaced(
                 for node in seen.nodes
                 if node.name != vm.node
                 for verdict in _reasons(seen, vm, node.name, emptied, known.get(vm.name, ()))
-                or [Verdict(target=node.name, rule="R16", reason=why, remedy="run the evacuation again")]
+                or [Verdict(target=node.name, rule="R16", reason=why(vm), remedy="run the evacuation again")]
             ),
         )
         for vm in staying

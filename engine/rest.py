@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort, Failed, OutcomeUnknown, Refused
@@ -10,6 +10,7 @@ from shunter.engine.followers import Followers, followers
 from shunter.engine.lives import Lives
 from shunter.statemachines import vm as vm_life
 from shunter.statemachines import volume as volume_life
+from shunter.topology.eligibility import verdicts
 from shunter.topology.model import Cluster
 from shunter.topology.placement import Tried
 from shunter.topology.plan import Finding, RoleMove, Verdict, VolumeMove
@@ -26,13 +27,17 @@ MOST_TRIES = 3
 
 @dataclass(slots=True, eq=False)
 class Rest:
-    """Moves what does not run. `*_moves`: what a look confirmed; `unplaced`: off VMs that stay, and why."""
+    """Moves what does not run, as `planned` where that still holds.
+
+    `*_moves`: what a look confirmed; `unplaced`: VMs that stay, and why.
+    """
 
     cluster: ClusterPort
     lives: Lives
     emptied: tuple[str, ...]
     reserve_nodes: ReserveNodes
     tried: Tried
+    planned: Mapping[str, str]
     role_moves: list[RoleMove] = field(default_factory=list)
     volume_moves: list[VolumeMove] = field(default_factory=list)
     unplaced: dict[str, tuple[Verdict, ...]] = field(default_factory=dict)
@@ -49,10 +54,12 @@ class Rest:
             self.unplaced = placement.unplaced
             if not placement.targets:
                 break
-            for name, target in placement.targets.items():
+            for name, chosen in placement.targets.items():
+                target = self._as_planned(seen, name, tried) or chosen
                 refused = await self._move_vm(name, target)
                 if refused:
                     tried[name, target] = refused
+                    self.unplaced[name] = tuple(verdict for (vm, _), verdict in tried.items() if vm == name)
         for _ in range(MOST_TRIES):
             seen = await self.cluster.look()
             planned = plan_role_moves(seen, self._up(seen), 0.0)
@@ -60,6 +67,13 @@ class Rest:
                 break
             for move in planned:
                 await self._move_role(move)
+
+    def _as_planned(self, seen: Cluster, name: str, tried: Tried) -> str | None:
+        """The target that the plan named, if nothing stands against it now."""
+        target = self.planned.get(name)
+        if target is None or (name, target) in tried or verdicts(seen, seen.vm_by_name[name], target):
+            return None
+        return target
 
     async def _move_vm(self, name: str, target: str) -> Verdict | None:
         """Move one VM that does not run, unless it went along with another; the verdict if that was refused."""

@@ -35,12 +35,13 @@ class Notes:
     """An audience that writes everything down."""
 
     plan: Plan | None = None
+    began_s: float = 0.0
     steps: list[Step] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)
     waits: list[tuple[Waiting, ...]] = field(default_factory=list)
 
     def planned(self, plan: Plan, at_s: float) -> None:
-        self.plan = plan
+        self.plan, self.began_s = plan, at_s
 
     def stepped(self, step: Step) -> None:
         self.steps.append(step)

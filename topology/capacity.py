@@ -28,6 +28,8 @@ class Survival:
 
     def why(self) -> str:
         nodes = " and ".join(self.lost)
+        if self.free_mib < 0:
+            return f"{nodes} would be short of {-self.free_mib} MiB even without a loss"
         if self.ok is None:
             return f"whether the loss of {nodes} could be absorbed was not decided within the limits of the search"
         return (

@@ -42,11 +42,21 @@ def test_r12_a_vm_at_rest_is_copied_once(play: Play) -> None:
     )
 
 
-def test_r12_what_the_vm_writes_meanwhile_is_copied_while_it_stands_still(play: Play) -> None:
+@pytest.mark.parametrize("dirty", [20.0, 28.0, 34.0])
+def test_r12_a_small_rest_is_copied_while_the_vm_stands_still(play: Play, dirty: float) -> None:
     first_s = 8192 / RATE
-    written = 20 * first_s
-    expected_s = 1.5 + first_s + 0.5 + written / RATE + 0.5
-    assert seconds(play, cluster(2, [vm("web", memory_mib=8192)])) == pytest.approx(expected_s, abs=1e-4)
+    expected_s = 1.5 + first_s + 0.5 + dirty * first_s / RATE + 0.5
+    of = cluster(2, [vm("web", memory_mib=8192, dirty_mib_per_s=dirty)])
+    assert seconds(play, of) == pytest.approx(expected_s, abs=1e-4)
+
+
+@pytest.mark.parametrize("dirty", [36.0, 45.0])
+def test_r12_a_larger_rest_is_copied_first_while_the_vm_runs(play: Play, dirty: float) -> None:
+    first_s = 8192 / RATE
+    second_s = dirty * first_s / RATE
+    expected_s = 1.5 + first_s + second_s + 0.5 + dirty * second_s / RATE + 0.5
+    of = cluster(2, [vm("web", memory_mib=8192, dirty_mib_per_s=dirty)])
+    assert seconds(play, of) == pytest.approx(expected_s, abs=1e-4)
 
 
 def test_r12_a_vm_that_writes_faster_than_the_wire_is_copied_twice(play: Play) -> None:

@@ -320,6 +320,14 @@ def test_i3_a_vm_on_its_way_counts_at_both_ends_until_it_has_arrived(play: Play)
     assert [line["memory_mib"] for line in happened(log, "vm_memory_changed")] == [2000]
 
 
+def test_i3_its_source_keeps_the_room_until_the_migration_is_over(play: Play) -> None:
+    of = cluster([node("N1", 10000), node("N2", 10000)], [vm("web", memory_mib=8000), vm("guest", "N1", 1000)])
+    settling_s = play(of, moving())[-1]["t_s"] - 0.25
+    grow = {"do": "vm_memory_changed", "vm": "guest", "memory_mib": 9000}
+    log = play(of, moving(), faults=[{"at_s": settling_s, **grow}, {"at_s": 100, **grow}])
+    assert [line["memory_mib"] for line in happened(log, "vm_memory_changed")] == [2000, 9000]
+
+
 def test_the_memory_of_a_vm_that_moves_changes_when_it_has_arrived(play: Play) -> None:
     faults = [{"at_s": 2, "do": "vm_memory_changed", "vm": "web", "memory_mib": 9000}]
     log = play(cluster(2, [vm("web")]), moving(), faults=faults)

@@ -196,10 +196,10 @@ def test_r17_a_vm_is_held_until_its_backup_is_done_and_the_others_go_on() -> Non
     assert started["db"] >= 300
 
 
-def test_r17_a_backup_that_does_not_end_is_reported_after_an_hour() -> None:
+def test_r17_a_backup_that_does_not_end_is_waited_for_within_limits_and_reported() -> None:
     night = evacuated(cluster(3, [vm("web"), vm("db", backup=True)]))
     assert [(u.vm, {v.rule for v in u.verdicts}) for u in night.report.unplaced] == [("db", {"R17"})]
-    assert 3600 <= night.log[-1]["t_s"] or night.report.makespan_s < 60
+    assert night.report.makespan_s < 60
 
 
 def test_the_same_seed_gives_the_same_night_byte_for_byte() -> None:
