@@ -139,6 +139,7 @@ class Dispatcher:
             if not vm.holds_memory:
                 continue
             self.lives.follow(vm)
+            self.lives.take_in(vm)
             self._backlog.add(wanted_move(seen, name, target))
             migration = Migration(
                 vm=name,

@@ -157,7 +157,9 @@ class _Evacuation:
         return [
             vm
             for name in self.lives.vms
-            if (vm := seen.vm_by_name[name]).state == "failed" and self.before.vm_by_name[name].holds_memory
+            if (vm := seen.vm_by_name[name]).state == "failed"
+            and (was := self.before.vm_by_name[name]).holds_memory
+            and was.node in self.emptied
         ]
 
     def _occupied(self, seen: Cluster) -> bool:
@@ -200,7 +202,8 @@ class _Evacuation:
             return f"{vm.node} is {state}: nothing can be moved from it until it is back"
         if self.stop.asked:
             return "the run was stopped before it could move"
-        return "it could not be moved" if vm.name in self.lives.vms else "it came to this node during the run"
+        was_here = self.before.vm_by_name[vm.name].node == vm.node
+        return "it could not be moved" if was_here else "it came to this node during the run"
 
     def _arrivals(self, moves: Sequence[Move], started_s: float) -> list[tuple[Errand, float]]:
         """The errands that something followed, and when they arrived."""
@@ -218,6 +221,8 @@ class _Evacuation:
         found = []
         for name in self.lives.vms:
             vm, was = seen.vm_by_name[name], self.before.vm_by_name[name]
+            if was.node not in self.emptied:
+                continue
             crashed = vm.state == "failed" and was.holds_memory
             if not crashed and (vm.node in self.emptied or vm.node == moved.get(name)):
                 continue

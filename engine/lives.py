@@ -37,6 +37,12 @@ class Lives:
         self.observe(cluster)
         self._told = True
 
+    def take_in(self, seen: VirtualMachine) -> None:
+        """Have to do with this VM from now on, too."""
+        if seen.name not in self.vms:
+            self.vms[seen.name] = vm.VmLife(seen.name)
+            self.observe_vm(seen, self.vms[seen.name])
+
     def step(self, lifecycle: Lifecycle[S, E], subject: Subject[S], event: E, reason: str = "") -> None:
         """Move the subject and tell the audience. Raises IllegalMove."""
         step = lifecycle.move(subject, event, at_s=self._clock.now_s(), reason=reason)

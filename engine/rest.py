@@ -49,7 +49,9 @@ class Rest:
         for _ in range(MOST_TRIES):
             seen = await self.cluster.look()
             self.lives.observe(seen)
-            vms = [vm for vm in leaving(seen, self._up(seen)) if not vm.holds_memory and vm.name in self.lives.vms]
+            vms = [vm for vm in leaving(seen, self._up(seen)) if not vm.holds_memory]
+            for vm in vms:
+                self.lives.take_in(vm)
             placement = choose_targets(seen, vms, self.emptied, 0, tried=tried).placement
             self.unplaced = placement.unplaced
             if not placement.targets:

@@ -129,6 +129,15 @@ def _shared_disk(ask: Question) -> Iterator[Verdict]:
             f"{ask.vm.name} shares disk {disks} with {vms}, running too: one disk cannot follow two running VMs",
             f"put the VMs on a Cluster Shared Volume or on a LUN each, or stop all but one of them ({vms})",
         )
+    for disk in disks_of(ask.cluster, ask.vm):
+        for other in ask.cluster.vms_by_disk[disk]:
+            if not other.clustered and not other.holds_memory and ask.vm.clustered:
+                yield ask.no(
+                    "R11",
+                    f"{ask.vm.name} shares disk {disk} with {other.name}, which is not in the cluster's care and "
+                    "would be left without it",
+                    f"add {other.name} to the cluster, or give it a disk of its own",
+                )
 
 
 def _switches_exist(ask: Question) -> Iterator[Verdict]:

@@ -146,12 +146,27 @@ class _Problem:
         )
 
     def solve(self, order: Order, prefer: Prefer) -> Placement:
-        """Place unit after unit; none is moved again."""
+        """Place unit after unit; where one stays that must not be left alone, place those that belong to it anew."""
+        staying: dict[str, str] = {}
+        while True:
+            placement = self._solve(order, prefer, staying)
+            missed = {
+                name: self.cluster.vm_by_name[name].node
+                for name in placement.unplaced
+                if name not in staying and _must_be_near_others(self.cluster, name)
+            }
+            if not missed:
+                return placement
+            staying |= missed
+
+    def _solve(self, order: Order, prefer: Prefer, staying: Mapping[str, str]) -> Placement:
         state = _Loads(self)
         placement = Placement()
-        promised = dict(self.promised)
-        left: list[Unit] = []
+        promised = self.promised | dict(staying)
+        left = [unit for unit in self.units if any(vm.name in staying for vm in unit.vms)]
         for unit in sorted(self.units, key=lambda unit: (*order(self, unit), unit.name)):
+            if unit in left:
+                continue
             options: Iterable[Option] = self.options[unit.name]
             if self.ruled[unit.name]:
                 options = [o for node in self.nodes if (o := self._option(unit, node, promised)) is not None]
@@ -295,6 +310,10 @@ STRATEGIES: tuple[tuple[Order, Prefer], ...] = (
     (_largest_first, _tightest),
     (_pickiest_first, _tightest),
 )
+
+
+def _must_be_near_others(cluster: Cluster, vm: str) -> bool:
+    return any(rule.kind.startswith("same") and not rule.soft for rule in cluster.rules_by_vm.get(vm, ()))
 
 
 def _under_way(cluster: Cluster, vm: str) -> bool:
