@@ -10,8 +10,10 @@ from shunter.topology.model import Cluster
 
 @dataclass(frozen=True, slots=True)
 class Followers:
+    """`vms` came from the leader's node; `disks` are (disk, node that owned it before)."""
+
     vms: tuple[str, ...] = ()
-    disks: tuple[str, ...] = ()
+    disks: tuple[tuple[str, str], ...] = ()
 
 
 def followers(before: Cluster, after: Cluster, leader: str, target: str) -> Followers:
@@ -21,8 +23,9 @@ def followers(before: Cluster, after: Cluster, leader: str, target: str) -> Foll
     vms: dict[str, None] = {}
     disks = []
     for disk in disks_of(before, vm):
-        if (before.volume_by_name[disk].owner, after.volume_by_name[disk].owner) == route:
-            disks.append(disk)
+        owner = before.volume_by_name[disk].owner
+        if owner != target == after.volume_by_name[disk].owner:
+            disks.append((disk, owner))
         for other in before.vms_by_disk[disk]:
             moved = (other.node, after.vm_by_name[other.name].node) == route
             if other.name != leader and moved and not other.holds_memory:

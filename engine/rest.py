@@ -155,7 +155,7 @@ class Rest:
         """What followed a VM that shares a disk with it was moved by us, too (R11)."""
         self.role_moves += [RoleMove(name=n, source=source, target=target, start_s=at_s) for n in came_along.vms]
         self.volume_moves += [
-            VolumeMove(volume=disk, source=source, target=target, start_s=at_s) for disk in came_along.disks
+            VolumeMove(volume=disk, source=owner, target=target, start_s=at_s) for disk, owner in came_along.disks
         ]
 
     def role_moves_since(self, started_s: float) -> tuple[RoleMove, ...]:

@@ -48,9 +48,12 @@ class EmbeddedServer:
         try:
             yield cls(home, process)
         finally:
-            _end(process)
             if kept_in is None:
+                process.kill()  # nothing of it is wanted any more
+                process.wait()
                 shutil.rmtree(home, ignore_errors=True)
+            else:
+                _end(process)
 
     def wait_until_ready(self) -> None:
         """Return once the server answers requests. Raises PrefectUnreachable, with what the server said last."""

@@ -5,6 +5,7 @@ python -m shunter.flows.embedded_server HOME [--forget]
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import sys
@@ -42,6 +43,8 @@ def _serve(listener: socket.socket) -> None:
     def end_with_input() -> None:
         sys.stdin.read()
         server.should_exit = True
+        if not server.started:
+            os._exit(0)  # it would first start to the end; nobody waits for it
 
     threading.Thread(target=end_with_input, name="end-with-input", daemon=True).start()
     server.run(sockets=[listener])

@@ -189,7 +189,7 @@ def breaks(ask: Question, rule: AffinityRule) -> str:
         if name == ask.vm.name:
             continue
         other = ask.cluster.vm_by_name[name]
-        going = ask.promised.get(name)
+        going = ask.promised.get(name, ask.cluster.heading.get(name))
         if apart:
             places = [other.node if going is None else going]
             if not _close(ask, rule, ask.source, other.node):

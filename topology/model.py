@@ -222,6 +222,11 @@ class Cluster(Value):
         return {name: tuple(rules) for name, rules in of.items()}
 
     @cached_property
+    def heading(self) -> Mapping[str, str]:
+        """VM → node that it is migrating to now."""
+        return {migration.vm: migration.target for migration in self.migrations}
+
+    @cached_property
     def used_mib(self) -> Mapping[str, int]:
         """Memory of the VMs on each node and of those on their way to it; the host's own reserve not counted."""
         used = {name: sum(vm.memory_mib for vm in vms if vm.holds_memory) for name, vms in self.vms_by_node.items()}

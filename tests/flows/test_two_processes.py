@@ -64,7 +64,9 @@ def violations(log: list[dict[str, Any]]) -> list[str]:
     wrong = []
     for line in log[1:]:
         if line["what"] == "migration_started":
-            wrong += [f"{n} moves {in_use[n]} and {line['vm']}" for n in (line["source"], line["target"]) if n in in_use]
+            wrong += [
+                f"{n} moves {in_use[n]} and {line['vm']}" for n in (line["source"], line["target"]) if n in in_use
+            ]
             wrong += [f"{line['vm']} leaves {line['source']}"] if where[line["vm"]] != line["source"] else []
             in_use |= {line["source"]: line["vm"], line["target"]: line["vm"]}
         elif line["what"] == "migration_ended":
@@ -103,7 +105,9 @@ def test_i1_two_processes_never_use_a_node_at_the_same_time_and_both_end_well(
     done = [{move.vm for move in report.moves if move.outcome == "done"} for report in reports]
     assert {f"n1-{i}" for i in range(6)} <= done[0]
     assert {f"n3-{i}" for i in range(6)} <= done[1]
-    took_part = [next(i for i in (0, 1) if line["vm"] in done[i]) for line in log if line["what"] == "migration_started"]
+    took_part = [
+        next(i for i in (0, 1) if line["vm"] in done[i]) for line in log if line["what"] == "migration_started"
+    ]
     assert took_part != sorted(took_part), "the runs took turns, so both had to do with the locks"
 
 

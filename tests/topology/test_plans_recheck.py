@@ -19,7 +19,7 @@ def test_the_plan_of_a_drawn_cluster_is_sound_with_every_reserve(first: int) -> 
     for seed in range(first, first + 50):
         of, nodes = draw_night(seed)
         for reserve_nodes in ("auto", 0, 1, 2):
-            plan = plan_evacuation(of, nodes, reserve_nodes)  # type: ignore[arg-type]  # the loop widens the literal
+            plan = plan_evacuation(of, nodes, reserve_nodes)
             assert check_plan(of, plan, nodes) == (), f"draw_night({seed}), reserve {reserve_nodes}"
 
 

@@ -1,0 +1,65 @@
+"""The form that Prefect's UI builds, and the bounds that its server holds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from prefect.exceptions import ParameterTypeError
+from prefect.utilities.callables import parameter_schema
+
+from shunter.flows.evacuate import evacuate_nodes
+from shunter.flows.migrate import live_migrate
+from shunter.flows.parameters import spoken
+
+
+def test_the_form_to_evacuate_has_a_typed_field_with_help_for_each_parameter() -> None:
+    schema = parameter_schema(evacuate_nodes)
+    fields = schema.properties
+    assert schema.required == ["cluster", "nodes"]
+    assert [name for name, field in fields.items() if not field["description"]] == []
+    assert fields["nodes"]["items"] == {"type": "string", "minLength": 1, "maxLength": 255}
+    assert fields["nodes"]["minItems"] == 1
+    assert fields["reserve_nodes"]["anyOf"] == [
+        {"type": "string", "const": "auto"},
+        {"type": "integer", "minimum": 0, "maximum": 63},
+    ]
+    assert fields["speed"]["anyOf"][0] == {"type": "number", "exclusiveMinimum": 0, "maximum": 10000}
+    assert fields["running_migrations_on_cancel"]["enum"] == ["finish", "cancel"]
+    assert {name: field.get("default") for name, field in fields.items() if name not in schema.required} == {
+        "reserve_nodes": "auto",
+        "speed": None,
+        "running_migrations_on_cancel": "finish",
+        "undo_pause": False,
+    }
+
+
+def test_the_form_to_migrate_asks_for_cluster_vm_and_target() -> None:
+    assert parameter_schema(live_migrate).required == ["cluster", "vm", "target"]
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"nodes": []},
+        {"nodes": "N1"},
+        {"reserve_nodes": -1},
+        {"reserve_nodes": "all"},
+        {"speed": 0},
+        {"speed": float("inf")},
+        {"running_migrations_on_cancel": "stop"},
+    ],
+    ids=str,
+)
+def test_parameters_out_of_bounds_are_refused_before_anything_runs(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ParameterTypeError):
+        asyncio.run(evacuate_nodes(**{"cluster": "c.json", "nodes": ["N1"], **wrong}))
+
+
+@pytest.mark.parametrize(
+    ("cluster", "name"), [("prod-1", "prod-1"), ("a/rack.json", "rack"), ("C:\\b\\rack.json", "rack")]
+)
+def test_a_run_is_named_after_its_cluster_without_the_folder(cluster: str, name: str) -> None:
+    assert spoken(cluster) == name
