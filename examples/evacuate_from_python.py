@@ -1,4 +1,4 @@
-"""Evacuate a node of a cluster file from Python: `python examples/evacuate_from_python.py examples/four-nodes.json N1`."""
+"""Evacuate nodes from Python: python examples/evacuate_from_python.py examples/four-nodes.json N1"""
 
 import asyncio
 import sys

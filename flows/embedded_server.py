@@ -10,6 +10,7 @@ import shutil
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -19,14 +20,18 @@ def main() -> None:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     _say(str(listener.getsockname()[1]))
-    try:
-        _serve(listener)
-    finally:
+
+    def clean_up() -> None:
         if forget:
             shutil.rmtree(home, ignore_errors=True)
 
+    try:
+        _serve(listener, clean_up)
+    finally:
+        clean_up()
 
-def _serve(listener: socket.socket) -> None:
+
+def _serve(listener: socket.socket, clean_up: Callable[[], None]) -> None:
     # not before the port is said, for which somebody waits
     import uvicorn  # noqa: PLC0415
     from prefect.server.api.server import create_app  # noqa: PLC0415
@@ -44,6 +49,7 @@ def _serve(listener: socket.socket) -> None:
         sys.stdin.read()
         server.should_exit = True
         if not server.started:
+            clean_up()
             os._exit(0)  # it would first start to the end; nobody waits for it
 
     threading.Thread(target=end_with_input, name="end-with-input", daemon=True).start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from prefect import task
@@ -42,8 +43,6 @@ async def _live_migration(errand: Errand) -> PrefectState[None]:
 
 async def as_task_run(errand: Errand) -> Migration:
     """Carry a migration out as a task run of the current flow run. Its state is the migration's; only bugs raise."""
-    try:
+    with contextlib.suppress(FailedRun, CancelledRun):  # so ended the migration, which says it itself
         await _live_migration(quote(errand), return_state=False)
-    except (FailedRun, CancelledRun):
-        pass  # the state of the task run says how it ended, and so does the migration
     return errand.migration

@@ -190,14 +190,14 @@ def breaks(ask: Question, rule: AffinityRule) -> str:
             continue
         other = ask.cluster.vm_by_name[name]
         going = ask.promised.get(name, ask.cluster.heading.get(name))
+        leaves_too = other.node in ask.emptied and other.clustered
+        place = other.node if going is None and not leaves_too else going
         if apart:
-            places = [other.node if going is None else going]
-            if not _close(ask, rule, ask.source, other.node):
-                places.append(other.node)
-            broken = next((place for place in places if _close(ask, rule, ask.target, place)), None)
+            # at every instant: where it is now counts, too, unless the rule is broken there already
+            now = None if _close(ask, rule, ask.source, other.node) else other.node
+            places = [p for p in (place, now) if p is not None]
+            broken = next((p for p in places if _close(ask, rule, ask.target, p)), None)
         else:
-            leaves_too = other.node in ask.emptied and other.clustered
-            place = other.node if going is None and not leaves_too else going
             broken = place if place is not None and not _close(ask, rule, ask.target, place) else None
         if broken:
             return f"{other.name} is on {broken}"

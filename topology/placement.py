@@ -14,7 +14,7 @@ import networkx as nx
 from shunter.topology.capacity import available
 from shunter.topology.eligibility import Question, breaks, disks_of, verdicts
 from shunter.topology.estimate import estimate
-from shunter.topology.model import Cluster, VirtualMachine
+from shunter.topology.model import AffinityRule, Cluster, VirtualMachine
 from shunter.topology.plan import Verdict
 from shunter.topology.timeline import lower_bound_s
 
@@ -120,6 +120,8 @@ class _Problem:
         return any(vm.name in self.cluster.rules_by_vm for vm in unit.vms)
 
     def _option(self, unit: Unit, node: str, promised: Mapping[str, str]) -> Option | None:
+        if _torn(self.cluster, unit):
+            return None
         duration_s = 0.0
         for vm in unit.vms:
             if (vm.name, node) in self.tried:
@@ -188,7 +190,9 @@ class _Problem:
 
     def _least_bound_s(self, placement: Placement) -> float:
         """Each unit takes its shortest duration, and all its options are possible targets."""
-        placed = [unit for unit in self.units if unit.live and unit.name in placement.targets]
+        placed = [
+            unit for unit in self.units if unit.live and unit.name in placement.targets and self.options[unit.name]
+        ]
         possible = {option.target for unit in placed for option in self.options[unit.name]}
         shortest = [
             (unit.live[0].node, min(option.duration_s for option in self.options[unit.name])) for unit in placed
@@ -210,6 +214,8 @@ class _Problem:
             room_mib = state.free_mib.get(node.name)
             if room_mib is not None and room_mib < unit.memory_mib:
                 reasons.append(_no_room(unit, node.name, room_mib, self.cluster.free_mib(node.name)))
+            if torn := _torn(self.cluster, unit):
+                reasons.append(_contradiction(unit, torn, node.name))
             if not reasons:
                 reasons = self._reasons_of_companions(unit, vm, node.name, others)
             found += reasons
@@ -310,6 +316,26 @@ STRATEGIES: tuple[tuple[Order, Prefer], ...] = (
     (_largest_first, _tightest),
     (_pickiest_first, _tightest),
 )
+
+
+def _torn(cluster: Cluster, unit: Unit) -> AffinityRule | None:
+    """A hard rule that keeps apart what the unit keeps together."""
+    if len(unit.vms) == 1:
+        return None
+    names = {vm.name for vm in unit.vms}
+    rules = (rule for vm in unit.vms for rule in cluster.rules_by_vm.get(vm.name, ()))
+    apart = (rule for rule in rules if rule.kind.startswith("different") and not rule.soft)
+    return next((rule for rule in apart if len(names.intersection(rule.vms)) > 1), None)
+
+
+def _contradiction(unit: Unit, rule: AffinityRule, node: str) -> Verdict:
+    return Verdict(
+        target=node,
+        rule="I4",
+        reason=f"{', '.join(vm.name for vm in unit.vms)} must stay together (a disk that they share, or a rule), "
+        f"but rule {rule.name} keeps them apart",
+        remedy=f"drop rule {rule.name}, or what keeps them together",
+    )
 
 
 def _must_be_near_others(cluster: Cluster, vm: str) -> bool:
