@@ -165,28 +165,33 @@ class _Problem:
         state = _Loads(self)
         placement = Placement()
         promised = self.promised | dict(staying)
-        left = [unit for unit in self.units if any(vm.name in staying for vm in unit.vms)]
-        for unit in sorted(self.units, key=lambda unit: (*order(self, unit), unit.name)):
-            if unit in left:
-                continue
-            options: Iterable[Option] = self.options[unit.name]
-            if self.ruled[unit.name]:
-                options = [o for node in self.nodes if (o := self._option(unit, node, promised)) is not None]
-            fitting = [option for option in options if unit.memory_mib <= state.free_mib[option.target]]
-            if not fitting:
-                left.append(unit)
-                continue
-            best = min(fitting, key=lambda option: (*prefer(state, unit, option), option.target))
-            state.take(unit, best)
-            placement.why.update((vm.name, _why(unit, best, len(fitting), state)) for vm in unit.vms)
-            placement.targets.update((vm.name, best.target) for vm in unit.vms)
-            promised.update((vm.name, best.target) for vm in unit.vms)
+        stays = [unit for unit in self.units if any(vm.name in staying for vm in unit.vms)]
+        moves = [unit for unit in self.units if unit not in stays]
+        in_order = sorted(moves, key=lambda unit: (*order(self, unit), unit.name))
+        # those that stay for the sake of others come last: perhaps some of them need not
+        left = [unit for unit in (*in_order, *stays) if not self._put(unit, prefer, state, placement, promised)]
         for unit in left:
             for vm in unit.vms:
                 placement.unplaced[vm.name] = self._reasons(unit, vm, state, promised)
         placement.bound_s = state.bound_s()
         placement.least_bound_s = self._least_bound_s(placement)
         return placement
+
+    def _put(self, unit: Unit, prefer: Prefer, state: _Loads, placement: Placement, promised: dict[str, str]) -> bool:
+        """Place one unit, if some node takes it; none is moved again."""
+        options: Iterable[Option] = self.options[unit.name]
+        if self.ruled[unit.name]:
+            others = _without(promised, unit)
+            options = [o for node in self.nodes if (o := self._option(unit, node, others)) is not None]
+        fitting = [option for option in options if unit.memory_mib <= state.free_mib[option.target]]
+        if not fitting:
+            return False
+        best = min(fitting, key=lambda option: (*prefer(state, unit, option), option.target))
+        state.take(unit, best)
+        placement.why.update((vm.name, _why(unit, best, len(fitting), state)) for vm in unit.vms)
+        placement.targets.update((vm.name, best.target) for vm in unit.vms)
+        promised.update((vm.name, best.target) for vm in unit.vms)
+        return True
 
     def _least_bound_s(self, placement: Placement) -> float:
         """Each unit takes its shortest duration, and all its options are possible targets."""
@@ -203,7 +208,7 @@ class _Problem:
         self, unit: Unit, vm: VirtualMachine, state: _Loads, promised: Mapping[str, str]
     ) -> tuple[Verdict, ...]:
         """Every reason against every other node, for one VM of a unit that found no place."""
-        others = {name: node for name, node in promised.items() if all(name != member.name for member in unit.vms)}
+        others = _without(promised, unit)
         found: list[Verdict] = []
         for node in self.cluster.nodes:
             if node.name == vm.node:
@@ -218,7 +223,7 @@ class _Problem:
                 reasons.append(_contradiction(unit, torn, node.name))
             if not reasons:
                 reasons = self._reasons_of_companions(unit, vm, node.name, others)
-            found += reasons
+            found += reasons or [_not_found(vm, node.name)]
         return tuple(found)
 
     def _reasons_of_companions(
@@ -336,6 +341,20 @@ def _contradiction(unit: Unit, rule: AffinityRule, node: str) -> Verdict:
         f"but rule {rule.name} keeps them apart",
         remedy=f"drop rule {rule.name}, or what keeps them together",
     )
+
+
+def _not_found(vm: VirtualMachine, node: str) -> Verdict:
+    return Verdict(
+        target=node,
+        rule="R16",
+        reason=f"no placement of all VMs of this run was found that has {vm.name} on {node}",
+        remedy="evacuate fewer nodes at once, or move this VM first",
+    )
+
+
+def _without(promised: Mapping[str, str], unit: Unit) -> dict[str, str]:
+    own = {vm.name for vm in unit.vms}
+    return {name: node for name, node in promised.items() if name not in own}
 
 
 def _must_be_near_others(cluster: Cluster, vm: str) -> bool:
