@@ -70,7 +70,7 @@ class Row:
 
 def main() -> int:
     options = _options()
-    sizes = _sizes(options.sizes) if options.sizes else VM_MIB
+    sizes = sizes_of(options.sizes) if options.sizes else VM_MIB
     print(
         f"{'':>5} {'':>7} {'':>9} {'':>6}  {'ours':^13}  {'±30 % noise':^13}  {'rounds':^13}  {'one by one':^13}"
         f"  {'planning, CPU ms':^16}  {'without':>7}\n"
@@ -99,7 +99,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _sizes(path: Path) -> tuple[int, ...]:
+def sizes_of(path: Path) -> tuple[int, ...]:
     return tuple(int(vm["memory_mib"]) for vm in json.loads(path.read_text(encoding="utf-8"))["vms"])
 
 
