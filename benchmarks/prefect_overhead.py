@@ -27,7 +27,7 @@ from evacuation import VM_MIB, sizes_of
 
 from shunter.clusters.clock import Clock
 from shunter.clusters.simulated import SimulatedCluster
-from shunter.engine.audience import Everyone
+from shunter.engine.audience import Nobody
 from shunter.engine.evacuate import evacuate
 from shunter.engine.holds import OwnHolds
 from shunter.flows.settings import prefect_at_hand
@@ -83,7 +83,7 @@ def draw(rng: random.Random, vms_a_node: int, sizes_mib: Sequence[int]) -> Clust
 def in_virtual_time(cluster: Cluster) -> Plan:
     async def night() -> Plan:
         world = SimulatedCluster(cluster, clock=Clock())
-        return await evacuate(world, ["N1"], holds=OwnHolds(), audience=Everyone())
+        return await evacuate(world, ["N1"], holds=OwnHolds(), audience=Nobody())
 
     with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
         return runner.run(night())

@@ -46,24 +46,13 @@ class Audience(Protocol):
         ...
 
 
-class Everyone:
-    """Tells several listeners."""
+class Nobody:
+    """Hears nothing: for callers who want the report alone."""
 
-    def __init__(self, *audiences: Audience) -> None:
-        self._audiences = audiences
+    def planned(self, plan: Plan, at_s: float) -> None: ...
 
-    def planned(self, plan: Plan, at_s: float) -> None:
-        for audience in self._audiences:
-            audience.planned(plan, at_s)
+    def stepped(self, step: Step) -> None: ...
 
-    def stepped(self, step: Step) -> None:
-        for audience in self._audiences:
-            audience.stepped(step)
+    def progressed(self, progress: Progress) -> None: ...
 
-    def progressed(self, progress: Progress) -> None:
-        for audience in self._audiences:
-            audience.progressed(progress)
-
-    def waiting(self, waiting: tuple[Waiting, ...]) -> None:
-        for audience in self._audiences:
-            audience.waiting(waiting)
+    def waiting(self, waiting: tuple[Waiting, ...]) -> None: ...

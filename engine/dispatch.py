@@ -22,7 +22,7 @@ from shunter.statemachines.migration import MIGRATION, Event, Migration, State
 from shunter.topology.model import Cluster
 from shunter.topology.pairing import Backlog, Wanted, pair
 from shunter.topology.placement import Placement
-from shunter.topology.plan import Verdict
+from shunter.topology.plan import Finding, Verdict
 from shunter.topology.planning import wanted_move
 
 MOST_ATTEMPTS = 3
@@ -37,7 +37,8 @@ LOOK_AGAIN_S = 5.0
 @dataclass(slots=True, eq=False)
 class Dispatcher:
     """Moves what the goal wants moved. After `run`: `errands` are the migrations that were carried out or refused,
-    in order of their start, `unplaced` says of each VM that could not be moved why not.
+    in order of their start, `unplaced` says of each VM that could not be moved why not, `findings` what came up when
+    targets had to be chosen anew, by rule and subject.
     """
 
     cluster: ClusterPort
@@ -50,6 +51,7 @@ class Dispatcher:
     errands: list[Errand] = field(default_factory=list)
     unplaced: dict[str, tuple[Verdict, ...]] = field(default_factory=dict)
     tried: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    findings: dict[tuple[str, str], Finding] = field(default_factory=dict)
     _backlog: Backlog = field(default_factory=Backlog)
     _waiting: dict[str, Migration] = field(default_factory=dict)
     _running: dict[asyncio.Task[None], Errand] = field(default_factory=dict)
@@ -199,7 +201,11 @@ class Dispatcher:
 
     def _placement(self, seen: Cluster, names: list[str]) -> Placement:
         vms = [seen.vm_by_name[name] for name in names]
-        return self.goal.targets(seen, vms, self._promised(), self.tried) if vms else Placement()
+        if not vms:
+            return Placement()
+        choice = self.goal.targets(seen, vms, self._promised(), self.tried)
+        self.findings |= {(finding.rule, finding.subject): finding for finding in choice.findings}
+        return choice.placement
 
     def _promised(self) -> dict[str, str]:
         waiting = {move.vm: move.target for move in self._backlog}

@@ -177,7 +177,15 @@ class _Evacuation:
         unplaced = report.unplaced(
             seen, leaving(seen, self.emptied), self.emptied, known=known, why=lambda vm: self._why_it_stays(seen, vm)
         )
-        findings = (*self.plan.findings, *self.pausing.findings(), *self.rest.findings, *self._fates(seen, moves))
+        known_before = {(finding.rule, finding.subject) for finding in self.plan.findings}
+        came_up = [finding for about, finding in self.dispatcher.findings.items() if about not in known_before]
+        findings = (
+            *self.plan.findings,
+            *came_up,
+            *self.pausing.findings(),
+            *self.rest.findings,
+            *self._fates(seen, moves),
+        )
         volumes_stay = any(volume.owner in self.emptied for volume in seen.volumes)
         in_doubt = any(move.outcome == "lost_sight" for move in moves)
         errors = any(finding.severity == "error" for finding in findings) or bool(self._crashed(seen))

@@ -9,7 +9,7 @@ from typing import Protocol
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.placement import Placement, Tried, place
 from shunter.topology.plan import Verdict
-from shunter.topology.planning import ReserveNodes, choose_targets
+from shunter.topology.planning import Choice, ReserveNodes, choose_targets
 
 
 class Goal(Protocol):
@@ -24,8 +24,8 @@ class Goal(Protocol):
 
     def targets(
         self, seen: Cluster, vms: Sequence[VirtualMachine], promised: Mapping[str, str], tried: Tried
-    ) -> Placement:
-        """Where these go, given what is promised to others and what was tried in vain."""
+    ) -> Choice:
+        """Where these go, given what is promised to others and what was tried in vain, and what is to be said."""
         ...
 
 
@@ -41,21 +41,20 @@ class Emptied:
 
     def targets(
         self, seen: Cluster, vms: Sequence[VirtualMachine], promised: Mapping[str, str], tried: Tried
-    ) -> Placement:
+    ) -> Choice:
         choice = choose_targets(seen, vms, self.emptied, self.reserve_nodes, promised=promised, tried=tried)
         refusal = next((finding for finding in choice.findings if finding.severity == "error"), None)
         if refusal is None:
-            return choice.placement
-        return Placement(
-            unplaced={
-                vm.name: tuple(
-                    Verdict(target=node.name, rule="I3", reason=refusal.message, remedy=refusal.remedy)
-                    for node in seen.nodes
-                    if node.name != vm.node
-                )
-                for vm in vms
-            }
-        )
+            return choice
+        unplaced = {
+            vm.name: tuple(
+                Verdict(target=node.name, rule="I3", reason=refusal.message, remedy=refusal.remedy)
+                for node in seen.nodes
+                if node.name != vm.node
+            )
+            for vm in vms
+        }
+        return Choice(Placement(unplaced=unplaced), choice.reserve_nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class MovedTo:
 
     def targets(
         self, seen: Cluster, vms: Sequence[VirtualMachine], promised: Mapping[str, str], tried: Tried
-    ) -> Placement:
+    ) -> Choice:
         elsewhere = [node.name for node in seen.nodes if node.name != self.target]
         only_there = {
             (vm.name, name): Verdict(
@@ -81,4 +80,4 @@ class MovedTo:
             for vm in vms
             for name in elsewhere
         }
-        return place(seen, vms, self.emptied, promised=promised, tried={**only_there, **tried})[0]
+        return Choice(place(seen, vms, self.emptied, promised=promised, tried={**only_there, **tried})[0], 0)

@@ -144,16 +144,6 @@ class Lifecycle(Generic[S, E]):
         """The events that have a row for this state (guards not asked), in the order of the table."""
         return tuple(dict.fromkeys(row.event for row in self.rows if state in row.each_source()))
 
-    def allows(self, subject: Subject[S], event: E) -> bool:
-        """Whether `move` would succeed."""
-        return any(
-            row.event is event
-            and subject.state in row.each_source()
-            and (row.only_if is None or bool(getattr(subject, row.only_if)))
-            and (row.unless is None or not getattr(subject, row.unless))
-            for row in self.rows
-        )
-
     def move(self, subject: Subject[S], event: E, *, at_s: float, reason: str = "") -> Step:
         """Move the subject. Raises IllegalMove, and then nothing has changed."""
         before = subject.state
@@ -162,8 +152,9 @@ class Lifecycle(Generic[S, E]):
         except MachineError as error:
             raise IllegalMove(subject.label, event, before, self.legal(before)) from error
         if not moved:
-            guards = [row.only_if or row.unless or "" for row in self.rows if row.event is event]
-            raise IllegalMove(subject.label, event, before, self.legal(before), ", ".join(filter(None, guards)))
+            rows = [row for row in self.rows if row.event is event and before in row.each_source()]
+            guards = ", ".join(row.only_if or f"not {row.unless}" for row in rows)
+            raise IllegalMove(subject.label, event, before, self.legal(before), guards)
         return Step(self.noun, subject.label, event, before, subject.state, at_s, reason)
 
     def resting(self, state: S) -> bool:
@@ -206,7 +197,9 @@ def _ambiguous(noun: str, rows: Sequence[Row[S, E]]) -> Iterable[str]:
         if len(same) == 1:
             continue
         first, second = same[0], same[-1]
-        if len(same) > 2 or first.only_if is None or first.only_if != second.unless:
+        guard = first.only_if or first.unless
+        sides = {(first.only_if, first.unless), (second.only_if, second.unless)}
+        if len(same) > 2 or guard is None or sides != {(guard, None), (None, guard)}:
             yield f"{noun}: {event} in {source} is ambiguous"
 
 

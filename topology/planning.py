@@ -292,6 +292,16 @@ def _stuck(volume: str, owner: str, state: str) -> Finding:
 
 def _of_nodes(cluster: Cluster, emptied: Collection[str]) -> list[Finding]:
     found = []
+    if not available(cluster, emptied):
+        found.append(
+            Finding(
+                rule="R01",
+                severity="warning",
+                subject=f"cluster {cluster.name}",
+                message="no other node is up: there is nowhere to move anything to",
+                remedy="bring another node up, or resume one that is paused",
+            )
+        )
     for name in emptied:
         node = cluster.node_by_name[name]
         if node.state not in ("up", "paused"):
