@@ -8,7 +8,7 @@ from uuid import UUID
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_progress_artifact, aupdate_progress_artifact
 
-from shunter.flows.markdown import document, headline
+from shunter.flows.markdown import document, headline, plain
 from shunter.topology.plan import Plan
 
 
@@ -28,6 +28,13 @@ async def leave_report(plan: Plan, nodes: Sequence[str]) -> None:
     """Raises httpx.HTTPError."""
     await acreate_markdown_artifact(
         document(plan, nodes), key=artifact_key(f"{plan.kind} report", plan.cluster), description=headline(plan, nodes)
+    )
+
+
+async def leave_note(plan: Plan, text: str) -> None:
+    """A sentence where a report is looked for. Raises httpx.HTTPError."""
+    await acreate_markdown_artifact(
+        plain(text), key=artifact_key(f"{plan.kind} report", plan.cluster), description=text
     )
 
 

@@ -54,6 +54,12 @@ class RunAudience:
             self._writer.result()
         await self._kept(artifacts.leave_report(plan, self._nodes))
 
+    async def leave_note(self, text: str) -> None:
+        """Leave a sentence in place of a report."""
+        await self._stop_writing()
+        if self._plan is not None:
+            await self._kept(artifacts.leave_note(self._plan, text))
+
     async def _stop_writing(self) -> None:
         self._over.set()
         self._changed.set()

@@ -22,6 +22,7 @@ from shunter.flows.errors import PrefectUnreachable
 
 START_DEADLINE_S = 120.0
 END_DEADLINE_S = 10.0
+DRAIN_DEADLINE_S = 5.0
 TEMPORARY = "shunter-prefect-"
 
 
@@ -41,13 +42,17 @@ class EmbeddedServer:
     @classmethod
     @contextmanager
     def started(cls, kept_in: Path | None = None) -> Iterator[EmbeddedServer]:
-        """Start the server and do not wait for it. Without `kept_in` its folder is deleted at the end."""
+        """Start the server and do not wait for it. Without `kept_in` its folder is deleted at the end.
+
+        To be left outside of any event loop.
+        """
         home = kept_in or Path(tempfile.mkdtemp(prefix=TEMPORARY))
         home.mkdir(parents=True, exist_ok=True)
         process = _launch(home, forget=kept_in is None)
         try:
             yield cls(home, process)
         finally:
+            _send_what_is_queued()
             if kept_in is None:
                 process.kill()  # nothing of it is wanted any more
                 process.wait()
@@ -114,6 +119,13 @@ def _launch(home: Path, *, forget: bool) -> subprocess.Popen[str]:
             cwd=home,  # a prefect.toml or .env of the user's folder is not meant for this server
             start_new_session=True,  # Ctrl-C in the terminal is for the run, which still needs its server
         )
+
+
+def _send_what_is_queued() -> None:
+    """Prefect sends log lines and events in the background; they must be gone before their server is."""
+    for module, worker in (("prefect.logging.handlers", "APILogWorker"), ("prefect.events.worker", "EventsWorker")):
+        if module in sys.modules:
+            getattr(sys.modules[module], worker).drain_all(timeout=DRAIN_DEADLINE_S)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

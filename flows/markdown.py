@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterable, Sequence
 
 from shunter.flows.picture import timeline_svg
-from shunter.topology.plan import Finding, Move, Plan, Unplaced
+from shunter.topology.plan import Finding, Plan, Unplaced
 
 OUTCOMES = {
     "done": "done",
@@ -37,22 +37,21 @@ def headline(plan: Plan, nodes: Sequence[str]) -> str:
         stays = f", {_staying(plan)}" if plan.unplaced else ""
         return f"Planned: {_count(len(plan.moves), 'VM')} to move in {duration(plan.makespan_s)}{stays}."
     if plan.ok:
-        return f"{subject}: {_moved(plan)} in {duration(plan.makespan_s)}."
+        return f"{subject}: {_moved(plan)}."
     beginning = "Interrupted" if plan.interrupted else "Partly done"
     return f"{beginning}: {_moved(plan)}; {_staying(plan) or _troubles(plan)}."
 
 
 def document(plan: Plan, nodes: Sequence[str]) -> str:
     """The whole artifact."""
-    done = plan.executed
     parts = [
-        f"## {_cell(headline(plan, nodes))}",
+        f"## {plain(headline(plan, nodes))}",
         _remedies(plan),
         _figures(plan),
         _picture(plan) if plan.moves else "",
         _section("What stays", ("VM", "on", "target", "rule", "why not", "what would help"), _stays(plan.unplaced)),
         _section("Findings", ("rule", "", "about", "finding", "what to do"), _findings(plan.findings)),
-        _section("Live migrations", _move_columns(done), (_move(move, done) for move in plan.moves)),
+        _section("Live migrations", *_moves(plan)),
         _section(
             "Roles and VMs that do not run",
             ("name", "from", "to", "at"),
@@ -63,9 +62,15 @@ def document(plan: Plan, nodes: Sequence[str]) -> str:
             ("volume", "from", "to", "at"),
             ((move.volume, move.source, move.target, duration(move.start_s)) for move in plan.volume_moves),
         ),
-        f"Backups to be repeated (R17): {_cell(_listed(plan.degraded_backups))}." if plan.degraded_backups else "",
+        f"Backups to be repeated (R17): {plain(_listed(plan.degraded_backups))}." if plan.degraded_backups else "",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def plain(text: str) -> str:
+    """Names come from outside: they must not break a table, nor pass for HTML."""
+    plain = " ".join(text.split()).replace("|", "\\|")
+    return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _count(number: int, noun: str) -> str:
@@ -79,12 +84,10 @@ def _listed(names: Iterable[str]) -> str:
 
 def _moved(plan: Plan) -> str:
     live = sum(move.outcome == "done" for move in plan.moves)
-    parts = [f"{_count(live, 'VM')} moved live"]
-    if plan.role_moves:
-        parts.append(f"{len(plan.role_moves)} not running handed over")
-    if plan.volume_moves:
-        parts.append(f"{_count(len(plan.volume_moves), 'volume')} handed over")
-    return ", ".join(parts)
+    took = f" in {duration(plan.makespan_s)}" if plan.ok and live else ""
+    handed = [(len(plan.role_moves), "role"), (len(plan.volume_moves), "volume")]
+    also = [_count(number, noun) for number, noun in handed if number]
+    return f"{_count(live, 'VM')} moved live{took}{f', {_listed(also)} handed over' if also else ''}"
 
 
 def _staying(plan: Plan) -> str:
@@ -113,7 +116,7 @@ def _remedies(plan: Plan) -> str:
     for unplaced in plan.unplaced:
         remedies = dict.fromkeys(verdict.remedy for verdict in unplaced.verdicts)
         wanted.append(f"{unplaced.vm} on {unplaced.node}: {', or '.join(remedies)}")
-    return "\n".join(["**What to do**", "", *(f"- {_cell(line)}" for line in wanted)]) if wanted else ""
+    return "\n".join(["**What to do**", "", *(f"- {plain(line)}" for line in wanted)]) if wanted else ""
 
 
 def _figures(plan: Plan) -> str:
@@ -121,7 +124,7 @@ def _figures(plan: Plan) -> str:
         return ""
     took = f"{'took' if plan.executed else 'will take'} {duration(plan.makespan_s)}"
     return (
-        f"Cluster {_cell(plan.cluster)}. The live migrations {took}; whatever the order and "
+        f"Cluster {plain(plan.cluster)}. The live migrations {took}; whatever the order and "
         f"the targets, it takes at least {duration(plan.lower_bound_s)}. Nodes whose loss stays covered: "
         f"{plan.reserve_nodes}."
     )
@@ -132,17 +135,21 @@ def _picture(plan: Plan) -> str:
     return f"![Timeline: a row for each node, a bar for each migration](data:image/svg+xml;base64,{encoded})"
 
 
-def _move_columns(done: bool) -> tuple[str, ...]:
-    return ("VM", "from", "to", "start", "took", *(("expected", "downtime", "outcome") if done else ("why",)))
-
-
-def _move(move: Move, done: bool) -> tuple[str, ...]:
-    first = (move.vm, move.source, move.target, duration(move.start_s), duration(move.end_s - move.start_s))
-    if not done:
-        return (*first, move.why)
-    expected = "" if move.estimate_s is None else duration(move.estimate_s)
-    downtime = "" if move.downtime_s is None else f"{move.downtime_s:.1f} s"
-    return (*first, expected, downtime, OUTCOMES[move.outcome])
+def _moves(plan: Plan) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Columns and rows of the live migrations; a report has others than a plan, and none that says nothing."""
+    columns: dict[str, list[str]] = {
+        "VM": [move.vm for move in plan.moves],
+        "from": [move.source for move in plan.moves],
+        "to": [move.target for move in plan.moves],
+        "start": [duration(move.start_s) for move in plan.moves],
+        "took" if plan.executed else "takes": [duration(move.end_s - move.start_s) for move in plan.moves],
+        "expected": ["" if move.estimate_s is None else duration(move.estimate_s) for move in plan.moves],
+        "downtime": ["" if move.downtime_s is None else f"{move.downtime_s:.1f} s" for move in plan.moves],
+        "outcome": [OUTCOMES[move.outcome] for move in plan.moves],
+        "why there": [move.why for move in plan.moves],
+    }
+    telling = {name: cells for name, cells in columns.items() if any(cells)}
+    return tuple(telling), list(zip(*telling.values(), strict=True))
 
 
 def _stays(unplaced: Iterable[Unplaced]) -> Iterable[tuple[str, ...]]:
@@ -158,13 +165,7 @@ def _findings(findings: Iterable[Finding]) -> Iterable[tuple[str, ...]]:
 
 def _section(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A titled table; nothing where there are no rows."""
-    lines = [f"| {' | '.join(_cell(value) for value in row)} |" for row in rows]
+    lines = [f"| {' | '.join(plain(value) for value in row)} |" for row in rows]
     if not lines:
         return ""
     return "\n".join([f"### {title}", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *lines])
-
-
-def _cell(text: str) -> str:
-    """Names come from outside: they must not break a table, nor pass for HTML."""
-    plain = " ".join(text.split()).replace("|", "\\|")
-    return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -25,6 +25,7 @@ from shunter.flows.listeners import current_listener
 from shunter.flows.live_migration import as_task_run
 from shunter.flows.locks import Logger, PrefectHolds
 from shunter.flows.markdown import headline
+from shunter.flows.shelter import sheltered_tasks
 from shunter.statemachines.migration import Migration
 from shunter.topology.plan import Plan
 
@@ -58,6 +59,7 @@ async def carry_out(
     log = get_run_logger()
     listener = current_listener()
     async with AsyncExitStack() as stack:
+        stack.enter_context(sheltered_tasks())
         port = await stack.enter_async_context(open_cluster(cluster, speed=speed))
         seen = await port.look()
         holds = await stack.enter_async_context(PrefectHolds.opened(seen.name, log, _flow_run_id()))
@@ -66,18 +68,17 @@ async def carry_out(
         watched = Watched()
         means = Means(port, holds, audience, watched.start, listener.stop or Stop())
         work = asyncio.ensure_future(procedure(means))
-        cancelled: asyncio.CancelledError | None = None
         try:
             await asyncio.shield(work)
-        except asyncio.CancelledError as error:
-            cancelled = error
-            await _wind_down(work, means.stop, watched, on_cancel, log)
-        if cancelled is not None and work.cancelled():
-            raise cancelled
+        except asyncio.CancelledError:
+            left = await _wind_down(work, means.stop, watched, on_cancel, log)
+            if left or work.cancelled():
+                await audience.leave_note(_note(left))
+            else:
+                await audience.report(work.result())
+            raise
         plan = work.result()
         await audience.report(plan)
-        if cancelled is not None:
-            raise cancelled
     return final_state(plan, nodes)
 
 
@@ -121,19 +122,33 @@ class Watched:
         return await task
 
 
-async def _wind_down(work: asyncio.Future[Plan], stop: Stop, watched: Watched, running: Running, log: Logger) -> None:
+async def _wind_down(
+    work: asyncio.Future[Plan], stop: Stop, watched: Watched, running: Running, log: Logger
+) -> tuple[str, ...]:
     """The flow run was cancelled: let the procedure end well, but before Prefect kills this process.
 
-    Migrations that take longer are left to the cluster, which brings them to their end without us.
+    Migrations that take longer are left to the cluster, which brings them to their end without us: their labels.
     """
     log.warning("cancelled: nothing new is started; migrations under way are asked to %s", running)
     stop.request(running=running)
-    await asyncio.wait({work}, timeout=WIND_DOWN_S)
-    if work.done():
-        return
-    for label in watched.under_way.values():
+    try:
+        await asyncio.wait({work}, timeout=WIND_DOWN_S)
+    finally:  # also when cancelled once more: then at once
+        left = tuple(watched.under_way.values())
+        unfinished: set[asyncio.Future[Any]] = {work, *watched.under_way}
+        for task in unfinished:
+            task.cancel()
+        if not work.done():
+            await asyncio.wait(unfinished, timeout=ABANDON_S)
+    for label in left:
         log.warning("%s: still under way; the cluster completes it without us. Look where the VM runs", label)
-    left: set[asyncio.Future[Any]] = {work, *watched.under_way}
-    for task in left:
-        task.cancel()
-    await asyncio.wait(left, timeout=ABANDON_S)
+    return left
+
+
+def _note(left: Sequence[str]) -> str:
+    if not left:
+        return "The run was cancelled before anything was moved."
+    return (
+        "The run was cancelled, and its time was up before these migrations were over. The cluster completes them "
+        f"without us; look where the VMs run: {'; '.join(left)}"
+    )

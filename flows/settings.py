@@ -24,7 +24,6 @@ from shunter.flows.embedded import EmbeddedServer
 from shunter.flows.errors import PrefectUnreachable
 
 PROBE_DEADLINE_S = 10.0
-DRAIN_DEADLINE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +73,7 @@ def prefect_at_hand(*, quiet: bool = False) -> Iterator[PrefectAtHand]:
     with EmbeddedServer.started(Path(kept_in).expanduser().resolve() if kept_in else None) as server:
         no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
         with _environment(said | server.environment | {"NO_PROXY": no_proxy}):
-            try:
-                yield PrefectAtHand(server.api_url, server)
-            finally:
-                _send_what_is_queued()
+            yield PrefectAtHand(server.api_url, server)
 
 
 def configured_api_url(environment: Mapping[str, str], folder: Path, user_home: Path) -> str | None:
@@ -119,13 +115,6 @@ def _from_table(path: Path, *keys: str) -> str | None:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value if isinstance(value, str) and value else None
-
-
-def _send_what_is_queued() -> None:
-    """Prefect sends log lines and events in the background; they must be gone before their server is."""
-    for module, worker in (("prefect.logging.handlers", "APILogWorker"), ("prefect.events.worker", "EventsWorker")):
-        if module in sys.modules:
-            getattr(sys.modules[module], worker).drain_all(timeout=DRAIN_DEADLINE_S)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ must hear of it. It asks the run to stop, waits for its end within Prefect's 30 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,5 +35,7 @@ def sheltered_tasks() -> Iterator[None]:
         loop.set_task_factory(None)
 
 
-def _sheltered(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any) -> Sheltered:
+def _sheltered(
+    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any] | Generator[Any, None, Any], **options: Any
+) -> Sheltered:
     return Sheltered(coroutine, loop=loop, **options)

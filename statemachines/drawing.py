@@ -17,14 +17,16 @@ from shunter.statemachines.vm import VM
 from shunter.statemachines.volume import VOLUME
 
 LIFECYCLES: tuple[Lifecycle[Any, Any], ...] = (MIGRATION, VM, VOLUME, NODE)
+TOGETHER_FROM = 3
 
 HEAD = """# Lifecycles
 
 Generated from the tables in `statemachines/`; change those, then run
 `python -m shunter.statemachines.drawing docs/lifecycles.md`.
 
-A *command* asks for something, an *observation* says what a look has shown. In a resting state nothing is owed; every
-other state has a deadline, or its sentence says what limits the stay. What is lost sight of can only be looked at.
+A *command* asks for something, an *observation* says what a look has shown. In a resting state (thick border) nothing
+is owed; every other state has a deadline, or its sentence says what limits the stay. What is lost sight of can only be
+looked at. Where an arrow could begin in many states, a dashed box names them together.
 """
 
 
@@ -34,6 +36,7 @@ def document() -> str:
 
 
 def section(lifecycle: Lifecycle[Any, Any]) -> str:
+    """One lifecycle: its diagram, its states and its rows."""
     return "\n".join(
         [
             f"## {lifecycle.noun.capitalize() if lifecycle.noun != 'vm' else 'VM'}\n",
@@ -53,14 +56,28 @@ def section(lifecycle: Lifecycle[Any, Any]) -> str:
 
 
 def _diagram(lifecycle: Lifecycle[Any, Any]) -> Iterable[str]:
-    yield "stateDiagram-v2"
-    yield f"    [*] --> {lifecycle.initial}"
+    """Arrows between states; rows with many sources begin in a box of their own, or nobody could follow the lines."""
+    boxes: dict[str, str] = {}
     arrows: dict[tuple[str, str], list[str]] = {}
     for row in lifecycle.rows:
-        for source in row.each_source():
-            arrows.setdefault((source, row.target), []).append(str(row.event))
-    for (source, target), events in arrows.items():
-        yield f"    {source} --> {target}: {', '.join(dict.fromkeys(events))}"
+        sources = row.each_source()
+        guard = f" [{_guard(row)}]" if _guard(row) else ""
+        begins = [str(source) for source in sources]
+        if len(sources) >= TOGETHER_FROM:
+            others = set(lifecycle.states) - {row.target}
+            named = "any other state" if set(sources) == others else "<br/>".join(begins)
+            begins = [boxes.setdefault(named, f"box_{len(boxes) + 1}")]
+        for begin in begins:
+            arrows.setdefault((begin, str(row.target)), []).append(f"{row.event}{guard}")
+    yield "stateDiagram-v2"
+    yield from (f'    state "{named}" as {box}' for named, box in boxes.items())
+    yield f"    [*] --> {lifecycle.initial}"
+    yield from (f"    {begin} --> {end}: {', '.join(events)}" for (begin, end), events in arrows.items())
+    yield "    classDef rests stroke-width:3px"
+    yield f"    class {','.join(state for state in lifecycle.states if lifecycle.resting(state))} rests"
+    if boxes:
+        yield "    classDef together stroke-dasharray:4"
+        yield f"    class {','.join(boxes.values())} together"
 
 
 def _states(lifecycle: Lifecycle[Any, Any]) -> Iterable[str]:
@@ -73,21 +90,25 @@ def _rows(lifecycle: Lifecycle[Any, Any]) -> Iterable[str]:
     for row in lifecycle.rows:
         kind = "command" if row.event in lifecycle.commands else "observation"
         sources = ", ".join(f"`{source}`" for source in row.each_source())
-        guard = row.only_if or (f"not {row.unless}" if row.unless else "")
-        yield f"| `{row.event}` | {kind} | {sources} | `{row.target}` | {guard} |"
+        yield f"| `{row.event}` | {kind} | {sources} | `{row.target}` | {_guard(row)} |"
+
+
+def _guard(row: Any) -> str:
+    return row.only_if or (f"not {row.unless}" if row.unless else "")
 
 
 def main(arguments: list[str]) -> int:
+    """Write the document, or with --check say whether it is what the tables say: 0 yes, 1 no, 2 not asked properly."""
     check = "--check" in arguments
     paths = [argument for argument in arguments if argument != "--check"]
     if len(paths) != 1:
-        sys.stderr.write(f"usage: {__doc__.splitlines()[-1]}\n" if __doc__ else "")
+        sys.stderr.write("usage: python -m shunter.statemachines.drawing [--check] FILE\n")
         return 2
     path = Path(paths[0])
     if not check:
         path.write_text(document(), encoding="utf-8")
         return 0
-    if path.read_text(encoding="utf-8") == document():
+    if path.is_file() and path.read_text(encoding="utf-8") == document():
         return 0
     sys.stderr.write(f"{path} is stale: run python -m shunter.statemachines.drawing {path}\n")
     return 1

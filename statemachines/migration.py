@@ -48,7 +48,10 @@ class Event(StrEnum):
 COMMANDS = frozenset({Event.ENQUEUE, Event.CHECK, Event.PREPARE, Event.POSTPONE, Event.REFUSE, Event.CANCEL})
 
 STATES = {
-    State.PLANNED: About("A plan names the VM and its target; nothing is reserved.", after_restart="give up"),
+    State.PLANNED: About(
+        "A plan names the VM and its target; nothing is reserved. The run enqueues it at once.",
+        after_restart="give up",
+    ),
     State.WAITING: About(
         "The move is wanted and waits until its two nodes are idle; the run's patience limits the wait.",
         after_restart="give up",
@@ -77,8 +80,8 @@ STATES = {
         deadline=Deadline(1.0, 120.0),
     ),
     State.RESTORING_OFFLOAD: About(
-        "The VM runs on the target, whose adapter takes over its TCP connections again (R14).",
-        deadline=Deadline(1.0, 60.0),
+        "The VM runs on the target, whose adapter takes its TCP connections over again (R14). No look shows when that "
+        "is done, and nothing depends on it: the run goes on at once.",
     ),
     State.DONE: About("A look found the VM on the target.", resting=True, after_restart="nothing"),
     State.REFUSED: About(

@@ -49,7 +49,7 @@ def test_a_finished_run_returns_its_report_and_leaves_it_on_the_server(
     assert notes.of("node N1")[-1] == "drained"
 
     document = artifact(asked, "report", name)
-    assert document["description"].startswith("N1 is empty: 3 VMs moved live, 1 not running handed over, 1 volume")
+    assert document["description"].startswith("N1 is empty: 3 VMs moved live in ")
     assert "](data:image/svg+xml;base64," in document["data"]
     assert artifact(asked, "plan", name)["description"].startswith("Planned: 3 VMs to move in ")
     assert artifact(asked, "progress", name)["data"] == 100.0
@@ -180,6 +180,30 @@ def test_a_cancelled_run_ends_its_migrations_and_leaves_a_report(
     assert notes.of("node N1")[-1] == "up"
     document = artifact(asked, "report", request.node.name.replace("[", "-").removesuffix("]"))
     assert document["description"].startswith(f"Interrupted: {moved} VM")
+
+
+def test_a_process_told_to_terminate_lets_the_run_end_in_order(
+    cluster_file: Path, asked: Asked, request: pytest.FixtureRequest
+) -> None:
+    notes = Copying()
+
+    def terminate() -> None:
+        raise SystemExit(143)  # as from the handler of a signal: out of the event loop, whatever runs
+
+    async def run() -> None:
+        with listening(notes):
+            flow = asyncio.create_task(
+                evacuate_nodes(cluster=str(cluster_file), nodes=["N1"], speed=20.0, undo_pause=True)
+            )
+            await notes.began.wait()
+            asyncio.get_running_loop().call_soon(terminate)
+            await flow
+
+    with pytest.raises(SystemExit):
+        asyncio.run(run())
+    assert [step.target for step in notes.steps if step.lifecycle == "migration"].count("done") == 1
+    assert notes.of("node N1")[-1] == "up"
+    assert artifact(asked, "report", request.node.name)["description"].startswith("Interrupted: 1 VM moved live")
 
 
 def test_who_listens_may_stop_the_run_and_gets_the_report(cluster_file: Path, asked: Asked) -> None:
