@@ -79,6 +79,10 @@ class Dispatcher:
                     raise
                 cancelled = error
                 self.stop.request(running=self.stop.running)
+            except BaseException:
+                # whatever went wrong here, the migrations under way are seen to their end
+                await asyncio.gather(*self._running, return_exceptions=True)
+                raise
         self._drop_all("stopped" if self.stop.asked else "nothing left to do")
         self.audience.waiting(())
         if cancelled is not None:
@@ -127,7 +131,9 @@ class Dispatcher:
             stopped.cancel()
             if not change.done():
                 change.cancel()
-        if change.done() and not change.cancelled() and isinstance(change.exception(), Unreachable):
+        if change.done() and not change.cancelled() and (error := change.exception()) is not None:
+            if not isinstance(error, Unreachable):
+                raise error
             await self.cluster.clock.sleep(LOOK_AGAIN_S)
         for task in [task for task in self._running if task.done()]:
             self._conclude(self._running.pop(task))
@@ -140,7 +146,6 @@ class Dispatcher:
             vm = seen.vm_by_name[name]
             if not vm.holds_memory:
                 continue
-            self.lives.follow(vm)
             self.lives.take_in(vm)
             self._backlog.add(wanted_move(seen, name, target))
             migration = Migration(
@@ -293,18 +298,9 @@ class Dispatcher:
                 self._waiting[migration.vm] = migration
                 self._backlog.add(Wanted(migration.vm, *pair_of_nodes, errand.estimate_s))
             case State.REFUSED | State.ROLLED_BACK:
-                refused = migration.state is State.REFUSED
-                (self._refusals if refused else self._attempts)[migration.vm] += 1
-                self.tried[migration.vm, migration.target] = Verdict(
-                    target=migration.target,
-                    rule=errand.refusals[0].rule if errand.refusals else "R01",
-                    reason=errand.refusals[0].reason
-                    if errand.refusals
-                    else f"attempt {migration.attempt} {'was refused' if refused else 'failed'}: {errand.why}",
-                    remedy=errand.refusals[0].remedy
-                    if errand.refusals
-                    else f"look into the event logs of {migration.source} and {migration.target}",
-                )
+                counted = self._refusals if migration.state is State.REFUSED else self._attempts
+                counted[migration.vm] += 1
+                self.tried[migration.vm, migration.target] = _lesson(errand)
             case State.LOST_SIGHT:
                 self._lost.add(migration.vm)
 
@@ -337,3 +333,17 @@ class Dispatcher:
                 reason = "held until its backup is done (R17)"
                 found.append(Waiting(name, reason, self._last_event_s + BACKUP_PATIENCE_S))
         return tuple(found)
+
+
+def _lesson(errand: Errand) -> Verdict:
+    """What a migration that came to nothing teaches of its target: the check's verdict, or what the cluster said."""
+    if errand.refusals:
+        return errand.refusals[0]
+    migration = errand.migration
+    ended = "was refused" if migration.state is State.REFUSED else "failed"
+    return Verdict(
+        target=migration.target,
+        rule="R01",
+        reason=f"attempt {migration.attempt} {ended}: {errand.why}",
+        remedy=f"look into the event logs of {migration.source} and {migration.target}",
+    )

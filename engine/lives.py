@@ -38,7 +38,7 @@ class Lives:
         self._told = True
 
     def take_in(self, seen: VirtualMachine) -> None:
-        """Have to do with this VM from now on, too."""
+        """Know this VM from now on, too, if it came to our nodes during the run."""
         if seen.name not in self.vms:
             self.vms[seen.name] = vm.VmLife(seen.name)
             self.observe_vm(seen, self.vms[seen.name])
@@ -58,12 +58,6 @@ class Lives:
             self.observe_node(seen_node.state, self.nodes[seen_node.name])
         for seen_volume in seen.volumes:
             self._observe_volume(seen_volume.state in ("offline", "failed"), self.volumes[seen_volume.name])
-
-    def follow(self, seen: VirtualMachine) -> None:
-        """Know this VM from now on, too, if it came to our nodes during the run."""
-        if seen.name not in self.vms:
-            self.vms[seen.name] = vm.VmLife(seen.name)
-            self.observe_vm(seen, self.vms[seen.name])
 
     def observe_vm(self, seen: VirtualMachine, life: vm.VmLife) -> None:
         state, event = SEEN_VM[seen.state]

@@ -51,10 +51,10 @@ def first_line(of: subprocess.Popen[str]) -> str:
 
 
 def crowded() -> dict[str, Any]:
-    """Three full nodes beside two to which everything must go."""
+    """Three full nodes beside three to which everything must go."""
     vms = [vm(f"{on.lower()}-{i}", on=on, memory_mib=2048 + 512 * i) for on in ("N1", "N2", "N3") for i in range(6)]
     vms.append(vm("off-1", on="N2", state="off"))
-    return {"name": "shared", "nodes": [node(f"N{i}", memory_mib=131072) for i in range(1, 6)], "vms": vms}
+    return {"name": "shared", "nodes": [node(f"N{i}", memory_mib=131072) for i in range(1, 7)], "vms": vms}
 
 
 def violations(log: list[dict[str, Any]]) -> list[str]:

@@ -117,6 +117,12 @@ def test_what_is_lost_sight_of_owes_a_look_within_a_deadline(lifecycle: Lifecycl
 
 
 @each_lifecycle
+def test_one_look_is_enough_to_know_again(lifecycle: Lifecycle[Any, Any]) -> None:
+    found = {row.target for row in lifecycle.rows if lifecycle.lost_sight in row.each_source()}
+    assert [state for state in found if not lifecycle.resting(state)] == []
+
+
+@each_lifecycle
 def test_only_a_lost_answer_leads_out_of_sight(lifecycle: Lifecycle[Any, Any]) -> None:
     assert {row.event for row in lifecycle.rows if row.target is lifecycle.lost_sight} == {"answer_lost"}
 

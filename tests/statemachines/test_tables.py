@@ -136,7 +136,8 @@ def test_the_two_sides_of_a_guard_decide_where_an_event_leads(
 
 
 def test_a_guard_that_says_no_is_named_and_nothing_changes() -> None:
-    subject, lifecycle = Lamp(plugged_in=False), lamp(PLUGGED_IN, SEEN_OFF, LOSE)
+    elsewhere = Row(Switch.TURN_ON, Light.ON, Light.ON, only_if="on_fire")
+    subject, lifecycle = Lamp(plugged_in=False), lamp(PLUGGED_IN, elsewhere, SEEN_OFF, LOSE)
     with pytest.raises(IllegalMove) as refusal:
         lifecycle.move(subject, Switch.TURN_ON, at_s=0.0)
     assert str(refusal.value) == "lamp: no turn_on while off (held back by plugged_in); legal: turn_on"
