@@ -220,7 +220,8 @@ class Errand:
                 self._step(Event.OFFLOAD_RESTORED)
         elif vm.node == migration.source and vm.holds_memory:
             event = Event.SEEN_CANCELLED if self._called_off else Event.SEEN_ON_SOURCE
-            self._step(event, self.why or f"runs on {vm.node}")
+            self.why = self.why or ("called off" if self._called_off else "the cluster took it back to its source")
+            self._step(event, self.why)
         else:
             self._step(Event.SEEN_ELSEWHERE, f"{vm.state} on {vm.node}")
         self.lives.observe_vm(vm, self.lives.vms[vm.name])
