@@ -33,13 +33,14 @@ from shunter.topology.planning import ReserveNodes, emptied_nodes, plan_evacuati
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What was asked for. `speed` None: real time."""
+    """What was asked for. `speed` None: real time. `log`: for the witness log of a cluster that is simulated here."""
 
     nodes: Sequence[str]
     cluster: str
     reserve_nodes: ReserveNodes = "auto"
     speed: float | None = None
     undo_pause: bool = False
+    log: Path | None = None
 
 
 def evacuate(order: Order, *, as_json: bool, svg: Path | None) -> Plan:
@@ -99,7 +100,8 @@ async def _watched(order: Order, nodes: Sequence[str], view: RunView, console: C
             audience = lines = Lines(view, console)
             tell = lines.say
         stack.enter_context(_interrupts(stop, view, tell))
-        stack.enter_context(listening(audience, stop=stop))
+        witness = stack.enter_context(output.opened(order.log)) if order.log else None
+        stack.enter_context(listening(audience, stop=stop, witness=witness))
         try:
             return await evacuate_nodes(
                 cluster=order.cluster,

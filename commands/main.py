@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from shunter.commands.options import ClusterFile, ClusterName, Json, Nodes, Noise, Reserve, Speed, Svg
+from shunter.commands.options import ClusterFile, ClusterName, Json, Log, Nodes, Noise, Reserve, Speed, Svg
 
 if TYPE_CHECKING:
     from shunter.topology.planning import ReserveNodes
@@ -103,6 +102,7 @@ def evacuate(
     undo_pause: Annotated[
         bool, typer.Option("--undo-pause", help="If stopped early, resume the nodes that this run paused.")
     ] = False,
+    log: Log = None,
     as_json: Json = False,
     svg: Svg = None,
 ) -> None:
@@ -115,7 +115,7 @@ def evacuate(
     """
     from shunter.commands import evacuating, exits
 
-    order = evacuating.Order(nodes, cluster, cast("ReserveNodes", reserve_nodes), speed, undo_pause)
+    order = evacuating.Order(nodes, cluster, cast("ReserveNodes", reserve_nodes), speed, undo_pause, log)
     exits.leave(lambda: evacuating.evacuate(order, as_json=as_json, svg=svg))
 
 
@@ -129,10 +129,7 @@ def simulate_evacuate(
         str, typer.Option("--faults", metavar="PLAN", help="none, some or many (drawn from the seed), or a file.")
     ] = "none",
     noise: Noise = 0.0,
-    log: Annotated[
-        Path | None,
-        typer.Option("--log", metavar="FILE", help="Write there what really happens.", show_default=False),
-    ] = None,
+    log: Log = None,
     reserve_nodes: Reserve = "auto",
     as_json: Json = False,
     svg: Svg = None,

@@ -78,3 +78,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 Svg = Annotated[
     Path | None, typer.Option("--svg", metavar="FILE", help="Draw the timeline there, as SVG.", show_default=False)
 ]
+Log = Annotated[
+    Path | None,
+    typer.Option("--log", metavar="FILE", help="Write there what really happens, a line an event.", show_default=False),
+]

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -74,6 +75,17 @@ def write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[TextIO]:
+    """A text file to write, the same bytes on every system. Raises RequestError."""
+    try:
+        file = path.open("w", encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise unwritable(path, error) from error
+    with file:
+        yield file
 
 
 def unwritable(path: Path, error: OSError) -> RequestError:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TextIO, cast
@@ -50,7 +50,7 @@ def simulate(
     trouble = _faults(faults, seen, seed)
     patience = Patience()
     with ExitStack() as stack:
-        witness = stack.enter_context(opened(log)) if log else None
+        witness = stack.enter_context(output.opened(log)) if log else None
         stack.callback(patience.over)
         runner = stack.enter_context(asyncio.Runner(loop_factory=async_solipsism.EventLoop))
         report = runner.run(
@@ -101,17 +101,6 @@ def _faults(plan: str, cluster: Cluster, seed: int) -> tuple[Fault, ...]:
         return read_faults(text, cluster)
     except RequestError as error:
         raise RequestError(f"{plan}: {error}") from error
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[TextIO]:
-    """A text file to write, the same bytes on every system. Raises RequestError."""
-    try:
-        file = path.open("w", encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise output.unwritable(path, error) from error
-    with file:
-        yield file
 
 
 @dataclass(slots=True)

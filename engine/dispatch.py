@@ -19,7 +19,7 @@ from shunter.engine.lives import Lives
 from shunter.engine.migrate import Errand, StartMigration
 from shunter.engine.stop import Stop
 from shunter.statemachines.migration import MIGRATION, Event, Migration, State
-from shunter.topology.model import Cluster
+from shunter.topology.model import Cluster, MigrationUnderWay
 from shunter.topology.pairing import Backlog, Wanted, pair
 from shunter.topology.placement import Placement
 from shunter.topology.plan import Finding, Verdict
@@ -61,6 +61,7 @@ class Dispatcher:
     _lost: set[str] = field(default_factory=set)
     _considered: tuple[Cluster, int] | None = None
     _last_event_s: float = 0.0
+    _others_moves: tuple[MigrationUnderWay, ...] = ()
 
     async def run(self, seen: Cluster, targets: Mapping[str, str]) -> None:
         """Until nothing is left that can be moved. `targets`: VM → node as planned from the look `seen`.
@@ -94,6 +95,9 @@ class Dispatcher:
         """One turn of the loop; True when it was the last."""
         seen = await self._look()
         self.lives.observe(seen)
+        if seen.migrations != self._others_moves:
+            # as long as others get on, their nodes will be free some day
+            self._others_moves, self._last_event_s = seen.migrations, self.cluster.clock.now_s()
         if self.stop.asked:
             self._drop_all("the run was stopped")
             if self.stop.running == "cancel":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TextIO
 
 import httpx
 from prefect.blocks.core import Block
@@ -53,14 +53,18 @@ def is_file(cluster: str) -> bool:
 
 
 @asynccontextmanager
-async def open_cluster(cluster: str, *, speed: float | None = None) -> AsyncIterator[ClusterPort]:
+async def open_cluster(
+    cluster: str, *, speed: float | None = None, witness: TextIO | None = None
+) -> AsyncIterator[ClusterPort]:
     """The cluster of that file or name. `speed`: of a simulated cluster that starts from a file; 1 is real time.
+
+    `witness`: there such a cluster writes what really happens.
 
     Raises RequestError (no such file or name, a bad file, a speed for a cluster that has its own), Unreachable, and
     PrefectUnreachable, when names cannot be looked up.
     """
     if is_file(cluster):
-        async with _from_file(cluster, speed or 1.0) as port:
+        async with _from_file(cluster, speed or 1.0, witness) as port:
             yield port
         return
     registered = await _registered(cluster)
@@ -70,8 +74,8 @@ async def open_cluster(cluster: str, *, speed: float | None = None) -> AsyncIter
 
 
 @asynccontextmanager
-async def _from_file(cluster: str, speed: float) -> AsyncIterator[ClusterPort]:
-    simulated = SimulatedCluster(_read(Path(cluster)), clock=Clock(speed))
+async def _from_file(cluster: str, speed: float, witness: TextIO | None) -> AsyncIterator[ClusterPort]:
+    simulated = SimulatedCluster(_read(Path(cluster)), clock=Clock(speed), log=witness)
     try:
         yield simulated
     finally:

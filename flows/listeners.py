@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TextIO
 
 from shunter.engine.audience import Audience
 from shunter.engine.stop import Stop
@@ -18,6 +19,7 @@ from shunter.engine.stop import Stop
 class Listener:
     audience: Audience | None = None
     stop: Stop | None = None
+    witness: TextIO | None = None
 
 
 NOBODY = Listener()
@@ -25,9 +27,14 @@ _listener: ContextVar[Listener] = ContextVar("shunter_listener", default=NOBODY)
 
 
 @contextmanager
-def listening(audience: Audience | None = None, *, stop: Stop | None = None) -> Iterator[None]:
-    """Flows called inside the block tell `audience` what happens, and end early when `stop` asks for it."""
-    token = _listener.set(Listener(audience, stop))
+def listening(
+    audience: Audience | None = None, *, stop: Stop | None = None, witness: TextIO | None = None
+) -> Iterator[None]:
+    """Flows called inside the block tell `audience` what happens, and end early when `stop` asks for it.
+
+    A cluster that is simulated in this process writes its witness log to `witness`.
+    """
+    token = _listener.set(Listener(audience, stop, witness))
     try:
         yield
     finally:

@@ -60,7 +60,7 @@ async def carry_out(
     listener = current_listener()
     async with AsyncExitStack() as stack:
         stack.enter_context(sheltered_tasks())
-        port = await stack.enter_async_context(open_cluster(cluster, speed=speed))
+        port = await stack.enter_async_context(open_cluster(cluster, speed=speed, witness=listener.witness))
         seen = await port.look()
         holds = await stack.enter_async_context(PrefectHolds.opened(seen.name, log, _flow_run_id()))
         await holds.prepare([node.name for node in seen.nodes])
