@@ -55,7 +55,7 @@ class Dispatcher:
     _backlog: Backlog = field(default_factory=Backlog)
     _waiting: dict[str, Migration] = field(default_factory=dict)
     _running: dict[asyncio.Task[None], Errand] = field(default_factory=dict)
-    _held_elsewhere: dict[tuple[str, str], float] = field(default_factory=dict)
+    _held_elsewhere: dict[str, float] = field(default_factory=dict)
     _attempts: Counter[str] = field(default_factory=Counter)
     _refusals: Counter[str] = field(default_factory=Counter)
     _lost: set[str] = field(default_factory=set)
@@ -98,6 +98,7 @@ class Dispatcher:
         if seen.migrations != self._others_moves:
             # as long as others get on, their nodes will be free some day
             self._others_moves, self._last_event_s = seen.migrations, self.cluster.clock.now_s()
+            self._held_elsewhere.clear()
         if self.stop.asked:
             self._drop_all("the run was stopped")
             if self.stop.running == "cancel":
@@ -255,17 +256,17 @@ class Dispatcher:
     # -------------------------------------------------------------- starting
 
     async def _start_pairs(self, seen: Cluster) -> None:
-        """Start what can start. A pair that another run holds is passed over, and asked for again soon."""
+        """Start what can start. Nodes that another run holds are passed over, and asked for again soon."""
         now_s = self.cluster.clock.now_s()
-        self._held_elsewhere = {pair: until for pair, until in self._held_elsewhere.items() if until > now_s}
+        self._held_elsewhere = {node: until for node, until in self._held_elsewhere.items() if until > now_s}
         while not self.stop.asked:
-            pairs = pair(self._backlog, self._busy(seen), without=self._held_elsewhere)
+            pairs = pair(self._backlog, self._busy(seen) | self._held_elsewhere.keys())
             if not pairs:
                 return
             for move in pairs:
                 hold = await self.holds.try_hold((move.source, move.target))
                 if hold is None:
-                    self._held_elsewhere[move.source, move.target] = self.cluster.clock.now_s() + HOLD_AGAIN_S
+                    await self._find_out_who_is_held(move.source, move.target)
                     continue
                 self._backlog.remove(move.vm)
                 errand = Errand(
@@ -278,6 +279,20 @@ class Dispatcher:
                     audience=self.audience,
                 )
                 self._running[asyncio.create_task(self._carry_out(errand))] = errand
+
+    async def _find_out_who_is_held(self, *nodes: str) -> None:
+        """Of two nodes that cannot be held together, leave the one aside that another run holds."""
+        free = []
+        for node in nodes:
+            alone = await self.holds.try_hold((node,))
+            if alone is not None:
+                await alone.release()
+                free.append(node)
+        held = [node for node in nodes if node not in free] or nodes
+        self._leave_aside(*held)
+
+    def _leave_aside(self, *nodes: str) -> None:
+        self._held_elsewhere |= dict.fromkeys(nodes, self.cluster.clock.now_s() + HOLD_AGAIN_S)
 
     async def _carry_out(self, errand: Errand) -> None:
         try:
@@ -297,10 +312,9 @@ class Dispatcher:
             self.errands.append(errand)
         match migration.state:
             case State.WAITING:
-                pair_of_nodes = (migration.source, migration.target)
-                self._held_elsewhere[pair_of_nodes] = self.cluster.clock.now_s() + HOLD_AGAIN_S
+                self._leave_aside(*errand.nodes)
                 self._waiting[migration.vm] = migration
-                self._backlog.add(Wanted(migration.vm, *pair_of_nodes, errand.estimate_s))
+                self._backlog.add(Wanted(migration.vm, *errand.nodes, errand.estimate_s))
             case State.REFUSED | State.ROLLED_BACK:
                 counted = self._refusals if migration.state is State.REFUSED else self._attempts
                 counted[migration.vm] += 1
@@ -329,8 +343,9 @@ class Dispatcher:
         for move in self._backlog:
             nodes = (move.source, move.target)
             occupied = [f"{n}{'' if n in ours else ' (another migration)'}" for n in nodes if n in busy]
-            held = "another run holds its nodes" if nodes in self._held_elsewhere else "its turn"
-            reason = f"waits for {' and '.join(occupied)}" if occupied else f"waits for {held}"
+            held = [node for node in nodes if node in self._held_elsewhere]
+            occupied += [f"{node} (held by another run)" for node in held if node not in busy]
+            reason = f"waits for {' and '.join(occupied) or 'its turn'}"
             found.append(Waiting(f"{move.vm}: {move.source} → {move.target}", reason, until_s))
         for name in self.unplaced:
             if seen.vm_by_name[name].backup:

@@ -69,14 +69,14 @@ class Backlog:
             self.load_s[node] -= move.duration_s
         return move
 
-    def idle_graph(self, busy: Collection[str], without: Collection[tuple[str, str]] = ()) -> nx.Graph[str]:
+    def idle_graph(self, busy: Collection[str]) -> nx.Graph[str]:
         """The graph of idle nodes; of several moves between two nodes the longest is the edge."""
         graph: nx.Graph[str] = nx.Graph()
         for source, targets in self._between.items():
             if source in busy:
                 continue
             for target, queue in targets.items():
-                if target in busy or (source, target) in without:
+                if target in busy:
                     continue
                 move = self._by_vm[queue[0][1]]
                 weight = move.duration_s + LOAD_SHARE * (self.load_s[source] + self.load_s[target])
@@ -86,13 +86,11 @@ class Backlog:
         return graph
 
 
-def pair(backlog: Backlog, busy: Collection[str], without: Collection[tuple[str, str]] = ()) -> list[Wanted]:
+def pair(backlog: Backlog, busy: Collection[str]) -> list[Wanted]:
     """The moves to start now: none touches a busy node, no two share a node, and no further one could be added.
-
-    `without`: (source, target) pairs that cannot start just now, though both look idle.
     Deterministic: equal weights are taken in the order of the VMs' names.
     """
-    graph = backlog.idle_graph(busy, without)
+    graph = backlog.idle_graph(busy)
     edges = [(-edge["weight"], edge["move"].vm, edge["move"]) for _, _, edge in graph.edges(data=True)]
     pairs: list[Wanted] = []
     taken: set[str] = set()

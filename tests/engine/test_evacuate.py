@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 from building import cluster, node, vm
-from virtual import Night, evacuated
+from virtual import Night, Notes, evacuated, in_virtual_time
+
+from shunter.clusters.clock import Clock
+from shunter.clusters.simulated import SimulatedCluster
+from shunter.engine.evacuate import evacuate
+from shunter.engine.holds import Hold, OwnHolds
 
 
 def where(night: Night, *names: str) -> list[str]:
@@ -206,3 +211,31 @@ def test_the_same_seed_gives_the_same_night_byte_for_byte() -> None:
     of = cluster(4, [vm(f"vm-{i}", memory_mib=2000 + i) for i in range(8)])
     faults = [{"when": {"vm": "vm-3"}, "do": "migration_fails", "fraction": 0.3}]
     assert evacuated(of, faults=faults, seed=5, noise=0.3).log == evacuated(of, faults=faults, seed=5, noise=0.3).log
+
+
+class HeldByAnotherRun:
+    """Holds of which another run has some nodes, until it gives them back."""
+
+    def __init__(self, held: dict[str, float], clock: Clock) -> None:
+        self.held, self.clock, self.own, self.asked = held, clock, OwnHolds(), 0
+
+    async def try_hold(self, nodes: tuple[str, ...]) -> Hold | None:
+        self.asked += 1
+        if any(self.clock.now_s() < self.held.get(name, 0.0) for name in nodes):
+            return None
+        return await self.own.try_hold(nodes)
+
+
+def test_r15_a_node_that_another_run_holds_is_passed_over_and_used_when_it_is_given_back() -> None:
+    of = cluster(4, [vm(f"vm-{i}", f"N{i % 2 + 1}") for i in range(4)])
+
+    async def night() -> tuple[list[tuple[str, float]], int]:
+        world = SimulatedCluster(of, clock=Clock())
+        holds = HeldByAnotherRun({"N1": 60.0}, world.clock)
+        report = await evacuate(world, ["N1", "N2"], holds=holds, audience=Notes())
+        return [(move.source, move.start_s) for move in report.moves], holds.asked
+
+    moves, asked = in_virtual_time(night)
+    assert all(start_s < 60 for source, start_s in moves if source == "N2")
+    assert all(start_s >= 60 for source, start_s in moves if source == "N1")
+    assert asked < 120

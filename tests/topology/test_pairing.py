@@ -40,11 +40,6 @@ def test_of_several_moves_between_two_nodes_the_longest_starts() -> None:
     assert [move.vm for move in pair(Backlog(moves), busy=())] == ["long"]
 
 
-def test_a_pair_that_another_run_holds_makes_way_for_another_pair() -> None:
-    moves = [Wanted("a", "N1", "N2", 50.0), Wanted("b", "N1", "N3", 5.0)]
-    assert [move.vm for move in pair(Backlog(moves), busy=(), without={("N1", "N2")})] == ["b"]
-
-
 @given(moves=backlogs())
 def test_the_order_in_which_moves_are_wanted_does_not_matter(moves: list[Wanted]) -> None:
     assert pair(Backlog(moves), busy=()) == pair(Backlog(reversed(moves)), busy=())
