@@ -104,7 +104,7 @@ def sizes_of(path: Path) -> tuple[int, ...]:
 
 
 def draw(rng: random.Random, nodes: int, leaving: int, sizes_mib: Sequence[int]) -> Instance:
-    """A cluster filled to 40 to 75 %, where what leaves fits in 90 % of the rest."""
+    """A cluster filled to 40 to 75 %, where what leaves fits in 90 % of the rest, and something leaves."""
     kinds = rng.choice(NODE_MIB)
     raw_nodes = [{"name": f"N{i}", "memory_mib": kinds[i % len(kinds)]} for i in range(1, nodes + 1)]
     fill = rng.uniform(0.40, min(0.75, 0.9 * (nodes - leaving) / nodes))
@@ -120,7 +120,10 @@ def draw(rng: random.Random, nodes: int, leaving: int, sizes_mib: Sequence[int])
             name = f"vm-{len(vms) + 1}"
             vms.append({"name": name, "node": node["name"], "memory_mib": memory_mib, "dirty_mib_per_s": dirty})
     cluster = read_cluster({"name": f"{nodes}-nodes", "nodes": raw_nodes, "vms": vms})
-    return Instance(cluster, tuple(str(node["name"]) for node in rng.sample(raw_nodes, k=leaving)))
+    emptied = tuple(str(node["name"]) for node in rng.sample(raw_nodes, k=leaving))
+    if not any(cluster.vms_by_node[name] for name in emptied):
+        return draw(rng, nodes, leaving, sizes_mib)
+    return Instance(cluster, emptied)
 
 
 def _measure(instance: Instance, row: Row) -> None:
