@@ -21,9 +21,8 @@ from shunter.engine.stop import Stop
 from shunter.statemachines.migration import MIGRATION, Event, Migration, State
 from shunter.topology.model import Cluster, MigrationUnderWay
 from shunter.topology.pairing import Backlog, Wanted, pair
-from shunter.topology.placement import Placement
+from shunter.topology.placement import Placement, wanted_move
 from shunter.topology.plan import Finding, Verdict
-from shunter.topology.planning import wanted_move
 
 MOST_ATTEMPTS = 3
 MOST_REFUSALS = 6

@@ -34,4 +34,4 @@ def _test_the_sources() -> None:
         before = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join([str(SOURCES), *([before] if before else [])])
     else:
-        sys.path.remove(str(SOURCES))
+        sys.path[:] = [path for path in sys.path if Path(path) != SOURCES]

@@ -15,8 +15,9 @@ from shunter.topology.capacity import available
 from shunter.topology.eligibility import Question, breaks, disks_of, verdicts
 from shunter.topology.estimate import estimate
 from shunter.topology.model import AffinityRule, Cluster, VirtualMachine
+from shunter.topology.pairing import Wanted
 from shunter.topology.plan import Verdict
-from shunter.topology.timeline import lower_bound_s
+from shunter.topology.timeline import lower_bound_s, schedule
 
 Tried = Mapping[tuple[str, str], Verdict]
 
@@ -52,12 +53,12 @@ class Option:
 class Placement:
     """`targets`: VM → node. `unplaced`: VM → every reason against every other node.
 
-    `bound_s`: what bounds the makespan from below with these targets; `least_bound_s`: with any targets.
+    `makespan_s`: when the last live migration ends, by the forecast; `least_bound_s`: what no targets could beat.
     """
 
     targets: dict[str, str] = field(default_factory=dict)
     unplaced: dict[str, tuple[Verdict, ...]] = field(default_factory=dict)
-    bound_s: float = 0.0
+    makespan_s: float = 0.0
     least_bound_s: float = 0.0
     why: dict[str, str] = field(default_factory=dict)
 
@@ -93,7 +94,14 @@ def place(
     """
     problem = _Problem(cluster, units_of(cluster, leaving), frozenset(emptied), dict(promised or {}), dict(tried or {}))
     candidates = [problem.solve(order, prefer) for order, prefer in STRATEGIES]
-    return sorted(candidates, key=lambda placement: (len(placement.unplaced), round(placement.bound_s, 6)))
+    return sorted(candidates, key=lambda placement: (len(placement.unplaced), round(placement.makespan_s, 6)))
+
+
+def wanted_move(cluster: Cluster, vm: str, target: str) -> Wanted:
+    """The live migration of a VM to a node that it may go to, with its estimated duration."""
+    expected = estimate(cluster, cluster.vm_by_name[vm], target)
+    assert expected is not None, f"{vm} → {target} was placed without a network"  # noqa: S101
+    return Wanted(vm, cluster.vm_by_name[vm].node, target, expected.duration_s)
 
 
 class _Problem:
@@ -114,6 +122,15 @@ class _Problem:
             )
             for unit in units
         }
+
+        self.least_s = {
+            name: min((option.duration_s for option in options), default=0.0) for name, options in self.options.items()
+        }
+        self.outbound_s: dict[str, float] = {}
+        for unit in units:
+            if unit.live:
+                source = unit.live[0].node
+                self.outbound_s[source] = self.outbound_s.get(source, 0.0) + self.least_s[unit.name]
 
     def _ruled(self, unit: Unit) -> bool:
         """Whether affinity rules make its options depend on where the others go."""
@@ -173,7 +190,7 @@ class _Problem:
         for unit in left:
             for vm in unit.vms:
                 placement.unplaced[vm.name] = self._reasons(unit, vm, state, promised)
-        placement.bound_s = state.bound_s()
+        placement.makespan_s = self._makespan_s(placement)
         placement.least_bound_s = self._least_bound_s(placement)
         return placement
 
@@ -192,6 +209,14 @@ class _Problem:
         placement.targets.update((vm.name, best.target) for vm in unit.vms)
         promised.update((vm.name, best.target) for vm in unit.vms)
         return True
+
+    def _makespan_s(self, placement: Placement) -> float:
+        moves = (
+            wanted_move(self.cluster, vm, target)
+            for vm, target in placement.targets.items()
+            if self.cluster.vm_by_name[vm].holds_memory
+        )
+        return max((end_s for _, end_s, _ in schedule(moves)), default=0.0)
 
     def _least_bound_s(self, placement: Placement) -> float:
         """Each unit takes its shortest duration, and all its options are possible targets."""
@@ -252,13 +277,8 @@ class _Loads:
         self.free_mib = dict(problem.free_mib)
         self.inbound_s = dict.fromkeys(problem.nodes, 0.0)
         self.roles = dict.fromkeys(problem.nodes, 0)
-        self.outbound_s: dict[str, float] = {}
-        self.least_s: dict[str, float] = {}
-        for unit in problem.units:
-            options = problem.options[unit.name]
-            self.least_s[unit.name] = min((option.duration_s for option in options), default=0.0)
-            for vm in unit.live[:1]:
-                self.outbound_s[vm.node] = self.outbound_s.get(vm.node, 0.0) + self.least_s[unit.name]
+        self.outbound_s = dict(problem.outbound_s)
+        self.least_s = problem.least_s
 
     def bound_with(self, unit: Unit, option: Option) -> float:
         """What would bound the makespan from below at these two nodes."""
@@ -274,9 +294,6 @@ class _Loads:
         if source in self.outbound_s:
             self.outbound_s[source] += option.duration_s - self.least_s[unit.name]
 
-    def bound_s(self) -> float:
-        return max((*self.inbound_s.values(), *self.outbound_s.values()), default=0.0)
-
 
 Order = Callable[[_Problem, Unit], tuple[float, ...]]
 Prefer = Callable[[_Loads, Unit, Option], tuple[float, ...]]
@@ -284,6 +301,10 @@ Prefer = Callable[[_Loads, Unit, Option], tuple[float, ...]]
 
 def _longest_first(problem: _Problem, unit: Unit) -> tuple[float, ...]:
     return (-min((o.duration_s for o in problem.options[unit.name]), default=0.0),)
+
+
+def _busiest_source_first(problem: _Problem, unit: Unit) -> tuple[float, ...]:
+    return (-problem.outbound_s.get(unit.vms[0].node, 0.0), *_longest_first(problem, unit))
 
 
 def _largest_first(_: _Problem, unit: Unit) -> tuple[float, ...]:
@@ -316,6 +337,7 @@ def _roomiest(loads: _Loads, _: Unit, option: Option) -> tuple[float, ...]:
 
 STRATEGIES: tuple[tuple[Order, Prefer], ...] = (
     (_longest_first, _ends_first),
+    (_busiest_source_first, _ends_first),
     (_pickiest_first, _ends_first),
     (_largest_first, _roomiest),
     (_largest_first, _tightest),

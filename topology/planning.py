@@ -12,7 +12,7 @@ from shunter.topology.errors import RequestError
 from shunter.topology.estimate import estimate
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.pairing import Wanted
-from shunter.topology.placement import Placement, Tried, place
+from shunter.topology.placement import Placement, Tried, place, wanted_move
 from shunter.topology.plan import Finding, Move, Plan, RoleMove, Unplaced, Verdict, VolumeMove
 from shunter.topology.timeline import schedule
 
@@ -169,13 +169,6 @@ def _no_reserve(cluster: Cluster, why: str) -> Finding:
         message=f"no room is kept for the loss of another node: {why}",
         remedy="watch the nodes while this runs, free memory, or demand the reserve with --reserve-nodes 1",
     )
-
-
-def wanted_move(cluster: Cluster, vm: str, target: str) -> Wanted:
-    """The live migration of a VM to a node that it may go to, with its estimated duration."""
-    expected = estimate(cluster, cluster.vm_by_name[vm], target)
-    assert expected is not None, f"{vm} → {target} was placed without a network"  # noqa: S101
-    return Wanted(vm, cluster.vm_by_name[vm].node, target, expected.duration_s)
 
 
 def _scheduled(cluster: Cluster, placement: Placement) -> tuple[Move, ...]:

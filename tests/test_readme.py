@@ -1,0 +1,72 @@
+"""What the README tells people to type works, and what it points at is there."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^    (\S.*)$", README, re.MULTILINE)
+SHUNTER = "import sys; from shunter.commands.main import main; main()"
+ENDS_WITH = {"shunter plan evacuate HV1 --cluster examples/branch-office.json": 1}
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md")]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with the examples, to work in."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    return tmp_path
+
+
+def test_the_two_commands_that_set_everything_up_are_there_word_for_word() -> None:
+    assert [command for command in COMMANDS if command.startswith("python3 ")] == [
+        "python3 -m venv .venv && .venv/bin/python -m pip install -q -c constraints.txt . && .venv/bin/shunter demo",
+        "python3 -m venv .venv && .venv/bin/python -m pip install -q -c constraints.txt '.[test]' "
+        "&& .venv/bin/python -m pytest",
+    ]
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith("python3 ")])
+def test_every_other_command_of_the_readme_works(command: str, checkout: Path) -> None:
+    program, *arguments = command.split()
+    run = {"shunter": [sys.executable, "-c", SHUNTER], "python": [sys.executable]}[program]
+    done = subprocess.run(
+        [*run, *arguments], cwd=checkout, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False
+    )
+    assert done.returncode == ENDS_WITH.get(command, 0), done.stderr
+    assert done.stdout
+
+
+def test_the_call_from_python_fits_the_flow() -> None:
+    from shunter.flows.evacuate import evacuate_nodes  # noqa: PLC0415  Prefect takes a second
+
+    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (call,) = [node for node in ast.walk(ast.parse(snippet)) if isinstance(node, ast.Call)]
+    given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg is not None}
+    inspect.signature(evacuate_nodes.fn).bind(**given)
+    assert (ROOT / given["cluster"]).is_file()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
+        assert (document.parent / target).exists(), target
+
+
+def test_the_picture_is_what_the_product_draws(tmp_path: Path) -> None:
+    arguments = ["simulate", "evacuate", "HV01", "HV02", "--cluster", "commands/demo.json", "--svg"]
+    drawn = tmp_path / "demo.svg"
+    subprocess.run(
+        [sys.executable, "-c", SHUNTER, *arguments, str(drawn)], cwd=ROOT, check=True, capture_output=True, timeout=120
+    )
+    fresh = drawn.read_text(encoding="utf-8") == (ROOT / "docs" / "demo.svg").read_text(encoding="utf-8")
+    assert fresh, f"docs/demo.svg is stale: run shunter {' '.join(arguments)} docs/demo.svg"
