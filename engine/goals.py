@@ -80,4 +80,5 @@ class MovedTo:
             for vm in vms
             for name in elsewhere
         }
-        return Choice(place(seen, vms, self.emptied, promised=promised, tried={**only_there, **tried})[0], 0)
+        candidates = place(seen, vms, self.emptied, promised=promised, tried={**only_there, **tried})
+        return Choice(next(candidates), 0)

@@ -6,7 +6,7 @@ that leaves somebody without room, tighter packings are tried, and the one that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import networkx as nx
@@ -86,15 +86,21 @@ def place(
     *,
     promised: Mapping[str, str] | None = None,
     tried: Tried | None = None,
-) -> list[Placement]:
+) -> Iterator[Placement]:
     """Targets for the leaving VMs: several candidates, best first (most VMs placed, then the earliest end).
+
+    Where the first strategy places all and nothing could end sooner, the others are tried only if somebody asks on.
 
     `promised`: VM → node of moves that are decided already; they take their room. `tried`: verdicts learnt by trying,
     by (VM, node); such a node is not an option.
     """
     problem = _Problem(cluster, units_of(cluster, leaving), frozenset(emptied), dict(promised or {}), dict(tried or {}))
-    candidates = [problem.solve(order, prefer) for order, prefer in STRATEGIES]
-    return sorted(candidates, key=lambda placement: (len(placement.unplaced), round(placement.makespan_s, 6)))
+    first = problem.solve(*STRATEGIES[0])
+    if perfect := not first.unplaced and first.makespan_s <= first.least_bound_s * (1 + 1e-9):
+        yield first
+    others = [problem.solve(order, prefer) for order, prefer in STRATEGIES[1:]]
+    candidates = others if perfect else [first, *others]
+    yield from sorted(candidates, key=lambda placement: (len(placement.unplaced), round(placement.makespan_s, 6)))
 
 
 def wanted_move(cluster: Cluster, vm: str, target: str) -> Wanted:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal
 
-from shunter.topology.capacity import Survival, available, survives_loss
+from shunter.topology.capacity import available, survives_loss
 from shunter.topology.eligibility import disks_of, verdicts
 from shunter.topology.errors import RequestError
 from shunter.topology.estimate import estimate
@@ -134,31 +135,30 @@ def choose_targets(
 ) -> Choice:
     """The best placement that keeps the reserve; with `auto`, the best one and what reserve it can keep (I3)."""
     candidates = place(cluster, vms, emptied, promised=promised, tried=tried)
-    fewest = len(candidates[0].unplaced)
+    best = next(candidates)
     wanted = 1 if reserve_nodes == "auto" else reserve_nodes
     if reserve_nodes == "auto":
         now = survives_loss(cluster, 1)
         if not now.ok:
-            return Choice(candidates[0], 0, (_no_reserve(cluster, "now already, " + now.why()),))
-    first: Survival | None = None
-    for placement in candidates:
-        if len(placement.unplaced) > fewest:
+            return Choice(best, 0, (_no_reserve(cluster, "now already, " + now.why()),))
+    why = ""
+    for placement in chain([best], candidates):
+        if len(placement.unplaced) > len(best.unplaced):
             break
         survival = survives_loss(cluster, wanted, placed=dict(promised or {}) | placement.targets, emptied=emptied)
         if survival.ok:
             return Choice(placement, wanted)
-        first = first or survival
-    assert first is not None  # noqa: S101  there is always a candidate
+        why = why or survival.why()
     if reserve_nodes == "auto":
-        return Choice(candidates[0], 0, (_no_reserve(cluster, first.why()),))
+        return Choice(best, 0, (_no_reserve(cluster, why),))
     refusal = Finding(
         rule="I3",
         severity="error",
         subject=f"cluster {cluster.name}",
-        message=f"a reserve of {wanted} node{'s' if wanted != 1 else ''} cannot be kept: {first.why()}",
+        message=f"a reserve of {wanted} node{'s' if wanted != 1 else ''} cannot be kept: {why}",
         remedy="evacuate fewer nodes at once, free memory, or lower the reserve (--reserve-nodes)",
     )
-    return Choice(candidates[0], wanted, (refusal,))
+    return Choice(best, wanted, (refusal,))
 
 
 def _no_reserve(cluster: Cluster, why: str) -> Finding:
