@@ -8,9 +8,15 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 SOURCES = Path(__file__).resolve().parents[1] / "src"
 PREFECT_HOME = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+
+
+# how long an example takes says more of the machine's load than of the code; a failure prints what replays it
+settings.register_profile("shunter", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shunter")
 
 
 def pytest_configure(config: pytest.Config) -> None:
