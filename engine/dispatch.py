@@ -16,6 +16,7 @@ from shunter.engine.audience import Audience, Waiting
 from shunter.engine.goals import Goal
 from shunter.engine.holds import Holds
 from shunter.engine.lives import Lives
+from shunter.engine.looking import LOOK_AGAIN_S, look
 from shunter.engine.migrate import Errand, StartMigration
 from shunter.engine.stop import Stop
 from shunter.statemachines.migration import MIGRATION, Event, Migration, State
@@ -29,8 +30,6 @@ MOST_REFUSALS = 6
 HOLD_AGAIN_S = 3.0
 BUSY_PATIENCE_S = 1800.0
 BACKUP_PATIENCE_S = 3600.0
-UNREACHABLE_PATIENCE_S = 300.0
-LOOK_AGAIN_S = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -92,7 +91,7 @@ class Dispatcher:
 
     async def _turn(self) -> bool:
         """One turn of the loop; True when it was the last."""
-        seen = await self._look()
+        seen = await look(self.cluster)
         self.lives.observe(seen)
         if seen.migrations != self._others_moves:
             # as long as others get on, their nodes will be free some day
@@ -110,18 +109,6 @@ class Dispatcher:
         self.audience.waiting(self._who_waits(seen))
         await self._next_event(seen)
         return False
-
-    async def _look(self) -> Cluster:
-        """A fresh look; raises Unreachable when the cluster stays out of reach."""
-        clock = self.cluster.clock
-        until_s = clock.now_s() + UNREACHABLE_PATIENCE_S
-        while True:
-            try:
-                return await self.cluster.look()
-            except Unreachable:
-                if clock.now_s() >= until_s:
-                    raise
-                await clock.sleep(LOOK_AGAIN_S)
 
     async def _next_event(self, seen: Cluster) -> None:
         """Until a migration of ours ends, the cluster changes, somebody asks to stop, or a wait is over."""

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shunter.clusters.port import ClusterPort
+from shunter.clusters.port import ClusterPort, Unreachable
 from shunter.engine import report
 from shunter.engine.audience import Audience, Waiting
 from shunter.engine.dispatch import Dispatcher
@@ -18,6 +18,7 @@ from shunter.engine.followers import Followers
 from shunter.engine.goals import Emptied
 from shunter.engine.holds import Holds
 from shunter.engine.lives import Lives
+from shunter.engine.looking import look
 from shunter.engine.migrate import Errand, StartMigration, run_here
 from shunter.engine.pausing import Pausing
 from shunter.engine.rest import Rest
@@ -45,7 +46,8 @@ async def evacuate(
 
     `start` carries a single migration out. `stop` asks the run to end early; cancelling it does the same, and then
     CancelledError is raised once every VM is in a known place. `undo_pause`: resume what we paused if stopped early.
-    Raises RequestError (unknown node) and Unreachable; nothing was touched then.
+    Raises RequestError (unknown node): nothing was touched; and Unreachable, which says what had been touched, if
+    anything.
     """
     seen = await cluster.look()
     emptied = emptied_nodes(seen, nodes)
@@ -92,6 +94,18 @@ class _Evacuation:
         self.rest = Rest(self.cluster, self.lives, self.emptied, self.reserve_nodes, self.dispatcher.tried, planned)
 
     async def carry_out(self, started_s: float) -> Plan:
+        """Do it. Raises Unreachable when the cluster stays out of reach, and says what had been touched."""
+        try:
+            return await self._carry_out(started_s)
+        except Unreachable as error:
+            paused = ", ".join(self.pausing.ours) or "nothing"
+            asked = "; ".join(errand.label for errand in self.dispatcher.errands) or "nothing"
+            raise Unreachable(
+                f"{error}. Until then this run had paused {paused} and moved {asked}: look at these nodes and VMs, "
+                "then run it again"
+            ) from error
+
+    async def _carry_out(self, started_s: float) -> Plan:
         cancelled: asyncio.CancelledError | None = None
         try:
             await self.pausing.pause(self.emptied)
@@ -110,7 +124,7 @@ class _Evacuation:
         return await self._report(seen, started_s)
 
     async def _move_everything(self) -> None:
-        seen = await self.cluster.look()
+        seen = await look(self.cluster)
         self.lives.observe(seen)
         for name in self.emptied:
             life = self.lives.nodes[name]
@@ -130,7 +144,7 @@ class _Evacuation:
         """Give the cluster time to restart what a lost node ran; that is its own to do."""
         until_s = self.cluster.clock.now_s() + RESTART_PATIENCE_S
         while not self.stop.asked:
-            seen = await self.cluster.look()
+            seen = await look(self.cluster)
             self.lives.observe(seen)
             left_s = until_s - self.cluster.clock.now_s()
             if left_s <= 0 or not self._crashed(seen):
@@ -142,7 +156,7 @@ class _Evacuation:
     async def _last_look(self) -> Cluster:
         await self._await_restarts()
         self.audience.waiting(())
-        seen = await self.cluster.look()
+        seen = await look(self.cluster)
         self.lives.observe(seen)
         for name in self.emptied:
             life = self.lives.nodes[name]

@@ -102,6 +102,7 @@ class Errand:
             self._step(Event.POSTPONE, f"no fresh look: {error or 'it took too long'}")
             return False
         self._checked = seen
+        self.lives.observe_vm(seen.vm_by_name[self.migration.vm], self.lives.vms[self.migration.vm])
         if not ours:
             self._step(Event.POSTPONE, "the lock on its nodes was lost")
         elif busy := self._busy_elsewhere(seen):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort, Failed, OutcomeUnknown, Refused
 from shunter.engine.lives import Lives
+from shunter.engine.looking import look, within_deadline
 from shunter.statemachines.node import NODE, Event, NodeLife, State
 from shunter.topology.plan import Finding
 
@@ -47,13 +48,14 @@ class Pausing:
         pausing = event is Event.PAUSE
         self.lives.step(NODE, life, event)
         try:
-            await (self.cluster.pause_node if pausing else self.cluster.resume_node)(life.name)
+            async with within_deadline(self.cluster.clock, NODE.states[life.state]):
+                await (self.cluster.pause_node if pausing else self.cluster.resume_node)(life.name)
         except OutcomeUnknown as error:
             self.lives.step(NODE, life, Event.ANSWER_LOST, str(error))
         except (Refused, Failed) as error:
             if pausing:
                 self.refused[life.name] = str(error)
-        seen = (await self.cluster.look()).node_by_name[life.name].state
+        seen = (await look(self.cluster)).node_by_name[life.name].state
         match seen:
             case "paused":
                 self.lives.step(NODE, life, Event.SEEN_PAUSED)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from shunter.clusters.port import ClusterPort, Failed, OutcomeUnknown, Refused
 from shunter.engine.followers import Followers, followers
 from shunter.engine.lives import Lives
+from shunter.engine.looking import look, within_deadline
 from shunter.statemachines import vm as vm_life
 from shunter.statemachines import volume as volume_life
 from shunter.topology.eligibility import verdicts
@@ -47,7 +48,7 @@ class Rest:
         """VMs that are off or saved, then other roles. Every try begins with a look, so nothing is done twice."""
         tried = dict(self.tried)
         for _ in range(MOST_TRIES):
-            seen = await self.cluster.look()
+            seen = await look(self.cluster)
             self.lives.observe(seen)
             vms = [vm for vm in leaving(seen, self._up(seen)) if not vm.holds_memory]
             for vm in vms:
@@ -63,7 +64,7 @@ class Rest:
                     tried[name, target] = refused
                     self.unplaced[name] = tuple(verdict for (vm, _), verdict in tried.items() if vm == name)
         for _ in range(MOST_TRIES):
-            seen = await self.cluster.look()
+            seen = await look(self.cluster)
             planned = plan_role_moves(seen, self._up(seen), 0.0)
             if not planned:
                 break
@@ -80,7 +81,7 @@ class Rest:
     async def _move_vm(self, name: str, target: str) -> Verdict | None:
         """Move one VM that does not run, unless it went along with another; the verdict if that was refused."""
         life = self.lives.vms[name]
-        before = await self.cluster.look()
+        before = await look(self.cluster)
         source = before.vm_by_name[name].node
         if source not in self.emptied or before.vm_by_name[name].holds_memory:
             return None
@@ -88,13 +89,14 @@ class Rest:
         self.lives.step(vm_life.VM, life, vm_life.Event.CHANGE_NODE, f"to {target}")
         at_s = self.cluster.clock.now_s()
         try:
-            await self.cluster.move_role(name, target)
+            async with within_deadline(self.cluster.clock, vm_life.STATES[life.state]):
+                await self.cluster.move_role(name, target)
         except OutcomeUnknown as error:
             self.lives.step(vm_life.VM, life, vm_life.Event.ANSWER_LOST, str(error))
         except (Refused, Failed) as error:
             remedy = f"move it by hand (Move-ClusterGroup {name} -Node {target}) and see what the cluster says"
             refusal = Verdict(target=target, rule="R16", reason=f"the cluster refused: {error}", remedy=remedy)
-        seen = await self.cluster.look()
+        seen = await look(self.cluster)
         self.lives.observe_vm(seen.vm_by_name[name], life)
         if seen.vm_by_name[name].node == target:
             self.role_moves.append(RoleMove(name=name, source=source, target=target, start_s=at_s))
@@ -105,10 +107,11 @@ class Rest:
         at_s = self.cluster.clock.now_s()
         problem = ""
         try:
-            await self.cluster.move_role(move.name, move.target)
+            async with within_deadline(self.cluster.clock, vm_life.STATES[vm_life.State.CHANGING_NODE]):
+                await self.cluster.move_role(move.name, move.target)
         except (OutcomeUnknown, Refused, Failed) as error:
             problem = str(error)
-        seen = await self.cluster.look()
+        seen = await look(self.cluster)
         if any(role.name == move.name and role.node == move.target for role in seen.roles):
             self.role_moves.append(move.model_copy(update={"start_s": at_s}))
         elif problem:
@@ -118,7 +121,7 @@ class Rest:
         """Give every volume of the emptied nodes another owner that is up (I7)."""
         stuck: Sequence[Finding] = ()
         for _ in range(MOST_TRIES):
-            seen = await self.cluster.look()
+            seen = await look(self.cluster)
             self.lives.observe(seen)
             staying = {vm.name: vm.node for vm in seen.vms if vm.node not in self.emptied}
             planned, stuck = plan_volume_moves(seen, self._up(seen), staying, (), 0.0)
@@ -136,13 +139,14 @@ class Rest:
         at_s = self.cluster.clock.now_s()
         problem, lost = "", False
         try:
-            await self.cluster.move_volume(move.volume, move.target)
+            async with within_deadline(self.cluster.clock, volume_life.STATES[life.state]):
+                await self.cluster.move_volume(move.volume, move.target)
         except OutcomeUnknown as error:
             problem, lost = str(error), True
             self.lives.step(volume_life.VOLUME, life, volume_life.Event.ANSWER_LOST, problem)
         except (Refused, Failed) as error:
             problem = str(error)
-        owner = (await self.cluster.look()).volume_by_name[move.volume].owner
+        owner = (await look(self.cluster)).volume_by_name[move.volume].owner
         kept = volume_life.Event.OWNER_KEPT if owner == move.source else volume_life.Event.OWNER_CHANGED
         event = volume_life.Event.SEEN_ONLINE if lost else kept
         self.lives.step(volume_life.VOLUME, life, event, f"owned by {owner}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Generator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 
 class Sheltered(asyncio.Task[Any]):
@@ -38,4 +38,4 @@ def sheltered_tasks() -> Iterator[None]:
 def _sheltered(
     loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any] | Generator[Any, None, Any], **options: Any
 ) -> Sheltered:
-    return Sheltered(coroutine, loop=loop, **options)
+    return Sheltered(cast("Coroutine[Any, Any, Any]", coroutine), loop=loop, **options)

@@ -1,0 +1,42 @@
+"""Looks that are patient, and orders that are not waited for without end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from shunter.clusters.clock import Clock
+from shunter.clusters.port import ClusterPort, OutcomeUnknown, Unreachable
+from shunter.statemachines.lifecycle import About
+from shunter.topology.model import Cluster
+
+UNREACHABLE_PATIENCE_S = 300.0
+LOOK_AGAIN_S = 5.0
+
+
+async def look(cluster: ClusterPort) -> Cluster:
+    """A fresh look; raises Unreachable when the cluster stays out of reach."""
+    until_s = cluster.clock.now_s() + UNREACHABLE_PATIENCE_S
+    while True:
+        try:
+            return await cluster.look()
+        except Unreachable:
+            if cluster.clock.now_s() >= until_s:
+                raise
+            await cluster.clock.sleep(LOOK_AGAIN_S)
+
+
+@asynccontextmanager
+async def within_deadline(clock: Clock, state: About) -> AsyncIterator[None]:
+    """The body gives an order and awaits the answer, no longer than the subject may stay in its state.
+
+    An answer that does not come in time is a lost one: OutcomeUnknown.
+    """
+    assert state.deadline is not None, state.truth  # noqa: S101  every state with an order under way has one
+    deadline_s = state.deadline.after_s(0.0)
+    try:
+        async with asyncio.timeout(clock.loop_s(deadline_s)):
+            yield
+    except TimeoutError as error:
+        raise OutcomeUnknown(f"no answer within {deadline_s:g} s") from error
