@@ -78,7 +78,7 @@ class Dispatcher:
                     raise
                 cancelled = error
                 self.stop.request(running=self.stop.running)
-            except BaseException:
+            except Exception:
                 # whatever went wrong here, the migrations under way are seen to their end
                 await asyncio.gather(*self._running, return_exceptions=True)
                 raise

@@ -9,34 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import networkx as nx
-
 from shunter.topology.capacity import available
-from shunter.topology.eligibility import Question, breaks, disks_of, verdicts
+from shunter.topology.eligibility import Question, breaks, verdicts
 from shunter.topology.estimate import estimate
 from shunter.topology.model import AffinityRule, Cluster, VirtualMachine
 from shunter.topology.pairing import Wanted
 from shunter.topology.plan import Verdict
 from shunter.topology.timeline import lower_bound_s, schedule
+from shunter.topology.units import Unit, must_be_near_others, torn_by, units_of
 
 Tried = Mapping[tuple[str, str], Verdict]
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """VMs that must end on one node together: R11's disk with its VMs, a hard same-node rule, mostly just one VM."""
-
-    vms: tuple[VirtualMachine, ...]
-    live: tuple[VirtualMachine, ...] = field(init=False)
-    memory_mib: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "live", tuple(vm for vm in self.vms if vm.holds_memory))
-        object.__setattr__(self, "memory_mib", sum(vm.memory_mib for vm in self.live))
-
-    @property
-    def name(self) -> str:
-        return self.vms[0].name
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +43,6 @@ class Placement:
     makespan_s: float = 0.0
     least_bound_s: float = 0.0
     why: dict[str, str] = field(default_factory=dict)
-
-
-def units_of(cluster: Cluster, leaving: Sequence[VirtualMachine]) -> list[Unit]:
-    """The leaving VMs, grouped by what must stay together, in the order of the cluster file."""
-    by_name = {vm.name: vm for vm in leaving}
-    together: nx.Graph[str] = nx.Graph()
-    together.add_nodes_from(by_name)
-    for vm in leaving:
-        for disk in disks_of(cluster, vm):
-            together.add_edges_from((vm.name, o.name) for o in cluster.vms_by_disk[disk] if o.name in by_name)
-        for rule in cluster.rules_by_vm.get(vm.name, ()):
-            if rule.kind == "same_node" and not rule.soft:
-                together.add_edges_from((vm.name, other) for other in rule.vms if other in by_name)
-    order = {vm.name: i for i, vm in enumerate(leaving)}
-    groups = [sorted(group, key=order.__getitem__) for group in nx.connected_components(together)]
-    return [Unit(tuple(by_name[name] for name in group)) for group in sorted(groups, key=lambda g: order[g[0]])]
 
 
 def place(
@@ -143,7 +109,7 @@ class _Problem:
         return any(vm.name in self.cluster.rules_by_vm for vm in unit.vms)
 
     def _option(self, unit: Unit, node: str, promised: Mapping[str, str]) -> Option | None:
-        if _torn(self.cluster, unit):
+        if torn_by(self.cluster, unit):
             return None
         duration_s = 0.0
         for vm in unit.vms:
@@ -178,7 +144,7 @@ class _Problem:
             missed = {
                 name: self.cluster.vm_by_name[name].node
                 for name in placement.unplaced
-                if name not in staying and _must_be_near_others(self.cluster, name)
+                if name not in staying and must_be_near_others(self.cluster, name)
             }
             if not missed:
                 return placement
@@ -250,7 +216,7 @@ class _Problem:
             room_mib = state.free_mib.get(node.name)
             if room_mib is not None and room_mib < unit.memory_mib:
                 reasons.append(_no_room(unit, node.name, room_mib, self.cluster.free_mib(node.name)))
-            if torn := _torn(self.cluster, unit):
+            if torn := torn_by(self.cluster, unit):
                 reasons.append(_contradiction(unit, torn, node.name))
             if not reasons:
                 reasons = self._reasons_of_companions(unit, vm, node.name, others)
@@ -351,16 +317,6 @@ STRATEGIES: tuple[tuple[Order, Prefer], ...] = (
 )
 
 
-def _torn(cluster: Cluster, unit: Unit) -> AffinityRule | None:
-    """A hard rule that keeps apart what the unit keeps together."""
-    if len(unit.vms) == 1:
-        return None
-    names = {vm.name for vm in unit.vms}
-    rules = (rule for vm in unit.vms for rule in cluster.rules_by_vm.get(vm.name, ()))
-    apart = (rule for rule in rules if rule.kind.startswith("different") and not rule.soft)
-    return next((rule for rule in apart if len(names.intersection(rule.vms)) > 1), None)
-
-
 def _contradiction(unit: Unit, rule: AffinityRule, node: str) -> Verdict:
     return Verdict(
         target=node,
@@ -383,10 +339,6 @@ def _not_found(vm: VirtualMachine, node: str) -> Verdict:
 def _without(promised: Mapping[str, str], unit: Unit) -> dict[str, str]:
     own = {vm.name for vm in unit.vms}
     return {name: node for name, node in promised.items() if name not in own}
-
-
-def _must_be_near_others(cluster: Cluster, vm: str) -> bool:
-    return any(rule.kind.startswith("same") and not rule.soft for rule in cluster.rules_by_vm.get(vm, ()))
 
 
 def _under_way(cluster: Cluster, vm: str) -> bool:

@@ -205,6 +205,7 @@ def test_r17_a_backup_that_does_not_end_is_waited_for_within_limits_and_reported
     night = evacuated(cluster(3, [vm("web"), vm("db", backup=True)]))
     assert [(u.vm, {v.rule for v in u.verdicts}) for u in night.report.unplaced] == [("db", {"R17"})]
     assert night.report.makespan_s < 60
+    assert 3600 <= night.notes.steps[-1].at_s < 7200
 
 
 def test_the_same_seed_gives_the_same_night_byte_for_byte() -> None:

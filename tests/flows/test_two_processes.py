@@ -105,6 +105,9 @@ def test_i1_two_processes_never_use_a_node_at_the_same_time_and_both_end_well(
     done = [{move.vm for move in report.moves if move.outcome == "done"} for report in reports]
     assert {f"n1-{i}" for i in range(6)} <= done[0]
     assert {f"n3-{i}" for i in range(6)} <= done[1]
+    paused = [i for i, line in enumerate(log) if line["what"] == "node_paused"]
+    ended = [i for i, line in enumerate(log) if line["what"] == "migration_ended"]
+    assert max(paused) < ended[-6], "one run was nearly over before the other began, so nothing was tried"
 
 
 def test_the_check_of_the_log_sees_a_node_in_two_migrations() -> None:

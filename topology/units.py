@@ -1,0 +1,59 @@
+"""VMs that must end on one node together (R11, hard same-node rules), and what rules ask of them as a whole (I4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import networkx as nx
+
+from shunter.topology.eligibility import disks_of
+from shunter.topology.model import AffinityRule, Cluster, VirtualMachine
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """VMs that must end on one node together: R11's disk with its VMs, a hard same-node rule, mostly just one VM."""
+
+    vms: tuple[VirtualMachine, ...]
+    live: tuple[VirtualMachine, ...] = field(init=False)
+    memory_mib: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "live", tuple(vm for vm in self.vms if vm.holds_memory))
+        object.__setattr__(self, "memory_mib", sum(vm.memory_mib for vm in self.live))
+
+    @property
+    def name(self) -> str:
+        return self.vms[0].name
+
+
+def units_of(cluster: Cluster, leaving: Sequence[VirtualMachine]) -> list[Unit]:
+    """The leaving VMs, grouped by what must stay together, in the order of the cluster file."""
+    by_name = {vm.name: vm for vm in leaving}
+    together: nx.Graph[str] = nx.Graph()
+    together.add_nodes_from(by_name)
+    for vm in leaving:
+        for disk in disks_of(cluster, vm):
+            together.add_edges_from((vm.name, o.name) for o in cluster.vms_by_disk[disk] if o.name in by_name)
+        for rule in cluster.rules_by_vm.get(vm.name, ()):
+            if rule.kind == "same_node" and not rule.soft:
+                together.add_edges_from((vm.name, other) for other in rule.vms if other in by_name)
+    order = {vm.name: i for i, vm in enumerate(leaving)}
+    groups = [sorted(group, key=order.__getitem__) for group in nx.connected_components(together)]
+    return [Unit(tuple(by_name[name] for name in group)) for group in sorted(groups, key=lambda g: order[g[0]])]
+
+
+def torn_by(cluster: Cluster, unit: Unit) -> AffinityRule | None:
+    """A hard rule that keeps apart what the unit keeps together."""
+    if len(unit.vms) == 1:
+        return None
+    names = {vm.name for vm in unit.vms}
+    rules = (rule for vm in unit.vms for rule in cluster.rules_by_vm.get(vm.name, ()))
+    apart = (rule for rule in rules if rule.kind.startswith("different") and not rule.soft)
+    return next((rule for rule in apart if len(names.intersection(rule.vms)) > 1), None)
+
+
+def must_be_near_others(cluster: Cluster, vm: str) -> bool:
+    """Whether a hard rule keeps this VM on one node, or in one fault domain, with others."""
+    return any(rule.kind.startswith("same") and not rule.soft for rule in cluster.rules_by_vm.get(vm, ()))
