@@ -35,7 +35,10 @@ class Verdict(Value):
 
 
 class Move(Value):
-    """A live migration. In a report also how it ended, what had been expected of it, and what went wrong (`reason`)."""
+    """A live migration. In a report also how it ended, what had been expected of it, and what went wrong (`reason`).
+
+    `after`: VMs whose moves must be over before this one may start, because they make room for it.
+    """
 
     vm: str
     source: str
@@ -43,6 +46,7 @@ class Move(Value):
     start_s: float
     end_s: float
     why: str = ""
+    after: tuple[str, ...] | None = None
     outcome: Outcome | None = None
     estimate_s: float | None = None
     downtime_s: float | None = None
@@ -76,7 +80,7 @@ class Unplaced(Value):
 class Plan(Value):
     """What will happen (`executed` false) or what did (a report)."""
 
-    kind: Literal["evacuation", "migration"] = "evacuation"
+    kind: Literal["evacuation", "migration", "repair"] = "evacuation"
     cluster: str
     ok: bool
     executed: bool = False
