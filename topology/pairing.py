@@ -17,12 +17,16 @@ import networkx as nx
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A move that may start as soon as both of its nodes are idle. `duration_s`: estimated."""
+    """A move that may start as soon as both of its nodes are idle and those that make room for it are over.
+
+    `duration_s`: estimated. `after`: the VMs whose moves make that room.
+    """
 
     vm: str
     source: str
     target: str
     duration_s: float
+    after: frozenset[str] = frozenset()
 
 
 class Backlog:
@@ -30,6 +34,7 @@ class Backlog:
 
     def __init__(self, moves: Iterable[Wanted] = ()) -> None:
         self._by_vm: dict[str, Wanted] = {}
+        self._begun: set[str] = set()
         self._between: dict[str, dict[str, list[tuple[float, str]]]] = {}
         self.load_s: dict[str, float] = {}
         for move in moves:
@@ -57,7 +62,23 @@ class Backlog:
         for node in (move.source, move.target):
             self.load_s[node] = self.load_s.get(node, 0.0) + move.duration_s
 
+    def begin(self, vm: str) -> Wanted:
+        """Take out a move that starts; until `end`, what comes after it waits on."""
+        move = self.remove(vm)
+        self._begun.add(vm)
+        return move
+
+    def end(self, vm: str) -> None:
+        """The move of this VM is over."""
+        self._begun.discard(vm)
+
+    def is_ready(self, vm: str) -> bool:
+        """Whether every move that makes room for this one is over."""
+        after = self._by_vm[vm].after
+        return not after or not any(other in self._by_vm or other in self._begun for other in after)
+
     def remove(self, vm: str) -> Wanted:
+        """Take out a move that is not wanted any more."""
         move = self._by_vm.pop(vm)
         targets = self._between[move.source]
         targets[move.target].remove((-move.duration_s, vm))
@@ -68,7 +89,7 @@ class Backlog:
         return move
 
     def idle_graph(self, busy: Collection[str]) -> nx.Graph[str]:
-        """The graph of idle nodes; of several moves between two nodes the longest is the edge."""
+        """The graph of idle nodes; of several ready moves between two nodes the longest is the edge."""
         graph: nx.Graph[str] = nx.Graph()
         for source, targets in self._between.items():
             if source in busy:
@@ -76,7 +97,10 @@ class Backlog:
             for target, queue in targets.items():
                 if target in busy:
                     continue
-                move = self._by_vm[queue[0][1]]
+                longest = next((vm for _, vm in queue if self.is_ready(vm)), None)
+                if longest is None:
+                    continue
+                move = self._by_vm[longest]
                 weight = round(self.load_s[source] + self.load_s[target], 6)
                 known = graph.get_edge_data(source, target)
                 if known is None or (weight, known["move"].vm) > (known["weight"], move.vm):

@@ -17,22 +17,24 @@ def schedule(
     """
     backlog = Backlog(moves)
     busy: dict[str, float] = dict(busy_until_s or {})
-    ends: list[tuple[float, tuple[str, ...]]] = [(until_s, (node,)) for node, until_s in busy.items()]
+    ends: list[tuple[float, str, tuple[str, ...]]] = [(until_s, "", (node,)) for node, until_s in busy.items()]
     heapq.heapify(ends)
     planned: list[tuple[float, float, Wanted]] = []
     now_s = 0.0
     while True:
         for move in pair(backlog, busy):
-            backlog.remove(move.vm)
+            backlog.begin(move.vm)
             end_s = now_s + move.duration_s
             planned.append((now_s, end_s, move))
             busy[move.source] = busy[move.target] = end_s
-            heapq.heappush(ends, (end_s, (move.source, move.target)))
+            heapq.heappush(ends, (end_s, move.vm, (move.source, move.target)))
         if not ends:
             return planned
         now_s = ends[0][0]
         while ends and ends[0][0] <= now_s:
-            for node in heapq.heappop(ends)[1]:
+            _, vm, nodes = heapq.heappop(ends)
+            backlog.end(vm)
+            for node in nodes:
                 busy.pop(node, None)
 
 
