@@ -44,13 +44,19 @@ def available(cluster: Cluster, emptied: Collection[str] = ()) -> tuple[str, ...
 
 
 def survives_loss(
-    cluster: Cluster, reserve_nodes: int, *, placed: Mapping[str, str] | None = None, emptied: Collection[str] = ()
+    cluster: Cluster,
+    reserve_nodes: int,
+    *,
+    placed: Mapping[str, str] | None = None,
+    moving: Mapping[str, str] | None = None,
+    emptied: Collection[str] = (),
 ) -> Survival:
     """Whether any `reserve_nodes` of the available nodes may be lost once the VMs in `placed` (VM → node) stand there.
 
     Their VMs of a priority above 0 must pack into what the others have free, each needing what a restart needs.
     Emptied nodes are neither lost nor refuge. While VMs only leave emptied nodes, less is needed and more is free at
-    every earlier instant, so the end decides for the whole evacuation.
+    every earlier instant, so the end decides for the whole evacuation. Where others move too, `moving` (VM → node) are
+    the moves under way at the instant in question: they hold memory on their targets as well.
     """
     nodes = available(cluster, emptied)
     if reserve_nodes == 0:
@@ -62,8 +68,13 @@ def survives_loss(
         if not vm.holds_memory:
             continue
         place = (placed or {}).get(vm.name, vm.node)
-        if place != vm.node and place in free and vm.name not in under_way:
-            free[place] -= vm.memory_mib
+        if place != vm.node and vm.name not in under_way:
+            if place in free:
+                free[place] -= vm.memory_mib
+            if vm.node in free:
+                free[vm.node] += vm.memory_mib
+        if (going := (moving or {}).get(vm.name)) in free and going is not None:
+            free[going] -= vm.memory_mib
         if place in restart and vm.priority > 0:
             restart[place].append(vm.restart_mib)
     return _any_loss(nodes, free, restart, reserve_nodes)

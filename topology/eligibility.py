@@ -47,6 +47,27 @@ def verdicts(
     return tuple(verdict for check in CHECKS for verdict in check(asked))
 
 
+class FitNodes:
+    """The nodes that each VM may go to, room and the other VMs apart. VMs that look alike are asked about once."""
+
+    def __init__(self, cluster: Cluster, nodes: Collection[str], emptied: Collection[str] = ()) -> None:
+        self._cluster, self._nodes, self._emptied = cluster, tuple(nodes), emptied
+        self._known: dict[tuple[object, ...], tuple[str, ...]] = {}
+
+    def of(self, vm: VirtualMachine) -> tuple[str, ...]:
+        alike: tuple[object, ...] = (
+            vm.node, vm.clustered, vm.holds_memory, vm.state == "saved", vm.backup, vm.possible_owners,
+            vm.processor_compatibility, vm.switches, vm.volumes, vm.name if disks_of(self._cluster, vm) else "",
+        )  # fmt: skip
+        if alike not in self._known:
+            self._known[alike] = tuple(node for node in self._nodes if not self._against(vm, node))
+        return self._known[alike]
+
+    def _against(self, vm: VirtualMachine, node: str) -> bool:
+        asked = Question(self._cluster, vm, self._cluster.node_by_name[node], self._emptied)
+        return any(True for check in FITNESS for _ in check(asked))
+
+
 def _in_this_cluster(ask: Question) -> Iterator[Verdict]:
     if not ask.vm.clustered:
         yield ask.no(
@@ -227,7 +248,7 @@ def disks_of(cluster: Cluster, vm: VirtualMachine) -> tuple[str, ...]:
 
 Check = Callable[[Question], Iterator[Verdict]]
 
-CHECKS: tuple[Check, ...] = (
+FITNESS: tuple[Check, ...] = (
     _in_this_cluster,
     _node_takes_vms,
     _possible_owner,
@@ -237,5 +258,5 @@ CHECKS: tuple[Check, ...] = (
     _switches_exist,
     _no_backup_under_way,
     _network_between,
-    _affinity,
 )
+CHECKS: tuple[Check, ...] = (*FITNESS, _affinity)

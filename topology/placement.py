@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 
 from shunter.topology.capacity import available
-from shunter.topology.eligibility import Question, breaks, verdicts
+from shunter.topology.eligibility import FitNodes, Question, breaks, verdicts
 from shunter.topology.estimate import estimate
 from shunter.topology.model import AffinityRule, Cluster, VirtualMachine
 from shunter.topology.pairing import Wanted
@@ -36,6 +36,7 @@ class Placement:
     """`targets`: VM → node. `unplaced`: VM → every reason against every other node.
 
     `makespan_s`: when the last live migration ends, by the forecast; `least_bound_s`: what no targets could beat.
+    `after`: VM → the VMs whose moves make room for its own and must be over first.
     """
 
     targets: dict[str, str] = field(default_factory=dict)
@@ -43,6 +44,7 @@ class Placement:
     makespan_s: float = 0.0
     least_bound_s: float = 0.0
     why: dict[str, str] = field(default_factory=dict)
+    after: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def place(
@@ -60,40 +62,39 @@ def place(
     `promised`: VM → node of moves that are decided already; they take their room. `tried`: verdicts learnt by trying,
     by (VM, node); such a node is not an option.
     """
-    problem = _Problem(cluster, units_of(cluster, leaving), frozenset(emptied), dict(promised or {}), dict(tried or {}))
-    first = problem.solve(*STRATEGIES[0])
-    if perfect := not first.unplaced and first.makespan_s <= first.least_bound_s * (1 + 1e-9):
-        yield first
-    others = [problem.solve(order, prefer) for order, prefer in STRATEGIES[1:]]
-    candidates = others if perfect else [first, *others]
-    yield from sorted(candidates, key=lambda placement: (len(placement.unplaced), round(placement.makespan_s, 6)))
+    return Problem(cluster, leaving, emptied, promised, tried).candidates()
 
 
-def wanted_move(cluster: Cluster, vm: str, target: str) -> Wanted:
+def wanted_move(cluster: Cluster, vm: str, target: str, after: Collection[str] = ()) -> Wanted:
     """The live migration of a VM to a node that it may go to, with its estimated duration."""
     expected = estimate(cluster, cluster.vm_by_name[vm], target)
     assert expected is not None, f"{vm} → {target} was placed without a network"  # noqa: S101
-    return Wanted(vm, cluster.vm_by_name[vm].node, target, expected.duration_s)
+    return Wanted(vm, cluster.vm_by_name[vm].node, target, expected.duration_s, frozenset(after))
 
 
-class _Problem:
+class Problem:
+    """Who must leave, where each may go, and what is free there."""
+
     def __init__(
-        self, cluster: Cluster, units: list[Unit], emptied: frozenset[str], promised: dict[str, str], tried: Tried
+        self,
+        cluster: Cluster,
+        leaving: Sequence[VirtualMachine],
+        emptied: Collection[str],
+        promised: Mapping[str, str] | None = None,
+        tried: Tried | None = None,
     ) -> None:
-        self.cluster, self.units, self.emptied, self.promised, self.tried = cluster, units, emptied, promised, tried
+        self.cluster, self.emptied, self.tried = cluster, frozenset(emptied), dict(tried or {})
+        self.promised = promised = dict(promised or {})
+        self.units = units = units_of(cluster, leaving)
         self.nodes = available(cluster, emptied)
+        self._fit = FitNodes(cluster, self.nodes, self.emptied)
         self.free_mib = {name: cluster.free_mib(name) for name in self.nodes}
         for vm, target in promised.items():
             mover = cluster.vm_by_name[vm]
             if target in self.free_mib and mover.holds_memory and mover.node != target and not _under_way(cluster, vm):
                 self.free_mib[target] -= mover.memory_mib
         self.ruled = {unit.name: self._ruled(unit) for unit in units}
-        self.options = {
-            unit.name: tuple(
-                option for node in self.nodes if (option := self._option(unit, node, promised)) is not None
-            )
-            for unit in units
-        }
+        self.options = {unit.name: tuple(self._options(unit, promised)) for unit in units}
 
         self.least_s = {
             name: min((option.duration_s for option in options), default=0.0) for name, options in self.options.items()
@@ -108,33 +109,83 @@ class _Problem:
         """Whether affinity rules make its options depend on where the others go."""
         return any(vm.name in self.cluster.rules_by_vm for vm in unit.vms)
 
-    def _option(self, unit: Unit, node: str, promised: Mapping[str, str]) -> Option | None:
+    def fit_nodes(self, unit: Unit) -> list[str]:
+        """The nodes that all VMs of the unit may go to, room and the VMs of other units apart."""
         if torn_by(self.cluster, unit):
-            return None
-        duration_s = 0.0
-        for vm in unit.vms:
-            if (vm.name, node) in self.tried:
-                return None
-            if verdicts(self.cluster, vm, node, emptied=self.emptied, promised=promised):
-                return None
-            if vm.holds_memory:
-                expected = estimate(self.cluster, vm, node)
-                duration_s += expected.duration_s if expected else 0.0
-        return Option(
-            target=node,
-            duration_s=duration_s,
-            soft_breaks=self._soft_breaks(unit, node, promised) if self.ruled[unit.name] else 0,
-            preferred=all(not vm.preferred_owners or node in vm.preferred_owners for vm in unit.vms),
-        )
+            return []
+        fit = [self._fit.of(vm) for vm in unit.vms]
+        return [
+            node
+            for node in fit[0]
+            if all(node in others for others in fit[1:]) and not any((vm.name, node) in self.tried for vm in unit.vms)
+        ]
 
-    def _soft_breaks(self, unit: Unit, node: str, promised: Mapping[str, str]) -> int:
+    def _options(self, unit: Unit, promised: Mapping[str, str]) -> Iterator[Option]:
+        """What it may choose from, given where others go; `promised` matters only to VMs with affinity rules."""
+        ruled = self.ruled[unit.name]
+        for node in self.fit_nodes(unit):
+            if not ruled or not self._breaks_hard(unit, node, promised):
+                yield Option(
+                    target=node,
+                    duration_s=sum(self._duration_s(vm, node) for vm in unit.live),
+                    soft_breaks=self._breaks(unit, node, promised, soft=True) if ruled else 0,
+                    preferred=all(not vm.preferred_owners or node in vm.preferred_owners for vm in unit.vms),
+                )
+
+    def _duration_s(self, vm: VirtualMachine, node: str) -> float:
+        expected = estimate(self.cluster, vm, node)
+        return expected.duration_s if expected else 0.0
+
+    def _breaks_hard(self, unit: Unit, node: str, promised: Mapping[str, str]) -> bool:
+        return self._breaks(unit, node, promised, soft=False) > 0
+
+    def _breaks(self, unit: Unit, node: str, promised: Mapping[str, str], *, soft: bool) -> int:
         target = self.cluster.node_by_name[node]
         return sum(
             bool(breaks(Question(self.cluster, vm, target, self.emptied, promised), rule))
             for vm in unit.vms
             for rule in self.cluster.rules_by_vm.get(vm.name, ())
-            if rule.soft
+            if rule.soft is soft
         )
+
+    def candidates(self) -> Iterator[Placement]:
+        """What the strategies make of it, best first; see `place`."""
+        first = self.solve(*STRATEGIES[0])
+        if perfect := not first.unplaced and first.makespan_s <= first.least_bound_s * (1 + 1e-9):
+            yield first
+        others = [self.solve(order, prefer) for order, prefer in STRATEGIES[1:]]
+        candidates = others if perfect else [first, *others]
+        yield from sorted(candidates, key=lambda placement: (len(placement.unplaced), round(placement.makespan_s, 6)))
+
+    def settled(self, targets: Mapping[str, str], after: Mapping[str, frozenset[str]]) -> Placement:
+        """The placement with these targets (VM → node), which may include VMs that only make room for others."""
+        state, placement = _Loads(self), Placement(after=after)
+        promised = self.promised | dict(targets)
+        ours = {vm.name for unit in self.units for vm in unit.vms}
+        for name in (name for name in targets if name not in ours):
+            state.give_way(self.cluster.vm_by_name[name], targets[name])
+            placement.targets[name] = targets[name]
+            placement.why[name] = f"makes room on {self.cluster.vm_by_name[name].node}"
+        for unit in (unit for unit in self.units if unit.name in targets):
+            target = targets[unit.name]
+            duration_s = sum(self._duration_s(vm, target) for vm in unit.live)
+            fitting = sum(unit.memory_mib <= state.free_mib[node] for node in self.fit_nodes(unit))
+            option = Option(target, duration_s, soft_breaks=0, preferred=False)
+            self._take(unit, option, max(fitting, 1), state, placement)
+        for unit in (unit for unit in self.units if unit.name not in targets):
+            for vm in unit.vms:
+                placement.unplaced[vm.name] = self._reasons(unit, vm, state, promised)
+        return self._measured(placement)
+
+    def _take(self, unit: Unit, option: Option, fitting: int, state: _Loads, placement: Placement) -> None:
+        state.take(unit, option)
+        placement.why.update((vm.name, _why(unit, option, fitting, state)) for vm in unit.vms)
+        placement.targets.update((vm.name, option.target) for vm in unit.vms)
+
+    def _measured(self, placement: Placement) -> Placement:
+        placement.makespan_s = self._makespan_s(placement)
+        placement.least_bound_s = self._least_bound_s(placement)
+        return placement
 
     def solve(self, order: Order, prefer: Prefer) -> Placement:
         """Place unit after unit; where one stays that must not be left alone, place those that belong to it anew."""
@@ -162,29 +213,24 @@ class _Problem:
         for unit in left:
             for vm in unit.vms:
                 placement.unplaced[vm.name] = self._reasons(unit, vm, state, promised)
-        placement.makespan_s = self._makespan_s(placement)
-        placement.least_bound_s = self._least_bound_s(placement)
-        return placement
+        return self._measured(placement)
 
     def _put(self, unit: Unit, prefer: Prefer, state: _Loads, placement: Placement, promised: dict[str, str]) -> bool:
         """Place one unit, if some node takes it; none is moved again."""
         options: Iterable[Option] = self.options[unit.name]
         if self.ruled[unit.name]:
-            others = _without(promised, unit)
-            options = [o for node in self.nodes if (o := self._option(unit, node, others)) is not None]
+            options = list(self._options(unit, _without(promised, unit)))
         fitting = [option for option in options if unit.memory_mib <= state.free_mib[option.target]]
         if not fitting:
             return False
         best = min(fitting, key=lambda option: (*prefer(state, unit, option), option.target))
-        state.take(unit, best)
-        placement.why.update((vm.name, _why(unit, best, len(fitting), state)) for vm in unit.vms)
-        placement.targets.update((vm.name, best.target) for vm in unit.vms)
+        self._take(unit, best, len(fitting), state, placement)
         promised.update((vm.name, best.target) for vm in unit.vms)
         return True
 
     def _makespan_s(self, placement: Placement) -> float:
         moves = (
-            wanted_move(self.cluster, vm, target)
+            wanted_move(self.cluster, vm, target, placement.after.get(vm, ()))
             for vm, target in placement.targets.items()
             if self.cluster.vm_by_name[vm].holds_memory
         )
@@ -245,7 +291,7 @@ class _Problem:
 class _Loads:
     """What a placement in the making has taken so far."""
 
-    def __init__(self, problem: _Problem) -> None:
+    def __init__(self, problem: Problem) -> None:
         self.free_mib = dict(problem.free_mib)
         self.inbound_s = dict.fromkeys(problem.nodes, 0.0)
         self.roles = dict.fromkeys(problem.nodes, 0)
@@ -258,6 +304,12 @@ class _Loads:
         outbound = self.outbound_s.get(source, 0.0) + option.duration_s - self.least_s[unit.name]
         return max(self.inbound_s[option.target] + option.duration_s, outbound)
 
+    def give_way(self, vm: VirtualMachine, target: str) -> None:
+        """A VM that stays in service moves on to another node."""
+        if vm.holds_memory:
+            self.free_mib[target] -= vm.memory_mib
+            self.free_mib[vm.node] += vm.memory_mib
+
     def take(self, unit: Unit, option: Option) -> None:
         self.free_mib[option.target] -= unit.memory_mib
         self.inbound_s[option.target] += option.duration_s
@@ -267,23 +319,23 @@ class _Loads:
             self.outbound_s[source] += option.duration_s - self.least_s[unit.name]
 
 
-Order = Callable[[_Problem, Unit], tuple[float, ...]]
+Order = Callable[[Problem, Unit], tuple[float, ...]]
 Prefer = Callable[[_Loads, Unit, Option], tuple[float, ...]]
 
 
-def _longest_first(problem: _Problem, unit: Unit) -> tuple[float, ...]:
+def _longest_first(problem: Problem, unit: Unit) -> tuple[float, ...]:
     return (-min((o.duration_s for o in problem.options[unit.name]), default=0.0),)
 
 
-def _busiest_source_first(problem: _Problem, unit: Unit) -> tuple[float, ...]:
+def _busiest_source_first(problem: Problem, unit: Unit) -> tuple[float, ...]:
     return (-problem.outbound_s.get(unit.vms[0].node, 0.0), *_longest_first(problem, unit))
 
 
-def _largest_first(_: _Problem, unit: Unit) -> tuple[float, ...]:
+def _largest_first(_: Problem, unit: Unit) -> tuple[float, ...]:
     return (-unit.memory_mib,)
 
 
-def _pickiest_first(problem: _Problem, unit: Unit) -> tuple[float, ...]:
+def _pickiest_first(problem: Problem, unit: Unit) -> tuple[float, ...]:
     roomy = sum(unit.memory_mib <= problem.free_mib[option.target] for option in problem.options[unit.name])
     return (roomy, -unit.memory_mib)
 
