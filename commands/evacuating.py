@@ -26,9 +26,10 @@ from shunter.engine.stop import Stop
 from shunter.flows.errors import RunError
 from shunter.flows.listeners import listening
 from shunter.flows.settings import PrefectAtHand, prefect_at_hand
+from shunter.topology.choosing import ReserveNodes
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
-from shunter.topology.planning import ReserveNodes, emptied_nodes, plan_evacuation
+from shunter.topology.planning import emptied_nodes, plan_evacuation
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import typer
 from shunter.commands.options import ClusterFile, ClusterName, Json, Log, Nodes, Noise, Reserve, Speed, Svg
 
 if TYPE_CHECKING:
-    from shunter.topology.planning import ReserveNodes
+    from shunter.topology.choosing import ReserveNodes
 
 EXIT_CODES = (
     "Exit codes: 0 done as asked · 1 only in part, what stays and why is in the report · 2 the request is wrong · "

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file
+from shunter.topology.choosing import ReserveNodes
 from shunter.topology.plan import Plan
-from shunter.topology.planning import ReserveNodes, emptied_nodes, plan_evacuation
+from shunter.topology.planning import emptied_nodes, plan_evacuation
 
 
 def plan(nodes: Sequence[str], cluster: str, *, reserve_nodes: ReserveNodes, as_json: bool, svg: Path | None) -> Plan:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort, Unreachable
@@ -57,17 +57,21 @@ class Dispatcher:
     _attempts: Counter[str] = field(default_factory=Counter)
     _refusals: Counter[str] = field(default_factory=Counter)
     _lost: set[str] = field(default_factory=set)
+    _helpers: set[str] = field(default_factory=set)
     _considered: tuple[Cluster, int] | None = None
     _last_event_s: float = 0.0
     _others_moves: tuple[MigrationUnderWay, ...] = ()
 
-    async def run(self, seen: Cluster, targets: Mapping[str, str]) -> None:
-        """Until nothing is left that can be moved. `targets`: VM → node as planned from the look `seen`.
+    async def run(
+        self, seen: Cluster, targets: Mapping[str, str], after: Mapping[str, Collection[str]] | None = None
+    ) -> None:
+        """Until nothing is left that can be moved. `targets`: VM → node as planned from the look `seen`; among them
+        may be VMs that only make room for others, which wait for them (`after`).
 
         Cancelled, it starts nothing new, brings what runs to its end as `stop` says, and then raises CancelledError.
         """
         self._last_event_s = self.cluster.clock.now_s()
-        self._want(seen, targets)
+        self._want(seen, targets, after or {})
         cancelled: asyncio.CancelledError | None = None
         while True:
             try:
@@ -132,13 +136,16 @@ class Dispatcher:
 
     # -------------------------------------------------------------- what is wanted
 
-    def _want(self, seen: Cluster, targets: Mapping[str, str]) -> None:
+    def _want(self, seen: Cluster, targets: Mapping[str, str], after: Mapping[str, Collection[str]]) -> None:
+        asked_for = {vm.name for vm in self.goal.to_move(seen)}
         for name, target in targets.items():
             vm = seen.vm_by_name[name]
             if not vm.holds_memory:
                 continue
+            if name not in asked_for:
+                self._helpers.add(name)
             self.lives.take_in(vm)
-            self._backlog.add(wanted_move(seen, name, target))
+            self._backlog.add(wanted_move(seen, name, target, after.get(name, ())))
             migration = Migration(
                 vm=name,
                 source=vm.node,
@@ -151,8 +158,18 @@ class Dispatcher:
             self.lives.step(MIGRATION, migration, Event.ENQUEUE)
 
     def _drop(self, name: str, why: str) -> None:
-        self._backlog.remove(name)
+        """Want this move no more. Whoever waited for its room is planned anew, and so is who made room for it."""
+        if name not in self._backlog:
+            return
+        move = self._backlog.remove(name)
+        self._helpers.discard(name)
         self.lives.step(MIGRATION, self._waiting.pop(name), Event.CANCEL, why)
+        self._drop_linked(move, why)
+
+    def _drop_linked(self, move: Wanted, why: str) -> None:
+        for other in self._backlog:
+            if move.vm in other.after or (other.vm in move.after and other.vm in self._helpers):
+                self._drop(other.vm, why)
 
     def _drop_all(self, why: str) -> None:
         for move in self._backlog:
@@ -162,11 +179,12 @@ class Dispatcher:
         """Bring the backlog in line with the world: drop what is no longer right, find targets for what has none."""
         to_move = {vm.name: vm for vm in self.goal.to_move(seen)}
         for move in self._backlog:
-            vm = to_move.get(move.vm)
-            if vm is None or vm.node != move.source:
+            vm, state = seen.vm_by_name[move.vm], seen.node_by_name[move.target].state
+            wanted = move.vm in to_move or move.vm in self._helpers
+            if not wanted or vm.node != move.source or not vm.holds_memory:
                 self._drop(move.vm, "it need not move any more")
-            elif seen.node_by_name[move.target].state != "up":
-                self._drop(move.vm, f"{move.target} is {seen.node_by_name[move.target].state}")
+            elif state != "up":
+                self._drop(move.vm, f"{move.target} is {state}")
         self._drop_what_has_no_room(seen)
         in_hand = {errand.migration.vm for errand in self._running.values()} | self._lost
         homeless = [vm for name, vm in to_move.items() if name not in self._backlog and name not in in_hand]
@@ -193,13 +211,14 @@ class Dispatcher:
         for name in names:
             if name not in patient:
                 self.unplaced[name] = self._given_up(seen, name)
-        self._want(seen, placement.targets)
+        self._want(seen, placement.targets, placement.after)
 
     def _placement(self, seen: Cluster, names: list[str]) -> Placement:
         vms = [seen.vm_by_name[name] for name in names]
         if not vms:
             return Placement()
-        choice = self.goal.targets(seen, vms, self._promised(), self.tried)
+        # while others move anyway, there is time: a long search is for when nothing else is left
+        choice = self.goal.targets(seen, vms, self._promised(), self.tried, search=not self._running)
         self.findings |= {(finding.rule, finding.subject): finding for finding in choice.findings}
         return choice.placement
 
@@ -226,11 +245,14 @@ class Dispatcher:
         """A target may have filled up since it was chosen: the largest VMs that wait for it must go elsewhere."""
         under_way = {migration.vm for migration in seen.migrations}
         room = {node.name: seen.free_mib(node.name) for node in seen.nodes}
-        for errand in self._running.values():
-            if errand.migration.vm not in under_way and seen.vm_by_name[errand.migration.vm].node != errand.nodes[1]:
-                room[errand.nodes[1]] -= seen.vm_by_name[errand.migration.vm].memory_mib
-        for move in self._backlog:
-            room[move.target] -= seen.vm_by_name[move.vm].memory_mib
+        for migration in seen.migrations:
+            room[migration.source] += seen.vm_by_name[migration.vm].memory_mib
+        ends = [(e.migration.vm, *e.nodes) for e in self._running.values() if e.migration.vm not in under_way]
+        for name, source, target in (*ends, *((move.vm, move.source, move.target) for move in self._backlog)):
+            vm = seen.vm_by_name[name]
+            if vm.node == source:
+                room[target] -= vm.memory_mib
+                room[source] += vm.memory_mib
         crowded = {name for name, mib in room.items() if mib < 0}
         if not crowded:
             return
@@ -254,7 +276,7 @@ class Dispatcher:
                 if hold is None:
                     await self._find_out_who_is_held(move.source, move.target)
                     continue
-                self._backlog.remove(move.vm)
+                self._backlog.begin(move.vm)
                 errand = Errand(
                     migration=self._waiting.pop(move.vm),
                     estimate_s=move.duration_s,
@@ -263,6 +285,7 @@ class Dispatcher:
                     hold=hold,
                     lives=self.lives,
                     audience=self.audience,
+                    promised=self._promised(),
                 )
                 self._running[asyncio.create_task(self._carry_out(errand))] = errand
 
@@ -294,6 +317,7 @@ class Dispatcher:
         """Draw the consequences of a migration that is over."""
         migration = errand.migration
         self._last_event_s = self.cluster.clock.now_s()
+        self._backlog.end(migration.vm)
         if errand.asked_s is not None and migration.state is not State.WAITING:
             self.errands.append(errand)
         match migration.state:
@@ -307,6 +331,8 @@ class Dispatcher:
                 self.tried[migration.vm, migration.target] = _lesson(errand)
             case State.LOST_SIGHT:
                 self._lost.add(migration.vm)
+        if migration.state is not State.DONE and migration.state is not State.WAITING:
+            self._drop_linked(Wanted(migration.vm, *errand.nodes, 0.0), f"{migration.vm} did not move as planned")
 
     # -------------------------------------------------------------- waiting
 

@@ -24,9 +24,10 @@ from shunter.engine.pausing import Pausing
 from shunter.engine.rest import Rest
 from shunter.engine.stop import Stop
 from shunter.statemachines import node as node_life
+from shunter.topology.choosing import ReserveNodes
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.plan import Finding, Move, Plan
-from shunter.topology.planning import ReserveNodes, emptied_nodes, leaving, plan_evacuation
+from shunter.topology.planning import emptied_nodes, leaving, plan_evacuation
 
 RESTART_PATIENCE_S = 180.0
 
@@ -131,12 +132,17 @@ class _Evacuation:
             if life.state is node_life.State.PAUSED:
                 self.lives.step(node_life.NODE, life, node_life.Event.DRAIN)
         to_move = {vm.name: vm for vm in leaving(seen, self.emptied) if vm.holds_memory}
-        await self.dispatcher.run(seen, {move.vm: move.target for move in self.plan.moves if move.vm in to_move})
+        moves = [m for m in self.plan.moves if m.vm in to_move or self._still_makes_room(seen, m)]
+        await self.dispatcher.run(seen, {m.vm: m.target for m in moves}, {m.vm: m.after or () for m in moves})
         await self._await_restarts()
         if not self.stop.asked:
             await self.rest.move_roles()
         if not self.stop.asked:
             await self.rest.move_volumes()
+
+    def _still_makes_room(self, seen: Cluster, move: Move) -> bool:
+        vm = seen.vm_by_name[move.vm]
+        return move.source not in self.emptied and vm.holds_memory and vm.node == move.source
 
     # -------------------------------------------------------------- the end
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from shunter.topology.choosing import Choice, ReserveNodes, choose_targets
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.placement import Placement, Tried, place
 from shunter.topology.plan import Verdict
-from shunter.topology.planning import Choice, ReserveNodes, choose_targets
 
 
 class Goal(Protocol):
@@ -23,9 +23,12 @@ class Goal(Protocol):
         ...
 
     def targets(
-        self, seen: Cluster, vms: Sequence[VirtualMachine], promised: Mapping[str, str], tried: Tried
+        self, seen: Cluster, vms: Sequence[VirtualMachine], promised: Mapping[str, str], tried: Tried, *, search: bool
     ) -> Choice:
-        """Where these go, given what is promised to others and what was tried in vain, and what is to be said."""
+        """Where these go, given what is promised to others and what was tried in vain, and what is to be said.
+
+        `search`: also look for what no fast pass finds, and let others make room.
+        """
         ...
 
 
@@ -40,9 +43,11 @@ class Emptied:
         return [vm for node in self.emptied for vm in seen.vms_by_node[node] if vm.holds_memory]
 
     def targets(
-        self, seen: Cluster, vms: Sequence[VirtualMachine], promised: Mapping[str, str], tried: Tried
+        self, seen: Cluster, vms: Sequence[VirtualMachine], promised: Mapping[str, str], tried: Tried, *, search: bool
     ) -> Choice:
-        choice = choose_targets(seen, vms, self.emptied, self.reserve_nodes, promised=promised, tried=tried)
+        choice = choose_targets(
+            seen, vms, self.emptied, self.reserve_nodes, promised=promised, tried=tried, search=search
+        )
         refusal = next((finding for finding in choice.findings if finding.severity == "error"), None)
         if refusal is None:
             return choice
@@ -70,7 +75,13 @@ class MovedTo:
         return [vm] if vm.holds_memory and vm.node != self.target else []
 
     def targets(
-        self, seen: Cluster, vms: Sequence[VirtualMachine], promised: Mapping[str, str], tried: Tried
+        self,
+        seen: Cluster,
+        vms: Sequence[VirtualMachine],
+        promised: Mapping[str, str],
+        tried: Tried,
+        *,
+        search: bool,  # noqa: ARG002
     ) -> Choice:
         elsewhere = [node.name for node in seen.nodes if node.name != self.target]
         only_there = {

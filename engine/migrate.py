@@ -7,7 +7,7 @@ looking until the VM is found, or the deadline ends the search.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort, Failed, MigrationSeen, OutcomeUnknown, Phase, Refused, Unreachable
@@ -42,6 +42,8 @@ REACHED = {
 class Errand:
     """One migration, ready to be run: both of its nodes are held. `estimate_s`: how long it should take.
 
+    `promised`: where other VMs of the run will go (VM → node), for the rules that keep VMs together.
+
     After `run`: `why` says in words what stood against it, if anything; `asked_s` is when the cluster was asked (its
     clock), None if it never was; `refusals` are the check's verdicts; `came_along` is what followed the VM (R11).
     """
@@ -53,6 +55,7 @@ class Errand:
     hold: Hold
     lives: Lives
     audience: Audience
+    promised: Mapping[str, str] = field(default_factory=dict)
     why: str = ""
     asked_s: float | None = None
     ended_s: float | None = None
@@ -127,7 +130,7 @@ class Errand:
         if vm.node != migration.source or not vm.holds_memory:
             reason, remedy = f"{vm.name} is {vm.state} on {vm.node} now", "nothing; a fresh plan sees it"
             return (Verdict(target=migration.target, rule="I2", reason=reason, remedy=remedy),)
-        found = verdicts(seen, vm, migration.target, emptied=self.emptied)
+        found = verdicts(seen, vm, migration.target, emptied=self.emptied, promised=self.promised)
         free_mib = seen.free_mib(migration.target)
         if free_mib >= vm.memory_mib:
             return found

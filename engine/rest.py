@@ -11,17 +11,12 @@ from shunter.engine.lives import Lives
 from shunter.engine.looking import look, within_deadline
 from shunter.statemachines import vm as vm_life
 from shunter.statemachines import volume as volume_life
+from shunter.topology.choosing import ReserveNodes, choose_targets
 from shunter.topology.eligibility import verdicts
 from shunter.topology.model import Cluster
 from shunter.topology.placement import Tried
 from shunter.topology.plan import Finding, RoleMove, Verdict, VolumeMove
-from shunter.topology.planning import (
-    ReserveNodes,
-    choose_targets,
-    leaving,
-    plan_role_moves,
-    plan_volume_moves,
-)
+from shunter.topology.planning import leaving, plan_role_moves, plan_volume_moves
 
 MOST_TRIES = 3
 

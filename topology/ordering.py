@@ -102,8 +102,7 @@ class _State:
             harmless = [
                 vm
                 for vm in left
-                if coming_mib[self.moves[vm]] <= self.free_mib[self.moves[vm]]
-                and not any(hard_apart(self.cluster, vm))
+                if coming_mib[self.moves[vm]] <= self.free_mib[self.moves[vm]] and not any(hard_apart(self.cluster, vm))
             ]
             if not harmless:
                 return

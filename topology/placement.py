@@ -93,7 +93,7 @@ class Problem:
             mover = cluster.vm_by_name[vm]
             if target in self.free_mib and mover.holds_memory and mover.node != target and not _under_way(cluster, vm):
                 self.free_mib[target] -= mover.memory_mib
-        self.ruled = {unit.name: self._ruled(unit) for unit in units}
+        self.ruled = {unit.name: self.is_ruled(unit) for unit in units}
         self.options = {unit.name: tuple(self._options(unit, promised)) for unit in units}
 
         self.least_s = {
@@ -105,7 +105,7 @@ class Problem:
                 source = unit.live[0].node
                 self.outbound_s[source] = self.outbound_s.get(source, 0.0) + self.least_s[unit.name]
 
-    def _ruled(self, unit: Unit) -> bool:
+    def is_ruled(self, unit: Unit) -> bool:
         """Whether affinity rules make its options depend on where the others go."""
         return any(vm.name in self.cluster.rules_by_vm for vm in unit.vms)
 

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
-from typing import Literal
 
-from shunter.topology.capacity import available, survives_loss
+from shunter.topology.capacity import available
+from shunter.topology.choosing import ReserveNodes, choose_targets
 from shunter.topology.eligibility import disks_of, verdicts
 from shunter.topology.errors import RequestError
 from shunter.topology.estimate import estimate
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.pairing import Wanted
-from shunter.topology.placement import Placement, Tried, place, wanted_move
+from shunter.topology.placement import Placement, wanted_move
 from shunter.topology.plan import Finding, Move, Plan, RoleMove, Unplaced, Verdict, VolumeMove
 from shunter.topology.timeline import schedule
-
-ReserveNodes = int | Literal["auto"]
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A placement, the reserve that it keeps, and what is to be said about that."""
-
-    placement: Placement
-    reserve_nodes: int
-    findings: tuple[Finding, ...] = field(default=())
 
 
 def plan_evacuation(cluster: Cluster, nodes: Sequence[str], reserve_nodes: ReserveNodes = "auto") -> Plan:
@@ -124,56 +111,11 @@ def leaving(cluster: Cluster, emptied: Collection[str]) -> tuple[VirtualMachine,
     return tuple(vm for vm in cluster.vms if vm.node in emptied and (vm.clustered or vm.holds_memory))
 
 
-def choose_targets(
-    cluster: Cluster,
-    vms: Sequence[VirtualMachine],
-    emptied: Collection[str],
-    reserve_nodes: ReserveNodes,
-    *,
-    promised: Mapping[str, str] | None = None,
-    tried: Tried | None = None,
-) -> Choice:
-    """The best placement that keeps the reserve; with `auto`, the best one and what reserve it can keep (I3)."""
-    candidates = place(cluster, vms, emptied, promised=promised, tried=tried)
-    best = next(candidates)
-    wanted = 1 if reserve_nodes == "auto" else reserve_nodes
-    if reserve_nodes == "auto":
-        now = survives_loss(cluster, 1)
-        if not now.ok:
-            return Choice(best, 0, (_no_reserve(cluster, "now already, " + now.why()),))
-    why = ""
-    for placement in chain([best], candidates):
-        if len(placement.unplaced) > len(best.unplaced):
-            break
-        survival = survives_loss(cluster, wanted, placed=dict(promised or {}) | placement.targets, emptied=emptied)
-        if survival.ok:
-            return Choice(placement, wanted)
-        why = why or survival.why()
-    if reserve_nodes == "auto":
-        return Choice(best, 0, (_no_reserve(cluster, why),))
-    refusal = Finding(
-        rule="I3",
-        severity="error",
-        subject=f"cluster {cluster.name}",
-        message=f"a reserve of {wanted} node{'s' if wanted != 1 else ''} cannot be kept: {why}",
-        remedy="evacuate fewer nodes at once, free memory, or lower the reserve (--reserve-nodes)",
-    )
-    return Choice(best, wanted, (refusal,))
-
-
-def _no_reserve(cluster: Cluster, why: str) -> Finding:
-    return Finding(
-        rule="I3",
-        severity="warning",
-        subject=f"cluster {cluster.name}",
-        message=f"no room is kept for the loss of another node: {why}",
-        remedy="watch the nodes while this runs, free memory, or demand the reserve with --reserve-nodes 1",
-    )
-
-
 def _scheduled(cluster: Cluster, placement: Placement) -> tuple[Move, ...]:
     live = [vm for vm in placement.targets if cluster.vm_by_name[vm].holds_memory]
-    planned = schedule((wanted_move(cluster, vm, placement.targets[vm]) for vm in live), busy_now(cluster))
+    after = placement.after
+    wanted = (wanted_move(cluster, vm, placement.targets[vm], after.get(vm, ())) for vm in live)
+    planned = schedule(wanted, busy_now(cluster))
     return tuple(
         Move(
             vm=move.vm,
@@ -182,6 +124,7 @@ def _scheduled(cluster: Cluster, placement: Placement) -> tuple[Move, ...]:
             start_s=start_s,
             end_s=end_s,
             why=placement.why[move.vm],
+            after=tuple(sorted(move.after)) or None,
             downtime_s=_downtime_s(cluster, move),
         )
         for start_s, end_s, move in planned
@@ -253,9 +196,9 @@ def plan_volume_moves(
     found: list[VolumeMove] = []
     stuck: list[Finding] = []
     for volume in cluster.volumes:
-        if volume.owner not in emptied:
-            continue
         on_it = [vm for vm in cluster.vms_by_disk.get(volume.name, ()) if vm.node == volume.owner]
+        if volume.owner not in emptied and not any(vm.name in ends for vm in on_it):
+            continue
         if on_it and any(vm.name not in targets for vm in on_it):
             continue
         if on_it:

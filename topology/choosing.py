@@ -1,0 +1,227 @@
+"""Which placement is taken: a fast one, the solver's, or one for which others make room; and the reserve it keeps (I3).
+
+Who can be moved with nobody else moving is moved so. Only where that leaves somebody behind do VMs of the nodes that
+stay in service make room, as few as possible, in an order that is valid live at every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Literal
+
+from shunter.topology.capacity import survives_loss
+from shunter.topology.exact import MOST_LITERALS, Answer, Mover, Question, answers
+from shunter.topology.model import Cluster, VirtualMachine
+from shunter.topology.ordering import order_of
+from shunter.topology.placement import Placement, Problem, Tried
+from shunter.topology.plan import Finding
+from shunter.topology.reserve import first_failure
+from shunter.topology.units import Unit, units_of
+
+ReserveNodes = int | Literal["auto"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A placement, the reserve that it keeps, and what is to be said about both."""
+
+    placement: Placement
+    reserve_nodes: int
+    findings: tuple[Finding, ...] = field(default=())
+
+
+def choose_targets(
+    cluster: Cluster,
+    vms: Sequence[VirtualMachine],
+    emptied: Collection[str],
+    reserve_nodes: ReserveNodes,
+    *,
+    promised: Mapping[str, str] | None = None,
+    tried: Tried | None = None,
+    search: bool = True,
+) -> Choice:
+    """The best placement that keeps the reserve; with `auto`, the best one and what reserve it can keep.
+
+    `search`: where the fast passes leave somebody behind, ask the solver, and let others make room.
+
+    A number of nodes that cannot be kept is a finding of severity error; the placement then is one without reserve.
+    """
+    chooser = _Chooser(Problem(cluster, vms, emptied, promised, tried), search=search)
+    if reserve_nodes == "auto":
+        now = survives_loss(cluster, 1)
+        if not now.ok:
+            placement, _ = chooser.choose([(0, False), (0, True)])
+            return Choice(placement, 0, (_no_reserve(cluster, "now already, " + now.why()), *chooser.said(placement)))
+        placement, kept = chooser.choose([(1, False), (0, False), (1, True), (0, True)])
+        lowered = () if kept else (_no_reserve(cluster, chooser.why_not_kept()),)
+        return Choice(placement, kept, (*lowered, *chooser.said(placement)))
+    placement, kept = chooser.choose([(r, helped) for r in (reserve_nodes, 0) for helped in (False, True)])
+    refused = () if kept == reserve_nodes else (_refusal(cluster, reserve_nodes, chooser.why_not_kept()),)
+    return Choice(placement, reserve_nodes, (*refused, *chooser.said(placement)))
+
+
+class _Chooser:
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        search: bool,
+    ) -> None:
+        self.problem, self.search = problem, search
+        self.cluster, self.emptied, self.promised = problem.cluster, problem.emptied, problem.promised
+        # nothing that others do helps a VM that may go nowhere at all
+        self.hopeful = [unit for unit in self.problem.units if self.problem.fit_nodes(unit)]
+        self.hopeless = sum(len(unit.vms) for unit in problem.units) - sum(len(unit.vms) for unit in self.hopeful)
+        self.fast: list[Placement] = []
+        self._more_fast = self.problem.candidates()
+        self.partial: list[Placement] = []
+        self.why = ""
+        self.undecided = self.no_order = False
+
+    def choose(self, levels: Sequence[tuple[int, bool]]) -> tuple[Placement, int]:
+        """A placement of all, tried in the order of the levels (reserve, whether others may make room), and the
+        reserve it keeps. Where there is none: of those that place most, the one that keeps most.
+        """
+        for reserve, helped in levels:
+            for placement in self._complete(reserve, helped=helped):
+                if self._keeps(placement, reserve):
+                    return placement, reserve
+        pool = sorted([*self._fast(), *self.partial], key=lambda placement: len(placement.unplaced))
+        most = [placement for placement in pool if len(placement.unplaced) == len(pool[0].unplaced)]
+        for reserve in dict.fromkeys(reserve for reserve, _ in levels):
+            for placement in most:
+                if self._keeps(placement, reserve):
+                    return placement, reserve
+        raise AssertionError("without a reserve everything keeps it")
+
+    def _complete(self, reserve: int, *, helped: bool) -> Iterator[Placement]:
+        """Placements of all that may go somewhere, the fast ones first."""
+        if not helped:
+            for placement in self._fast():
+                if len(placement.unplaced) > self.hopeless:
+                    break
+                yield placement
+        if self.hopeful and self.search:
+            yield from self._solved(reserve, helped=helped)
+
+    def _fast(self) -> Iterator[Placement]:
+        yield from self.fast
+        for placement in self._more_fast:
+            self.fast.append(placement)
+            yield placement
+
+    def _keeps(self, placement: Placement, reserve: int) -> bool:
+        fails = first_failure(self.cluster, reserve, placement, promised=self.promised, emptied=self.emptied)
+        if fails is not None:
+            self.why = self.why or fails.why()
+        return fails is None
+
+    # -------------------------------------------------------------- the solver
+
+    def _solved(self, reserve: int, *, helped: bool) -> Iterator[Placement]:
+        movers = [Mover(unit, tuple(self.problem.fit_nodes(unit)), must=True) for unit in self.hopeful]
+        helpers, all_of_them = self._helpers(len(movers)) if helped else ([], True)
+        if helped and not helpers:
+            return
+        question = Question(self.cluster, [*movers, *helpers], self.emptied, self.promised, reserve)
+        for answer in answers(question):
+            decided = answer.proved and all_of_them
+            if not answer.found:
+                self.undecided |= not decided
+                return
+            placements = list(self._settled(answer, chained=helped and reserve > 0))
+            self.no_order |= not placements
+            if not answer.left:
+                yield from placements
+            elif placements:
+                self.partial += placements
+                self.undecided |= not decided
+                return
+
+    def _settled(self, answer: Answer, *, chained: bool) -> Iterator[Placement]:
+        """The answer in an order that is valid live, if there is one; `chained`: and one move after the other."""
+        live = {vm: to for vm, to in answer.targets.items() if self.cluster.vm_by_name[vm].holds_memory}
+        order = order_of(self.cluster, live, self.promised)
+        if order.steps is None:
+            return
+        yield self.problem.settled(answer.targets, order.after)
+        if chained:
+            before = accumulate(([vm] for vm in order.steps), initial=[])
+            chain = {vm: frozenset(those) for vm, those in zip(order.steps, before, strict=False)}
+            yield self.problem.settled(answer.targets, chain)
+
+    def _helpers(self, leaving: int) -> tuple[list[Mover], bool]:
+        """VMs that may make room, and whether these are all that could; of very many only some are looked at."""
+        in_hand = self.promised.keys() | self.cluster.heading.keys()
+        staying = [
+            vm
+            for node in self.problem.nodes
+            for vm in self.cluster.vms_by_node[node]
+            if vm.clustered and vm.name not in in_hand
+        ]
+        units = [unit for unit in units_of(self.cluster, staying) if len({vm.node for vm in unit.vms}) == 1]
+        most = (MOST_LITERALS // len(self.problem.nodes)) - leaving
+        useful = [unit for unit in units if unit.live or self.problem.is_ruled(unit)]
+        chosen = useful if len(useful) <= most else _spread(useful, max(most, 0))
+        movers = [Mover(unit, tuple(self.problem.fit_nodes(unit)), must=False) for unit in chosen]
+        return [mover for mover in movers if mover.options], len(chosen) == len(useful)
+
+    # -------------------------------------------------------------- words
+
+    def why_not_kept(self) -> str:
+        if self.why:
+            return self.why
+        if self.undecided:
+            return "whether a placement could keep it was not decided within the limits of the search"
+        return "no placement of these VMs leaves room for the VMs of one more node"
+
+    def said(self, placement: Placement) -> tuple[Finding, ...]:
+        subject = f"cluster {self.cluster.name}"
+        found = []
+        helpers = [vm for vm in placement.targets if self.cluster.vm_by_name[vm].node not in self.emptied]
+        if helpers:
+            message = f"not all would fit: {_listed(helpers)} {'makes' if len(helpers) == 1 else 'make'} room first"
+            remedy = "nothing; to move only what must leave, free memory or evacuate fewer nodes at once"
+            found.append(Finding(rule="I3", severity="info", subject=subject, message=message, remedy=remedy))
+        crowded = len(placement.unplaced) > self.hopeless
+        if crowded and self.no_order:
+            message = "all would fit if others made room, but no order was found in which these moves can be made live"
+            remedy = "free memory on one node for the time of the moves (a moving VM needs its memory on both nodes)"
+            found.append(Finding(rule="I3", severity="warning", subject=subject, message=message, remedy=remedy))
+        elif crowded and self.undecided:
+            message = "whether all VMs can be placed was not decided within the limits of the search"
+            remedy = "evacuate fewer nodes at once, or free memory on the nodes that stay"
+            found.append(Finding(rule="I3", severity="warning", subject=subject, message=message, remedy=remedy))
+        return tuple(found)
+
+
+def _spread(units: Sequence[Unit], count: int) -> list[Unit]:
+    """So many of them, of all sizes and from all nodes."""
+    by_size = sorted(units, key=lambda unit: (unit.memory_mib, unit.vms[0].node, unit.name))
+    return [by_size[i * len(by_size) // count] for i in range(count)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def _refusal(cluster: Cluster, reserve_nodes: int, why: str) -> Finding:
+    return Finding(
+        rule="I3",
+        severity="error",
+        subject=f"cluster {cluster.name}",
+        message=f"a reserve of {reserve_nodes} node{'s' if reserve_nodes != 1 else ''} cannot be kept: {why}",
+        remedy="evacuate fewer nodes at once, free memory, or lower the reserve (--reserve-nodes)",
+    )
+
+
+def _no_reserve(cluster: Cluster, why: str) -> Finding:
+    return Finding(
+        rule="I3",
+        severity="warning",
+        subject=f"cluster {cluster.name}",
+        message=f"no room is kept for the loss of another node: {why}",
+        remedy="watch the nodes while this runs, free memory, or demand the reserve with --reserve-nodes 1",
+    )
