@@ -48,7 +48,7 @@ class Rest:
             vms = [vm for vm in leaving(seen, self._up(seen)) if not vm.holds_memory]
             for vm in vms:
                 self.lives.take_in(vm)
-            placement = choose_targets(seen, vms, self.emptied, 0, tried=tried).placement
+            placement = choose_targets(seen, vms, self.emptied, 0, tried=tried, search=False).placement
             self.unplaced = placement.unplaced
             if not placement.targets:
                 break
