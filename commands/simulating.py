@@ -22,11 +22,11 @@ from shunter.engine.evacuate import evacuate
 from shunter.engine.holds import OwnHolds
 from shunter.flows.markdown import duration
 from shunter.statemachines.lifecycle import Step
-from shunter.topology.choosing import ReserveNodes
+from shunter.topology.choosing import ReserveNodes, check_reserve
 from shunter.topology.errors import RequestError
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
-from shunter.topology.planning import check_reserve, emptied_nodes
+from shunter.topology.planning import emptied_nodes
 
 SILENT_S = 2.0
 DRAWN = ("none", "some", "many")

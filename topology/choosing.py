@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import Literal
 
 from shunter.topology.capacity import survives_loss
+from shunter.topology.errors import RequestError
 from shunter.topology.exact import MOST_LITERALS, Answer, Mover, Question, answers
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.ordering import order_of
@@ -53,12 +54,12 @@ def choose_targets(
         now = survives_loss(cluster, 1)
         if not now.ok:
             placement, _ = chooser.choose([(0, False), (0, True)])
-            return Choice(placement, 0, (_no_reserve(cluster, "now already, " + now.why()), *chooser.said(placement)))
+            return Choice(placement, 0, (no_reserve(cluster, "now already, " + now.why()), *chooser.said(placement)))
         placement, kept = chooser.choose([(1, False), (0, False), (1, True), (0, True)])
-        lowered = () if kept else (_no_reserve(cluster, chooser.why_not_kept()),)
+        lowered = () if kept else (no_reserve(cluster, chooser.why_not_kept()),)
         return Choice(placement, kept, (*lowered, *chooser.said(placement)))
     placement, kept = chooser.choose([(r, helped) for r in (reserve_nodes, 0) for helped in (False, True)])
-    refused = () if kept == reserve_nodes else (_refusal(cluster, reserve_nodes, chooser.why_not_kept()),)
+    refused = () if kept == reserve_nodes else (refusal(cluster, reserve_nodes, chooser.why_not_kept()),)
     return Choice(placement, reserve_nodes, (*refused, *chooser.said(placement)))
 
 
@@ -207,7 +208,14 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def _refusal(cluster: Cluster, reserve_nodes: int, why: str) -> Finding:
+def check_reserve(reserve_nodes: ReserveNodes) -> None:
+    """Raises RequestError."""
+    if isinstance(reserve_nodes, int) and reserve_nodes < 0:
+        raise RequestError(f"a reserve of {reserve_nodes} nodes makes no sense: give a number from 0 on, or auto")
+
+
+def refusal(cluster: Cluster, reserve_nodes: int, why: str) -> Finding:
+    """That this reserve, which was demanded, cannot be kept."""
     return Finding(
         rule="I3",
         severity="error",
@@ -217,7 +225,8 @@ def _refusal(cluster: Cluster, reserve_nodes: int, why: str) -> Finding:
     )
 
 
-def _no_reserve(cluster: Cluster, why: str) -> Finding:
+def no_reserve(cluster: Cluster, why: str) -> Finding:
+    """That no reserve is kept where none was demanded."""
     return Finding(
         rule="I3",
         severity="warning",

@@ -240,6 +240,12 @@ class Cluster(Value):
         """Memory that another VM could use on this node now."""
         return self.node_by_name[node].for_vms_mib - self.used_mib[node]
 
+    def with_vms_on(self, places: Mapping[str, str]) -> Cluster:
+        """The same cluster with these VMs (name → node) where they are said to be."""
+        vms = tuple(vm.model_copy(update={"node": places.get(vm.name, vm.node)}) for vm in self.vms)
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return Cluster.model_construct(**{**fields, "vms": vms})
+
     def find_node(self, name: str) -> Node:
         """The node of this name, whatever its case. Raises RequestError, which lists the nodes there are."""
         for node in self.nodes:

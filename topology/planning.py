@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from shunter.topology.capacity import available
-from shunter.topology.choosing import ReserveNodes, choose_targets
+from shunter.topology.choosing import ReserveNodes, check_reserve, choose_targets
 from shunter.topology.eligibility import disks_of, verdicts
 from shunter.topology.errors import RequestError
 from shunter.topology.estimate import estimate
@@ -21,9 +21,9 @@ def plan_evacuation(cluster: Cluster, nodes: Sequence[str], reserve_nodes: Reser
     emptied = emptied_nodes(cluster, nodes)
     check_reserve(reserve_nodes)
     choice = choose_targets(cluster, leaving(cluster, emptied), emptied, reserve_nodes)
-    moves = _scheduled(cluster, choice.placement)
+    moves = scheduled(cluster, choice.placement)
     makespan_s = max((move.end_s for move in moves), default=0.0)
-    role_moves = _role_moves(cluster, emptied, choice.placement, moves, makespan_s)
+    role_moves = role_moves_of(cluster, choice.placement, moves, makespan_s)
     volume_moves, stuck_volumes = plan_volume_moves(cluster, emptied, choice.placement.targets, moves, makespan_s)
     findings = (
         *_of_nodes(cluster, emptied),
@@ -43,7 +43,7 @@ def plan_evacuation(cluster: Cluster, nodes: Sequence[str], reserve_nodes: Reser
         reserve_nodes=choice.reserve_nodes,
         findings=findings,
         moves=moves,
-        role_moves=role_moves,
+        role_moves=(*role_moves, *plan_role_moves(cluster, emptied, makespan_s)),
         volume_moves=volume_moves,
         unplaced=unplaced,
         makespan_s=makespan_s,
@@ -98,11 +98,6 @@ def emptied_nodes(cluster: Cluster, nodes: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(cluster.find_node(name).name for name in nodes))
 
 
-def check_reserve(reserve_nodes: ReserveNodes) -> None:
-    if isinstance(reserve_nodes, int) and reserve_nodes < 0:
-        raise RequestError(f"a reserve of {reserve_nodes} nodes makes no sense: give a number from 0 on, or auto")
-
-
 def leaving(cluster: Cluster, emptied: Collection[str]) -> tuple[VirtualMachine, ...]:
     """The VMs that must leave these nodes, those not in the cluster's care included while they hold memory.
 
@@ -111,7 +106,8 @@ def leaving(cluster: Cluster, emptied: Collection[str]) -> tuple[VirtualMachine,
     return tuple(vm for vm in cluster.vms if vm.node in emptied and (vm.clustered or vm.holds_memory))
 
 
-def _scheduled(cluster: Cluster, placement: Placement) -> tuple[Move, ...]:
+def scheduled(cluster: Cluster, placement: Placement) -> tuple[Move, ...]:
+    """The live migrations of a placement, each when its two nodes are free and room has been made for it."""
     live = [vm for vm in placement.targets if cluster.vm_by_name[vm].holds_memory]
     after = placement.after
     wanted = (wanted_move(cluster, vm, placement.targets[vm], after.get(vm, ())) for vm in live)
@@ -146,12 +142,8 @@ def busy_now(cluster: Cluster) -> dict[str, float]:
     return busy
 
 
-def _role_moves(
-    cluster: Cluster,
-    emptied: Collection[str],
-    placement: Placement,
-    moves: Sequence[Move],
-    makespan_s: float,
+def role_moves_of(
+    cluster: Cluster, placement: Placement, moves: Sequence[Move], makespan_s: float
 ) -> tuple[RoleMove, ...]:
     """What is off or saved follows a running VM with which it shares a disk, else goes when all that runs is gone."""
     ends = {move.vm: move.end_s for move in moves}
@@ -162,7 +154,7 @@ def _role_moves(
             leader = leader_of(cluster, vm)
             start_s = ends.get(leader, makespan_s) if leader else makespan_s
             found.append(RoleMove(name=name, source=vm.node, target=target, start_s=start_s))
-    return (*found, *plan_role_moves(cluster, emptied, makespan_s))
+    return tuple(found)
 
 
 def leader_of(cluster: Cluster, vm: VirtualMachine) -> str | None:

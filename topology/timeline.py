@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 
 from shunter.topology.pairing import Backlog, Wanted, pair
+from shunter.topology.plan import Move
 
 
 def schedule(
@@ -49,3 +51,23 @@ def lower_bound_s(durations: Sequence[tuple[str, float]], possible_targets: int)
     total_s = sum(sent.values())
     longest_s = max((duration_s for _, duration_s in durations), default=0.0)
     return max(*sent.values(), total_s / max(possible_targets, 1), longest_s, 0.0) if sent else 0.0
+
+
+def fixed_pairs_bound_s(moves: Sequence[Move]) -> float:
+    """What no order of these moves can beat: the busiest node, and the busiest three.
+
+    Of three nodes only two can be in one migration at a time, so that all moves among them come one after the other
+    (the odd-set bound of edge colouring, for sets of three).
+    """
+    load_s: dict[str, float] = {}
+    between_s: dict[frozenset[str], float] = {}
+    for move in moves:
+        ends = frozenset((move.source, move.target))
+        between_s[ends] = between_s.get(ends, 0.0) + move.end_s - move.start_s
+        for node in ends:
+            load_s[node] = load_s.get(node, 0.0) + move.end_s - move.start_s
+    threes = (
+        sum(between_s.get(frozenset(two), 0.0) for two in combinations(three, 2))
+        for three in combinations(sorted(load_s), 3)
+    )
+    return max(max(load_s.values(), default=0.0), max(threes, default=0.0))

@@ -1,0 +1,229 @@
+"""The fewest live moves that bring a cluster in order whose VMs stand where a rule or a lack of memory forbids it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from shunter.topology.breaches import Breach, breaches
+from shunter.topology.capacity import available, survives_loss
+from shunter.topology.choosing import Choice, ReserveNodes, check_reserve, no_reserve, refusal
+from shunter.topology.eligibility import FitNodes, verdicts
+from shunter.topology.exact import Mover, Question, answers
+from shunter.topology.model import Cluster, VirtualMachine
+from shunter.topology.ordering import order_of
+from shunter.topology.placement import Placement, Tried
+from shunter.topology.plan import Finding, Plan, Unplaced, Verdict
+from shunter.topology.planning import plan_volume_moves, role_moves_of, scheduled
+from shunter.topology.reserve import first_failure
+from shunter.topology.timeline import fixed_pairs_bound_s
+from shunter.topology.units import Unit, units_of
+
+
+def plan_repair(cluster: Cluster, reserve_nodes: ReserveNodes = "auto") -> Plan:
+    """The fewest moves after which nothing stands where it must not; what cannot be mended, and why not.
+
+    Raises RequestError for a senseless reserve.
+    """
+    check_reserve(reserve_nodes)
+    choice = choose_repair(cluster, reserve_nodes)
+    placement = choice.placement
+    moves = scheduled(cluster, placement)
+    makespan_s = max((move.end_s for move in moves), default=0.0)
+    volume_moves, _ = plan_volume_moves(cluster, (), placement.targets, moves, makespan_s)
+    unplaced = tuple(
+        Unplaced(vm=name, node=cluster.vm_by_name[name].node, verdicts=reasons)
+        for name, reasons in placement.unplaced.items()
+    )
+    return Plan(
+        kind="repair",
+        cluster=cluster.name,
+        ok=not unplaced and all(finding.severity != "error" for finding in choice.findings),
+        reserve_nodes=choice.reserve_nodes,
+        findings=choice.findings,
+        moves=moves,
+        role_moves=role_moves_of(cluster, placement, moves, makespan_s),
+        volume_moves=volume_moves,
+        unplaced=unplaced,
+        makespan_s=makespan_s,
+        lower_bound_s=fixed_pairs_bound_s(moves),
+    )
+
+
+def choose_repair(
+    cluster: Cluster,
+    reserve_nodes: ReserveNodes,
+    *,
+    promised: Mapping[str, str] | None = None,
+    tried: Tried | None = None,
+) -> Choice:
+    """Targets for the VMs that must move, and for those that make room for them.
+
+    `promised`: moves decided already (VM → node); `tried`: verdicts learnt by trying, by (VM, node).
+    """
+    repair = _Repair(cluster, dict(promised or {}), dict(tried or {}))
+    if not repair.standing:
+        return Choice(Placement(), 0 if reserve_nodes == "auto" else reserve_nodes)
+    levels: tuple[int, ...] = (0,)
+    lowered = ""
+    if reserve_nodes == "auto":
+        now = survives_loss(cluster, 1)
+        levels, lowered = ((1, 0), "") if now.ok else ((0,), "now already, " + now.why())
+    elif reserve_nodes:
+        levels = (reserve_nodes, 0)
+    placement, kept = repair.choose(levels)
+    said: list[Finding] = []
+    if reserve_nodes == "auto":
+        said += [no_reserve(cluster, lowered or repair.why_not_kept)] if not kept else []
+    elif kept < reserve_nodes:
+        said.append(refusal(cluster, reserve_nodes, repair.why_not_kept))
+    wanted = kept if reserve_nodes == "auto" else reserve_nodes
+    return Choice(placement, wanted, (*said, *repair.findings(placement)))
+
+
+@dataclass(slots=True)
+class _Repair:
+    cluster: Cluster
+    promised: dict[str, str]
+    tried: Tried
+    why_not_kept: str = ""
+    no_order: bool = False
+    undecided: bool = False
+    standing: tuple[Breach, ...] = field(init=False)
+    movers: list[Mover] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.standing = breaches(self.cluster)
+        misplaced = {vm for breach in self.standing if breach.misplaced for vm in breach.vms}
+        fit = FitNodes(self.cluster, available(self.cluster))
+        in_hand = self.promised.keys() | self.cluster.heading.keys()
+        vms = [vm for vm in self.cluster.vms if vm.clustered and vm.name not in in_hand]
+        self.movers = []
+        for unit in _units_at_home(self.cluster, vms):
+            nodes = [node for node in fit.of(unit.vms[0]) if all(node in fit.of(vm) for vm in unit.vms)]
+            options = tuple(n for n in nodes if not any((vm.name, n) in self.tried for vm in unit.vms))
+            self.movers.append(Mover(unit, options, must=any(vm.name in misplaced for vm in unit.vms)))
+
+    def choose(self, levels: Sequence[int]) -> tuple[Placement, int]:
+        """With the first reserve that a complete repair keeps; else what mends most."""
+        best: tuple[Placement, int] | None = None
+        for reserve in levels:
+            for placement in self._candidates(reserve):
+                fails = first_failure(self.cluster, reserve, placement, promised=self.promised)
+                if fails is not None:
+                    self.why_not_kept = self.why_not_kept or fails.why()
+                    continue
+                if not placement.unplaced:
+                    return placement, reserve
+                if best is None or len(placement.unplaced) < len(best[0].unplaced):
+                    best = placement, reserve
+                break
+        return best or (self._placement({}, {}), levels[-1])
+
+    def _candidates(self, reserve: int) -> Iterator[Placement]:
+        question = Question(self.cluster, self.movers, (), self.promised, reserve, repair=True)
+        for answer in answers(question):
+            if not answer.found:
+                self.undecided |= not answer.proved
+                self.why_not_kept = self.why_not_kept or "no placement that mends as much leaves room for it"
+                return
+            self.undecided |= not answer.proved
+            live = {vm: to for vm, to in answer.targets.items() if self.cluster.vm_by_name[vm].holds_memory}
+            order = order_of(self.cluster, live, self.promised)
+            if order.steps is None:
+                self.no_order = True
+            else:
+                yield self._placement(answer.targets, order.after)
+
+    # -------------------------------------------------------------- what it amounts to
+
+    def _placement(self, targets: Mapping[str, str], after: Mapping[str, frozenset[str]]) -> Placement:
+        placement = Placement(targets=dict(targets), after=after)
+        stands = self.cluster.with_vms_on(targets)
+        left = breaches(stands)
+        for name in targets:
+            ended = next((breach for breach in self.standing if name in breach.vms and breach not in left), None)
+            node = self.cluster.vm_by_name[name].node
+            placement.why[name] = f"{ended.rule}: {ended.message}" if ended else f"makes room on {node}"
+        for breach in left:
+            for name in _who_must(stands, breach):
+                placement.unplaced.setdefault(name, self._reasons(stands, stands.vm_by_name[name]))
+        return placement
+
+    def _reasons(self, stands: Cluster, vm: VirtualMachine) -> tuple[Verdict, ...]:
+        found: list[Verdict] = []
+        for node in (node.name for node in stands.nodes if node.name != vm.node):
+            against = list(verdicts(stands, vm, node))
+            if (vm.name, node) in self.tried:
+                against.append(self.tried[vm.name, node])
+            free_mib = stands.free_mib(node)
+            if vm.holds_memory and free_mib < vm.memory_mib:
+                reason = f"{vm.name} needs {vm.memory_mib} MiB, {free_mib} MiB are free on {node}"
+                remedy = f"free {vm.memory_mib - free_mib} MiB more on {node}"
+                against.append(Verdict(target=node, rule="I3", reason=reason, remedy=remedy))
+            found += against or [self._no_way(vm, node)]
+        return tuple(found)
+
+    def _no_way(self, vm: VirtualMachine, node: str) -> Verdict:
+        if self.no_order:
+            reason = f"no order of live moves gets {vm.name} to {node}: a moving VM needs its memory on both nodes"
+            remedy = "free memory on one node for the time of the moves, or stop a VM that may stop"
+        elif self.undecided:
+            reason = "whether it helps was not decided within the limits of the search"
+            remedy = f"move {vm.name} by itself (shunter migrate {vm.name} {node}), then repair again"
+        else:
+            reason, remedy = f"with {vm.name} on {node} no more is in order than now", "change what contradicts it"
+        return Verdict(target=node, rule="I3" if self.no_order else "I4", reason=reason, remedy=remedy)
+
+    def findings(self, placement: Placement) -> tuple[Finding, ...]:
+        """What stands wrong today, and what is known about mending it."""
+        found = [
+            Finding(
+                rule=breach.rule,
+                severity="warning" if set(breach.vms) & placement.unplaced.keys() else "info",
+                subject=breach.subject,
+                message=breach.message,
+                remedy="see what stays and why"
+                if set(breach.vms) & placement.unplaced.keys()
+                else "this repair ends it",
+            )
+            for breach in self.standing
+        ]
+        subject = f"cluster {self.cluster.name}"
+        if placement.unplaced and self.no_order:
+            message = "more could be mended, but no order was found in which the moves can be made live"
+            remedy = "free memory on one node for the time of the moves (a moving VM needs its memory on both nodes)"
+            found.append(Finding(rule="I3", severity="warning", subject=subject, message=message, remedy=remedy))
+        elif placement.unplaced and self.undecided:
+            message = "whether more could be mended was not decided within the limits of the search"
+            remedy = "free memory, or loosen a rule"
+            found.append(Finding(rule="I3", severity="warning", subject=subject, message=message, remedy=remedy))
+        return tuple(found)
+
+
+def _units_at_home(cluster: Cluster, vms: Sequence[VirtualMachine]) -> list[Unit]:
+    """Move units; where a unit is scattered over several nodes, what is on each is a unit of its own."""
+    found = []
+    for unit in units_of(cluster, vms):
+        homes = dict.fromkeys(vm.node for vm in unit.vms)
+        found += [Unit(tuple(vm for vm in unit.vms if vm.node == home)) for home in homes]
+    return found
+
+
+def _who_must(cluster: Cluster, breach: Breach) -> Collection[str]:
+    """Of a breach that stays: the VMs to name. Of a node that is too full, as few and small ones as would help."""
+    if breach.misplaced or breach.rule != "I3":
+        return breach.vms[-1:] if not breach.misplaced else breach.vms
+    node = cluster.vm_by_name[breach.vms[0]].node
+    short_mib = -cluster.free_mib(node)
+    by_size = sorted((cluster.vm_by_name[vm] for vm in breach.vms), key=lambda vm: (vm.memory_mib, vm.name))
+    enough = next((vm for vm in by_size if vm.memory_mib >= short_mib), None)
+    if enough is not None:
+        return (enough.name,)
+    chosen = []
+    for vm in reversed(by_size):
+        chosen.append(vm.name)
+        short_mib -= vm.memory_mib
+        if short_mib <= 0:
+            break
+    return chosen
