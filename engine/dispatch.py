@@ -218,9 +218,16 @@ class Dispatcher:
         if not vms:
             return Placement()
         # while others move anyway, there is time: a long search is for when nothing else is left
-        choice = self.goal.targets(seen, vms, self._promised(), self.tried, search=not self._running)
+        tried = {**self.tried, **self._exhausted(seen)}
+        choice = self.goal.targets(seen, vms, self._promised(), tried, search=not self._running)
         self.findings |= {(finding.rule, finding.subject): finding for finding in choice.findings}
         return choice.placement
+
+    def _exhausted(self, seen: Cluster) -> dict[tuple[str, str], Verdict]:
+        """VMs that were tried often enough make no room for others either."""
+        tired = {vm for vm, tries in self._attempts.items() if tries >= MOST_ATTEMPTS}
+        tired |= {vm for vm, tries in self._refusals.items() if tries >= MOST_REFUSALS}
+        return {(vm, verdict.target): verdict for vm in sorted(tired) for verdict in self._given_up(seen, vm)}
 
     def _promised(self) -> dict[str, str]:
         waiting = {move.vm: move.target for move in self._backlog}

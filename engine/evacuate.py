@@ -14,12 +14,11 @@ from shunter.clusters.port import ClusterPort, Unreachable
 from shunter.engine import report
 from shunter.engine.audience import Audience, Waiting
 from shunter.engine.dispatch import Dispatcher
-from shunter.engine.followers import Followers
 from shunter.engine.goals import Emptied
 from shunter.engine.holds import Holds
 from shunter.engine.lives import Lives
 from shunter.engine.looking import look
-from shunter.engine.migrate import Errand, StartMigration, run_here
+from shunter.engine.migrate import StartMigration, run_here
 from shunter.engine.pausing import Pausing
 from shunter.engine.rest import Rest
 from shunter.engine.stop import Stop
@@ -191,8 +190,7 @@ class _Evacuation:
     async def _report(self, seen: Cluster, started_s: float) -> Plan:
         log = await self.cluster.migration_log()
         moves = report.moves(self.dispatcher.errands, log, self.plan, started_s)
-        for errand, end_s in self._arrivals(moves, started_s):
-            self.rest.note(errand.came_along, *errand.nodes, end_s)
+        self.rest.note_followers(self.dispatcher.errands, moves, started_s)
         known = self.dispatcher.unplaced | self.rest.unplaced
         unplaced = report.unplaced(
             seen, leaving(seen, self.emptied), self.emptied, known=known, why=lambda vm: self._why_it_stays(seen, vm)
@@ -232,15 +230,6 @@ class _Evacuation:
             return "the run was stopped before it could move"
         was_here = self.before.vm_by_name[vm.name].node == vm.node
         return "it could not be moved" if was_here else "it came to this node during the run"
-
-    def _arrivals(self, moves: Sequence[Move], started_s: float) -> list[tuple[Errand, float]]:
-        """The errands that something followed, and when they arrived."""
-        ends = {(move.vm, move.target): started_s + move.end_s for move in moves if move.outcome == "done"}
-        return [
-            (errand, ends.get((errand.migration.vm, errand.migration.target), errand.ended_s or started_s))
-            for errand in self.dispatcher.errands
-            if errand.came_along != Followers()
-        ]
 
     def _fates(self, seen: Cluster, moves: Sequence[Move]) -> list[Finding]:
         """VMs that are not where this run left them: restarted by the cluster, moved by somebody, or failed."""

@@ -10,6 +10,7 @@ from shunter.topology.choosing import Choice, ReserveNodes, choose_targets
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.placement import Placement, Tried, place
 from shunter.topology.plan import Verdict
+from shunter.topology.repair import choose_repair
 
 
 class Goal(Protocol):
@@ -48,18 +49,30 @@ class Emptied:
         choice = choose_targets(
             seen, vms, self.emptied, self.reserve_nodes, promised=promised, tried=tried, search=search
         )
-        refusal = next((finding for finding in choice.findings if finding.severity == "error"), None)
-        if refusal is None:
-            return choice
-        unplaced = {
-            vm.name: tuple(
-                Verdict(target=node.name, rule="I3", reason=refusal.message, remedy=refusal.remedy)
-                for node in seen.nodes
-                if node.name != vm.node
-            )
-            for vm in vms
-        }
-        return Choice(Placement(unplaced=unplaced), choice.reserve_nodes)
+        return _unless_refused(seen, vms, choice)
+
+
+@dataclass(slots=True)
+class InOrder:
+    """Nothing stands where it must not. `planned`: VM → node of the moves that lead there, whoever they are for."""
+
+    reserve_nodes: ReserveNodes
+    planned: dict[str, str]
+    emptied: tuple[str, ...] = ()
+
+    def to_move(self, seen: Cluster) -> Sequence[VirtualMachine]:
+        vms = (seen.vm_by_name[name] for name in self.planned)
+        return [vm for vm in vms if vm.holds_memory and vm.node != self.planned[vm.name]]
+
+    def targets(
+        self, seen: Cluster, vms: Sequence[VirtualMachine], promised: Mapping[str, str], tried: Tried, *, search: bool
+    ) -> Choice:
+        """Only once nothing moves any more: what is still to be mended depends on where all have arrived."""
+        if not search:
+            return Choice(Placement(), 0)
+        choice = choose_repair(seen, self.reserve_nodes, promised=promised, tried=tried)
+        self.planned = {**promised, **choice.placement.targets}
+        return _unless_refused(seen, vms, choice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +106,19 @@ class MovedTo:
         }
         candidates = place(seen, vms, self.emptied, promised=promised, tried={**only_there, **tried})
         return Choice(next(candidates), 0)
+
+
+def _unless_refused(seen: Cluster, vms: Sequence[VirtualMachine], choice: Choice) -> Choice:
+    """Where a finding refuses the choice, nobody moves, for this reason."""
+    refusal = next((finding for finding in choice.findings if finding.severity == "error"), None)
+    if refusal is None:
+        return choice
+    unplaced = {
+        vm.name: tuple(
+            Verdict(target=node.name, rule="I3", reason=refusal.message, remedy=refusal.remedy)
+            for node in seen.nodes
+            if node.name != vm.node
+        )
+        for vm in vms
+    }
+    return Choice(Placement(unplaced=unplaced), choice.reserve_nodes)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort, Failed, OutcomeUnknown, Refused
 from shunter.engine.followers import Followers, followers
 from shunter.engine.lives import Lives
 from shunter.engine.looking import look, within_deadline
+from shunter.engine.migrate import Errand
 from shunter.statemachines import vm as vm_life
 from shunter.statemachines import volume as volume_life
 from shunter.topology.choosing import ReserveNodes, choose_targets
 from shunter.topology.eligibility import verdicts
 from shunter.topology.model import Cluster
 from shunter.topology.placement import Tried
-from shunter.topology.plan import Finding, RoleMove, Verdict, VolumeMove
+from shunter.topology.plan import Finding, Move, RoleMove, Verdict, VolumeMove
 from shunter.topology.planning import leaving, plan_role_moves, plan_volume_moves
 
 MOST_TRIES = 3
@@ -54,7 +55,7 @@ class Rest:
                 break
             for name, chosen in placement.targets.items():
                 target = self._as_planned(seen, name, tried) or chosen
-                refused = await self._move_vm(name, target)
+                refused = await self.move_vm(name, seen.vm_by_name[name].node, target)
                 if refused:
                     tried[name, target] = refused
                     self.unplaced[name] = tuple(verdict for (vm, _), verdict in tried.items() if vm == name)
@@ -73,12 +74,11 @@ class Rest:
             return None
         return target
 
-    async def _move_vm(self, name: str, target: str) -> Verdict | None:
+    async def move_vm(self, name: str, source: str, target: str) -> Verdict | None:
         """Move one VM that does not run, unless it went along with another; the verdict if that was refused."""
         life = self.lives.vms[name]
         before = await look(self.cluster)
-        source = before.vm_by_name[name].node
-        if source not in self.emptied or before.vm_by_name[name].holds_memory:
+        if before.vm_by_name[name].node != source or before.vm_by_name[name].holds_memory:
             return None
         refusal = None
         self.lives.step(vm_life.VM, life, vm_life.Event.CHANGE_NODE, f"to {target}")
@@ -149,6 +149,14 @@ class Rest:
             self.volume_moves.append(move.model_copy(update={"start_s": at_s}))
         elif problem:
             self._say("I7", f"volume {move.volume}", f"{move.volume} stays with {owner}: {problem}")
+
+    def note_followers(self, errands: Iterable[Errand], moves: Sequence[Move], started_s: float) -> None:
+        """What followed the VMs of these errands; `moves`: the report's, whose seconds count from `started_s`."""
+        ends = {(move.vm, move.target): started_s + move.end_s for move in moves if move.outcome == "done"}
+        for errand in errands:
+            if errand.came_along != Followers():
+                arrived_s = ends.get((errand.migration.vm, errand.migration.target), errand.ended_s or started_s)
+                self.note(errand.came_along, *errand.nodes, arrived_s)
 
     def note(self, came_along: Followers, source: str, target: str, at_s: float) -> None:
         """What followed a VM that shares a disk with it was moved by us, too (R11)."""
