@@ -7,19 +7,19 @@ stay in service make room, as few as possible, in an order that is valid live at
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from shunter.topology.capacity import survives_loss
+from shunter.topology.detours import Way
 from shunter.topology.errors import RequestError
-from shunter.topology.exact import MOST_LITERALS, Answer, Mover, Question, answers
+from shunter.topology.exact import MOST_LITERALS, Answer, Mover, Question
 from shunter.topology.model import Cluster, VirtualMachine
-from shunter.topology.ordering import order_of
 from shunter.topology.placement import Placement, Problem, Tried
 from shunter.topology.plan import Finding
 from shunter.topology.reserve import first_failure
 from shunter.topology.units import Unit, units_of
+from shunter.topology.ways import solutions
 
 ReserveNodes = int | Literal["auto"]
 
@@ -127,13 +127,13 @@ class _Chooser:
         if helped and not helpers:
             return
         question = Question(self.cluster, [*movers, *helpers], self.emptied, self.promised, reserve)
-        for answer in answers(question):
+        for answer, way in solutions(question):
             decided = answer.proved and all_of_them
             if not answer.found:
                 self.undecided |= not decided
                 return
-            placements = list(self._settled(answer, chained=helped and reserve > 0))
-            self.no_order |= not placements
+            self.no_order |= way is None
+            placements = list(self._settled(answer, way, chained=helped and reserve > 0)) if way else []
             if not answer.left:
                 yield from placements
             elif placements:
@@ -141,17 +141,13 @@ class _Chooser:
                 self.undecided |= not decided
                 return
 
-    def _settled(self, answer: Answer, *, chained: bool) -> Iterator[Placement]:
-        """The answer in an order that is valid live, if there is one; `chained`: and one move after the other."""
-        live = {vm: to for vm, to in answer.targets.items() if self.cluster.vm_by_name[vm].holds_memory}
-        order = order_of(self.cluster, live, self.promised)
-        if order.steps is None:
-            return
-        yield self.problem.settled(answer.targets, order.after)
-        if chained:
-            before = accumulate(([vm] for vm in order.steps), initial=[])
-            chain = {vm: frozenset(those) for vm, those in zip(order.steps, before, strict=False)}
-            yield self.problem.settled(answer.targets, chain)
+    def _settled(self, answer: Answer, way: Way, *, chained: bool) -> Iterator[Placement]:
+        """`chained`: also with one move after the other, which needs least room at a time."""
+        yield self.problem.settled(answer.targets, way)
+        if chained and not way.onward:
+            names = [vm for vm, _ in way.steps]
+            chain = {vm: frozenset(names[:i]) for i, vm in enumerate(names)}
+            yield self.problem.settled(answer.targets, replace(way, after=chain))
 
     def _helpers(self, leaving: int) -> tuple[list[Mover], bool]:
         """VMs that may make room, and whether these are all that could; of very many only some are looked at."""
@@ -181,7 +177,7 @@ class _Chooser:
     def said(self, placement: Placement) -> tuple[Finding, ...]:
         subject = f"cluster {self.cluster.name}"
         found = []
-        helpers = [vm for vm in placement.targets if self.cluster.vm_by_name[vm].node not in self.emptied]
+        helpers = [vm for vm in placement.ends if self.cluster.vm_by_name[vm].node not in self.emptied]
         if helpers:
             message = f"not all would fit: {_listed(helpers)} {'makes' if len(helpers) == 1 else 'make'} room first"
             remedy = "nothing; to move only what must leave, free memory or evacuate fewer nodes at once"

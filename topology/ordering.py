@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from shunter.topology.model import AffinityRule, Cluster
 
-MOST_STEPS = 20_000
+MOST_STEPS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def order_of(cluster: Cluster, moves: Mapping[str, str], promised: Mapping[str, 
     if found is None:
         return Order(None, decided=search.steps <= MOST_STEPS)
     steps += found
-    return Order(tuple(steps), _waits(cluster, moves, steps, promised or {}))
+    return Order(tuple(steps), waits(cluster, moves, steps, promised or {}))
 
 
 class _State:
@@ -49,7 +49,7 @@ class _State:
 
     def __init__(self, cluster: Cluster, moves: Mapping[str, str], promised: Mapping[str, str]) -> None:
         self.cluster, self.moves = cluster, moves
-        self.free_mib = _free_mib(cluster, promised)
+        self.free_mib = room_mib(cluster, promised)
         self.made: set[str] = set()
         self.place = {vm: cluster.vm_by_name[vm].node for vm in moves}
         self.promised = promised
@@ -163,7 +163,7 @@ class _Search:
         return iter([vm for vm in sorted(left, key=urgency) if self.state.is_possible(vm)])
 
 
-def _waits(
+def waits(
     cluster: Cluster, moves: Mapping[str, str], steps: Sequence[str], promised: Mapping[str, str]
 ) -> dict[str, frozenset[str]]:
     """Who waits for whom, so that the moves may overlap and still find their room and keep their rules.
@@ -172,7 +172,7 @@ def _waits(
     need together, then whatever subset of them has started, the room is there. Rules: who comes near to a place waits
     until the other has left it.
     """
-    free_mib = _free_mib(cluster, promised)
+    free_mib = room_mib(cluster, promised)
     needed_mib: dict[str, int] = {}
     left: dict[str, list[str]] = {}
     left_before: dict[str, set[str]] = {}
@@ -201,7 +201,8 @@ def _enough(cluster: Cluster, leaving: Sequence[str], needed_mib: int) -> Iterat
         yield vm
 
 
-def _free_mib(cluster: Cluster, promised: Mapping[str, str]) -> dict[str, int]:
+def room_mib(cluster: Cluster, promised: Mapping[str, str]) -> dict[str, int]:
+    """What is free on each node once the promised moves have arrived, nothing given back where they come from."""
     free = {node.name: cluster.free_mib(node.name) for node in cluster.nodes}
     for vm, target in promised.items():
         mover = cluster.vm_by_name[vm]

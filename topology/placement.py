@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 
 from shunter.topology.capacity import available
+from shunter.topology.detours import Way
 from shunter.topology.eligibility import FitNodes, Question, breaks, verdicts
 from shunter.topology.estimate import estimate
 from shunter.topology.model import AffinityRule, Cluster, VirtualMachine
@@ -36,7 +37,8 @@ class Placement:
     """`targets`: VM → node. `unplaced`: VM → every reason against every other node.
 
     `makespan_s`: when the last live migration ends, by the forecast; `least_bound_s`: what no targets could beat.
-    `after`: VM → the VMs whose moves make room for its own and must be over first.
+    `after`: VM → the VMs whose moves make room for its own and must be over first. `onward`: moves (VM, node) that
+    follow one by one when all these are over, of VMs that had to make a detour or to wait for one.
     """
 
     targets: dict[str, str] = field(default_factory=dict)
@@ -45,6 +47,12 @@ class Placement:
     least_bound_s: float = 0.0
     why: dict[str, str] = field(default_factory=dict)
     after: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    onward: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def ends(self) -> dict[str, str]:
+        """VM → the node where it ends up, of all that move."""
+        return self.targets | dict(self.onward)
 
 
 def place(
@@ -157,24 +165,25 @@ class Problem:
         candidates = others if perfect else [first, *others]
         yield from sorted(candidates, key=lambda placement: (len(placement.unplaced), round(placement.makespan_s, 6)))
 
-    def settled(self, targets: Mapping[str, str], after: Mapping[str, frozenset[str]]) -> Placement:
-        """The placement with these targets (VM → node), which may include VMs that only make room for others."""
-        state, placement = _Loads(self), Placement(after=after)
-        promised = self.promised | dict(targets)
+    def settled(self, ends: Mapping[str, str], way: Way) -> Placement:
+        """The placement that ends so (VM → node), which may include VMs that only make room for others."""
+        state = _Loads(self)
+        placement = Placement(targets=dict(way.targets), after=way.after, onward=way.onward)
+        promised = self.promised | dict(ends)
         ours = {vm.name for unit in self.units for vm in unit.vms}
-        for name in (name for name in targets if name not in ours):
-            state.give_way(self.cluster.vm_by_name[name], targets[name])
-            placement.targets[name] = targets[name]
+        for name in (name for name in placement.ends if name not in ours):
+            state.give_way(self.cluster.vm_by_name[name], ends.get(name, self.cluster.vm_by_name[name].node))
             placement.why[name] = f"makes room on {self.cluster.vm_by_name[name].node}"
-        for unit in (unit for unit in self.units if unit.name in targets):
-            target = targets[unit.name]
+        for unit in (unit for unit in self.units if unit.name in ends):
+            target = ends[unit.name]
             duration_s = sum(self._duration_s(vm, target) for vm in unit.live)
             fitting = sum(unit.memory_mib <= state.free_mib[node] for node in self.fit_nodes(unit))
             option = Option(target, duration_s, soft_breaks=0, preferred=False)
             self._take(unit, option, max(fitting, 1), state, placement)
-        for unit in (unit for unit in self.units if unit.name not in targets):
+        for unit in (unit for unit in self.units if unit.name not in ends):
             for vm in unit.vms:
                 placement.unplaced[vm.name] = self._reasons(unit, vm, state, promised)
+        placement.targets = dict(way.targets)
         return self._measured(placement)
 
     def _take(self, unit: Unit, option: Option, fitting: int, state: _Loads, placement: Placement) -> None:
@@ -306,7 +315,7 @@ class _Loads:
 
     def give_way(self, vm: VirtualMachine, target: str) -> None:
         """A VM that stays in service moves on to another node."""
-        if vm.holds_memory:
+        if vm.holds_memory and target != vm.node:
             self.free_mib[target] -= vm.memory_mib
             self.free_mib[vm.node] += vm.memory_mib
 

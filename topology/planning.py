@@ -24,12 +24,12 @@ def plan_evacuation(cluster: Cluster, nodes: Sequence[str], reserve_nodes: Reser
     moves = scheduled(cluster, choice.placement)
     makespan_s = max((move.end_s for move in moves), default=0.0)
     role_moves = role_moves_of(cluster, choice.placement, moves, makespan_s)
-    volume_moves, stuck_volumes = plan_volume_moves(cluster, emptied, choice.placement.targets, moves, makespan_s)
+    volume_moves, stuck_volumes = plan_volume_moves(cluster, emptied, choice.placement.ends, moves, makespan_s)
     findings = (
         *_of_nodes(cluster, emptied),
         *_of_vms(cluster, emptied),
         *choice.findings,
-        *_growth(cluster, choice.placement.targets, emptied),
+        *_growth(cluster, choice.placement.ends, emptied),
         *_slow_to_converge(cluster, choice.placement.targets),
         *stuck_volumes,
     )
@@ -112,18 +112,26 @@ def scheduled(cluster: Cluster, placement: Placement) -> tuple[Move, ...]:
     after = placement.after
     wanted = (wanted_move(cluster, vm, placement.targets[vm], after.get(vm, ())) for vm in live)
     planned = schedule(wanted, busy_now(cluster))
-    return tuple(
-        Move(
-            vm=move.vm,
-            source=move.source,
-            target=move.target,
-            start_s=start_s,
-            end_s=end_s,
-            why=placement.why[move.vm],
-            after=tuple(sorted(move.after)) or None,
-            downtime_s=_downtime_s(cluster, move),
-        )
-        for start_s, end_s, move in planned
+    for vm, node in placement.onward:
+        stands = cluster.with_vms_on({move.vm: move.target for _, _, move in planned})
+        start_s = max(end_s for _, end_s, _ in planned)
+        move = wanted_move(stands, vm, node, {move.vm for _, _, move in planned} - {vm})
+        planned.append((start_s, start_s + move.duration_s, move))
+    return tuple(_as_planned(cluster, placement, *leg) for leg in planned)
+
+
+def _as_planned(cluster: Cluster, placement: Placement, start_s: float, end_s: float, move: Wanted) -> Move:
+    why = placement.why[move.vm]
+    end = placement.ends[move.vm]
+    return Move(
+        vm=move.vm,
+        source=move.source,
+        target=move.target,
+        start_s=start_s,
+        end_s=end_s,
+        why=why if move.target == end else f"steps aside on its way to {end}: no straight order is valid; {why}",
+        after=tuple(sorted(move.after)) or None,
+        downtime_s=_downtime_s(cluster, move),
     )
 
 

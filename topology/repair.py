@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 from shunter.topology.breaches import Breach, breaches
 from shunter.topology.capacity import available, survives_loss
 from shunter.topology.choosing import Choice, ReserveNodes, check_reserve, no_reserve, refusal
+from shunter.topology.detours import Way
 from shunter.topology.eligibility import FitNodes, verdicts
-from shunter.topology.exact import Mover, Question, answers
+from shunter.topology.exact import Mover, Question
 from shunter.topology.model import Cluster, VirtualMachine
-from shunter.topology.ordering import order_of
 from shunter.topology.placement import Placement, Tried
 from shunter.topology.plan import Finding, Plan, Unplaced, Verdict
 from shunter.topology.planning import plan_volume_moves, role_moves_of, scheduled
 from shunter.topology.reserve import first_failure
 from shunter.topology.timeline import fixed_pairs_bound_s
 from shunter.topology.units import Unit, units_of
+from shunter.topology.ways import solutions
 
 
 def plan_repair(cluster: Cluster, reserve_nodes: ReserveNodes = "auto") -> Plan:
@@ -30,7 +31,7 @@ def plan_repair(cluster: Cluster, reserve_nodes: ReserveNodes = "auto") -> Plan:
     placement = choice.placement
     moves = scheduled(cluster, placement)
     makespan_s = max((move.end_s for move in moves), default=0.0)
-    volume_moves, _ = plan_volume_moves(cluster, (), placement.targets, moves, makespan_s)
+    volume_moves, _ = plan_volume_moves(cluster, (), placement.ends, moves, makespan_s)
     unplaced = tuple(
         Unplaced(vm=name, node=cluster.vm_by_name[name].node, verdicts=reasons)
         for name, reasons in placement.unplaced.items()
@@ -118,30 +119,26 @@ class _Repair:
                 if best is None or len(placement.unplaced) < len(best[0].unplaced):
                     best = placement, reserve
                 break
-        return best or (self._placement({}, {}), levels[-1])
+        return best or (self._placement(Way({}, {}, (), ())), levels[-1])
 
     def _candidates(self, reserve: int) -> Iterator[Placement]:
         question = Question(self.cluster, self.movers, (), self.promised, reserve, repair=True)
-        for answer in answers(question):
+        for answer, way in solutions(question):
+            self.undecided |= not answer.proved
             if not answer.found:
-                self.undecided |= not answer.proved
                 self.why_not_kept = self.why_not_kept or "no placement that mends as much leaves room for it"
                 return
-            self.undecided |= not answer.proved
-            live = {vm: to for vm, to in answer.targets.items() if self.cluster.vm_by_name[vm].holds_memory}
-            order = order_of(self.cluster, live, self.promised)
-            if order.steps is None:
-                self.no_order = True
-            else:
-                yield self._placement(answer.targets, order.after)
+            self.no_order |= way is None
+            if way is not None:
+                yield self._placement(way)
 
     # -------------------------------------------------------------- what it amounts to
 
-    def _placement(self, targets: Mapping[str, str], after: Mapping[str, frozenset[str]]) -> Placement:
-        placement = Placement(targets=dict(targets), after=after)
-        stands = self.cluster.with_vms_on(targets)
+    def _placement(self, way: Way) -> Placement:
+        placement = Placement(targets=dict(way.targets), after=way.after, onward=way.onward)
+        stands = self.cluster.with_vms_on(placement.ends)
         left = breaches(stands)
-        for name in targets:
+        for name in placement.ends:
             ended = next((breach for breach in self.standing if name in breach.vms and breach not in left), None)
             node = self.cluster.vm_by_name[name].node
             placement.why[name] = f"{ended.rule}: {ended.message}" if ended else f"makes room on {node}"

@@ -37,4 +37,8 @@ def _along(
             done = {move.vm: move.target for _, end_s, move in planned if end_s <= now_s}
             moving = {move.vm: move.target for start_s, end_s, move in planned if start_s <= now_s < end_s}
             yield survives_loss(cluster, reserve_nodes, placed=promised | done, moving=moving, emptied=emptied)
-    yield survives_loss(cluster, reserve_nodes, placed=promised | placement.targets, emptied=emptied)
+    placed = promised | placement.targets
+    for vm, node in placement.onward if reserve_nodes else ():
+        yield survives_loss(cluster, reserve_nodes, placed=placed, moving={vm: node}, emptied=emptied)
+        placed |= {vm: node}
+    yield survives_loss(cluster, reserve_nodes, placed=placed, emptied=emptied)
