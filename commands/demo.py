@@ -6,7 +6,7 @@ from pathlib import Path
 
 from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file
-from shunter.commands.evacuating import Order, carry_out
+from shunter.commands.running import carry_out, evacuation
 from shunter.topology.plan import Plan
 from shunter.topology.planning import plan_evacuation
 
@@ -28,8 +28,8 @@ def demo() -> Plan:
     output.write(FOLDER / "cluster.json", CLUSTER.read_text(encoding="utf-8"))
     output.write(FOLDER / "plan.json", plan.to_json() + "\n")
     output.draw(plan, FOLDER / "timeline.svg")
-    order = Order(NODES, str(CLUSTER), speed=SPEED, log=FOLDER / "witness.jsonl")
-    report, forecast_s = carry_out(order, NODES, seen, plan)
+    job = evacuation(NODES, str(CLUSTER), speed=SPEED, log=FOLDER / "witness.jsonl")
+    report, forecast_s = carry_out(job, seen, plan)
     output.write(FOLDER / "report.json", report.to_json() + "\n")
     output.show(report, NODES, seen, as_json=False, svg=FOLDER / "timeline.svg", forecast_s=forecast_s)
     console = output.results()

@@ -89,7 +89,25 @@ def plan_evacuate(
     from shunter.commands import exits, planning
 
     reserve = cast("ReserveNodes", reserve_nodes)
-    exits.leave(lambda: planning.plan(nodes, cluster, reserve_nodes=reserve, as_json=as_json, svg=svg))
+    exits.leave(lambda: planning.evacuation(nodes, cluster, reserve_nodes=reserve, as_json=as_json, svg=svg))
+
+
+@plan.command("repair", epilog=EXIT_CODES)
+def plan_repair(
+    cluster: ClusterName,
+    *,
+    reserve_nodes: Reserve = "auto",
+    as_json: Json = False,
+    svg: Svg = None,
+) -> None:
+    """Show the fewest moves after which no VM stands where a rule or a lack of memory forbids it, and in which order.
+
+    Example: shunter plan repair --cluster prod-1.json
+    """
+    from shunter.commands import exits, planning
+
+    reserve = cast("ReserveNodes", reserve_nodes)
+    exits.leave(lambda: planning.repair(cluster, reserve_nodes=reserve, as_json=as_json, svg=svg))
 
 
 @app.command(epilog=EXIT_CODES, short_help="Empty nodes, live.")
@@ -113,10 +131,64 @@ def evacuate(
 
     Example: shunter evacuate N1 --cluster prod-1.json --speed 10
     """
-    from shunter.commands import evacuating, exits
+    from shunter.commands import exits, running
 
-    order = evacuating.Order(nodes, cluster, cast("ReserveNodes", reserve_nodes), speed, undo_pause, log)
-    exits.leave(lambda: evacuating.evacuate(order, as_json=as_json, svg=svg))
+    reserve = cast("ReserveNodes", reserve_nodes)
+    exits.leave(
+        lambda: running.run(
+            running.evacuation(nodes, cluster, reserve_nodes=reserve, speed=speed, undo_pause=undo_pause, log=log),
+            as_json=as_json,
+            svg=svg,
+        )
+    )
+
+
+@app.command(epilog=EXIT_CODES, short_help="Bring a cluster in order, live.")
+def repair(
+    cluster: ClusterName,
+    *,
+    reserve_nodes: Reserve = "auto",
+    speed: Speed = None,
+    log: Log = None,
+    as_json: Json = False,
+    svg: Svg = None,
+) -> None:
+    """Make the fewest live moves after which no VM stands where a rule or a lack of memory forbids it.
+
+    What cannot be mended stays as it is, with the reasons. Ctrl-C as in evacuate.
+
+    Example: shunter repair --cluster prod-1.json --speed 10
+    """
+    from shunter.commands import exits, running
+
+    reserve = cast("ReserveNodes", reserve_nodes)
+    exits.leave(
+        lambda: running.run(
+            running.repair(cluster, reserve_nodes=reserve, speed=speed, log=log), as_json=as_json, svg=svg
+        )
+    )
+
+
+@app.command(epilog=EXIT_CODES, short_help="Move one VM, live.")
+def migrate(
+    vm: Annotated[str, typer.Argument(metavar="VM", help="The VM to move.", show_default=False)],
+    node: Annotated[str, typer.Argument(metavar="NODE", help="The node it moves to.", show_default=False)],
+    cluster: ClusterName,
+    *,
+    speed: Speed = None,
+    log: Log = None,
+    as_json: Json = False,
+    svg: Svg = None,
+) -> None:
+    """Move one running VM to a node of your choice, without interrupting it. Why it may not go: shunter why.
+
+    Example: shunter migrate web-1 N3 --cluster prod-1.json
+    """
+    from shunter.commands import exits, running
+
+    exits.leave(
+        lambda: running.run(running.migration(vm, node, cluster, speed=speed, log=log), as_json=as_json, svg=svg)
+    )
 
 
 @simulate.command("evacuate", epilog=EXIT_CODES)

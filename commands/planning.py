@@ -1,4 +1,4 @@
-"""`shunter plan evacuate`: what would happen. Touches nothing, needs no Prefect."""
+"""`shunter plan …`: what would happen. Touches nothing, needs no Prefect."""
 
 from __future__ import annotations
 
@@ -10,11 +10,22 @@ from shunter.commands.cluster_choice import cluster_of_file
 from shunter.topology.choosing import ReserveNodes
 from shunter.topology.plan import Plan
 from shunter.topology.planning import emptied_nodes, plan_evacuation
+from shunter.topology.repair import plan_repair
 
 
-def plan(nodes: Sequence[str], cluster: str, *, reserve_nodes: ReserveNodes, as_json: bool, svg: Path | None) -> Plan:
+def evacuation(
+    nodes: Sequence[str], cluster: str, *, reserve_nodes: ReserveNodes, as_json: bool, svg: Path | None
+) -> Plan:
     """Show the plan. Raises RequestError."""
     seen = cluster_of_file(cluster)
     found = plan_evacuation(seen, nodes, reserve_nodes)
     output.show(found, emptied_nodes(seen, nodes), seen, as_json=as_json, svg=svg)
+    return found
+
+
+def repair(cluster: str, *, reserve_nodes: ReserveNodes, as_json: bool, svg: Path | None) -> Plan:
+    """Show the plan. Raises RequestError."""
+    seen = cluster_of_file(cluster)
+    found = plan_repair(seen, reserve_nodes)
+    output.show(found, (), seen, as_json=as_json, svg=svg)
     return found

@@ -33,6 +33,8 @@ def headline(plan: Plan, nodes: Sequence[str]) -> str:
     subject = f"{_listed(nodes)} {'is' if len(nodes) == 1 else 'are'} empty" if nodes else "Done"
     if plan.errors and not plan.executed:
         return f"Refused, nothing was touched: {'; '.join(found.message for found in plan.errors)}."
+    if not plan.executed and plan.kind == "repair" and not (plan.moves or plan.role_moves or plan.unplaced):
+        return "Nothing stands where it must not: there is nothing to repair."
     if not plan.executed:
         stays = f", {_staying(plan)}" if plan.unplaced else ""
         return f"Planned: {_count(len(plan.moves), 'VM')} to move in {duration(plan.makespan_s)}{stays}."

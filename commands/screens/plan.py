@@ -178,7 +178,8 @@ class PlanScreen:
 
     def _figures(self) -> str:
         plan = self.plan
-        bound = f"the least any choice of targets allows is {duration(plan.lower_bound_s)}"
+        whose = "these moves allow" if plan.kind == "repair" else "any choice of targets allows"
+        bound = f"the least {whose} is {duration(plan.lower_bound_s)}"
         reserve = (
             f"The loss of {count(plan.reserve_nodes, 'further node')} stays covered"
             if plan.reserve_nodes

@@ -1,4 +1,4 @@
-"""`shunter evacuate`: the Prefect flow, run here, with its live display and Ctrl-C."""
+"""`shunter evacuate`, `repair`, `migrate`: a Prefect flow, run here, with its live display and Ctrl-C."""
 
 # ruff: noqa: PLC0415  (Prefect reads its settings while it is imported: not before they are made)
 from __future__ import annotations
@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,46 +29,94 @@ from shunter.flows.settings import PrefectAtHand, prefect_at_hand
 from shunter.topology.choosing import ReserveNodes
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
-from shunter.topology.planning import emptied_nodes, plan_evacuation
+from shunter.topology.planning import emptied_nodes, plan_evacuation, plan_migration
+from shunter.topology.repair import plan_repair
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What was asked for. `speed` None: real time. `log`: for the witness log of a cluster that is simulated here."""
+class Job:
+    """A flow to run here. `plan`: what it will do, from a look at the cluster; `flow`: starts it (imports included).
 
-    nodes: Sequence[str]
+    `nodes`: those that will be empty, for headlines. `speed` None: real time. `log`: for the witness log of a cluster
+    that is simulated here.
+    """
+
+    title: str
     cluster: str
-    reserve_nodes: ReserveNodes = "auto"
+    plan: Callable[[Cluster], Plan]
+    flow: Callable[[], Awaitable[Plan]]
+    nodes: Sequence[str] = ()
     speed: float | None = None
-    undo_pause: bool = False
     log: Path | None = None
 
 
-def evacuate(order: Order, *, as_json: bool, svg: Path | None) -> Plan:
+def evacuation(
+    nodes: Sequence[str],
+    cluster: str,
+    *,
+    reserve_nodes: ReserveNodes = "auto",
+    speed: float | None = None,
+    undo_pause: bool = False,
+    log: Path | None = None,
+) -> Job:
+    """Raises RequestError for an unknown node."""
+    names = emptied_nodes(cluster_of_file(cluster), nodes) if is_file(cluster) else tuple(nodes)
+
+    async def flow() -> Plan:
+        from shunter.flows.evacuate import evacuate_nodes
+
+        return await evacuate_nodes(cluster, list(names), reserve_nodes, speed, undo_pause=undo_pause)
+
+    def plan(seen: Cluster) -> Plan:
+        return plan_evacuation(seen, names, reserve_nodes)
+
+    return Job(f"Emptying {listed(names)}", cluster, plan, flow, names, speed, log)
+
+
+def repair(
+    cluster: str, *, reserve_nodes: ReserveNodes = "auto", speed: float | None = None, log: Path | None = None
+) -> Job:
+    async def flow() -> Plan:
+        from shunter.flows.repair import repair_placement
+
+        return await repair_placement(cluster, reserve_nodes, speed)
+
+    return Job("Bringing the cluster in order", cluster, lambda c: plan_repair(c, reserve_nodes), flow, (), speed, log)
+
+
+def migration(vm: str, node: str, cluster: str, *, speed: float | None = None, log: Path | None = None) -> Job:
+    async def flow() -> Plan:
+        from shunter.flows.migrate import live_migrate
+
+        return await live_migrate(cluster, vm, node, speed)
+
+    return Job(f"Moving {vm} to {node}", cluster, lambda c: plan_migration(c, vm, node), flow, (), speed, log)
+
+
+def run(job: Job, *, as_json: bool, svg: Path | None) -> Plan:
     """Carry it out and show the report. Raises RequestError, Unreachable and PrefectUnreachable."""
-    seen = cluster_of_file(order.cluster) if is_file(order.cluster) else None
-    nodes = emptied_nodes(seen, order.nodes) if seen else tuple(order.nodes)
-    plan = plan_evacuation(seen, nodes, order.reserve_nodes) if seen else None
+    seen = cluster_of_file(job.cluster) if is_file(job.cluster) else None
+    plan = job.plan(seen) if seen else None
     if plan is not None and svg is not None:
         output.draw(plan, svg)  # finds out before the first move whether it can be written
-    if plan is not None and plan.errors:
-        output.show(plan, nodes, seen, as_json=as_json, svg=None)
+    if plan is not None and (plan.errors or not (plan.moves or plan.role_moves or job.nodes)):
+        output.show(plan, job.nodes, seen, as_json=as_json, svg=None)
         return plan
-    report, forecast_s = carry_out(order, nodes, seen, plan)
-    output.show(report, nodes, seen, as_json=as_json, svg=svg, forecast_s=forecast_s)
+    report, forecast_s = carry_out(job, seen, plan)
+    output.show(report, job.nodes, seen, as_json=as_json, svg=svg, forecast_s=forecast_s)
     return report
 
 
-def carry_out(order: Order, nodes: Sequence[str], seen: Cluster | None, plan: Plan | None) -> tuple[Plan, float | None]:
+def carry_out(job: Job, seen: Cluster | None, plan: Plan | None) -> tuple[Plan, float | None]:
     """Run the flow; return its report and what had been forecast. `seen` and `plan` are shown while Prefect starts."""
     console = output.messages()
     with prefect_at_hand(quiet=True) as prefect:
         if plan is not None:
-            PlanScreen.of(plan, nodes, console, seen).print()
+            PlanScreen.of(plan, job.nodes, console, seen).print()
         _wait_for_prefect(prefect, console)
-        view = RunView(time.monotonic, order.speed or 1.0)
+        view = RunView(time.monotonic, job.speed or 1.0)
         with asyncio.Runner() as runner:
-            report = runner.run(_watched(order, nodes, view, console))
+            report = runner.run(_watched(job, view, console))
     return report, view.plan.makespan_s if view.plan else None
 
 
@@ -86,14 +134,12 @@ def _wait_for_prefect(prefect: PrefectAtHand, console: Console) -> None:
         prefect.wait_until_ready()
 
 
-async def _watched(order: Order, nodes: Sequence[str], view: RunView, console: Console) -> Plan:
+async def _watched(job: Job, view: RunView, console: Console) -> Plan:
     """The flow run with a display; Ctrl-C asks it to stop."""
-    from shunter.flows.evacuate import evacuate_nodes
-
     stop = Stop()
     async with AsyncExitStack() as stack:
         if _can_redraw(console):
-            screen = LiveScreen(view, f"Emptying {listed(nodes)}", console)
+            screen = LiveScreen(view, job.title, console)
             audience: Audience = view
             tell: Callable[[str], None] = screen.note
             await stack.enter_async_context(screen)
@@ -101,16 +147,10 @@ async def _watched(order: Order, nodes: Sequence[str], view: RunView, console: C
             audience = lines = Lines(view, console)
             tell = lines.say
         stack.enter_context(_interrupts(stop, view, tell))
-        witness = stack.enter_context(output.opened(order.log)) if order.log else None
+        witness = stack.enter_context(output.opened(job.log)) if job.log else None
         stack.enter_context(listening(audience, stop=stop, witness=witness))
         try:
-            return await evacuate_nodes(
-                cluster=order.cluster,
-                nodes=list(nodes),
-                reserve_nodes=order.reserve_nodes,
-                speed=order.speed,
-                undo_pause=order.undo_pause,
-            )
+            return await job.flow()
         except RunError as error:
             return error.plan
 
