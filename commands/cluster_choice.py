@@ -15,13 +15,18 @@ def is_file(cluster: str) -> bool:
 
 
 def cluster_of_file(cluster: str) -> Cluster:
-    """The cluster of a cluster file. Raises RequestError where it is a name, missing, or a bad file."""
+    """The cluster of a cluster file. Raises RequestError where it is a name, or no file that is one."""
     if not is_file(cluster):
         raise RequestError(
             f'no cluster is registered as "{cluster}" that this command could read; '
             "give the path of a cluster file, which has a separator or ends in .json"
         )
-    path = Path(cluster).expanduser()
-    if not path.is_file():
-        raise RequestError(f"there is no cluster file {cluster} (looked for {path.absolute()})")
-    return read_cluster(path)
+    return read_cluster(path_of(cluster))
+
+
+def path_of(text: str) -> Path:
+    """The path that a person wrote, with "~" for a home folder. Raises RequestError."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise RequestError(f"{text}: there is no such home folder; write the path in full") from error

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from shunter.commands.options import ClusterFile, ClusterName, Json, Log, Nodes, Noise, Reserve, Speed, Svg
+from shunter.commands.options import ClusterFile, ClusterName, Json, Log, Nodes, Noise, Reserve, Seed, Speed, Svg
+from shunter.commands.strict import StrictApp
 
 if TYPE_CHECKING:
     from shunter.topology.choosing import ReserveNodes
@@ -20,7 +21,7 @@ EXIT_CODES = (
 
 
 def _app(about: str) -> typer.Typer:
-    return typer.Typer(
+    return StrictApp(
         help=about,
         no_args_is_help=True,
         add_completion=False,
@@ -196,7 +197,7 @@ def simulate_evacuate(
     nodes: Nodes,
     cluster: ClusterFile,
     *,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed gives the same run.")] = 0,
+    seed: Seed = 0,
     faults: Annotated[
         str, typer.Option("--faults", metavar="PLAN", help="none, some or many (drawn from the seed), or a file.")
     ] = "none",

@@ -8,13 +8,21 @@ from typing import Annotated, Literal
 
 import typer
 
+MOST_DIGITS = 20
+
 
 def _reserve(text: str) -> int | Literal["auto"]:
     if text.strip().casefold() == "auto":
         return "auto"
-    if text.strip().isascii() and text.strip().isdecimal():
+    if text.strip().isascii() and text.strip().isdecimal() and len(text) < MOST_DIGITS:
         return int(text)
-    raise typer.BadParameter(f"{text!r} is neither a number of nodes from 0 on nor auto")
+    raise typer.BadParameter(f"{text!r:.60} is neither a number of nodes from 0 on nor auto")
+
+
+def _seed(text: str) -> int:
+    if text.isascii() and text.removeprefix("-").isdecimal() and len(text) < MOST_DIGITS:
+        return int(text)
+    raise typer.BadParameter(f"{text!r:.60} is not a whole number of less than {MOST_DIGITS} digits")
 
 
 def _speed(text: str) -> float:
@@ -23,7 +31,7 @@ def _speed(text: str) -> float:
     except ValueError:
         speed = math.nan
     if not 0 < speed <= 10_000:
-        raise typer.BadParameter(f"{text!r} is not a number above 0 and up to 10000")
+        raise typer.BadParameter(f"{text!r:.60} is not a number above 0 and up to 10000")
     return speed
 
 
@@ -33,7 +41,7 @@ def _noise(text: str) -> float:
     except ValueError:
         noise = math.nan
     if not 0 <= noise < 1:
-        raise typer.BadParameter(f"{text!r} is not a number from 0 to below 1; 0.3 means up to 30 % more or less")
+        raise typer.BadParameter(f"{text!r:.60} is not a number from 0 to below 1; 0.3 means up to 30 % more or less")
     return noise
 
 
@@ -74,6 +82,7 @@ Noise = Annotated[
     float,
     typer.Option("--noise", metavar="X", parser=_noise, help="0.3: migrations take up to 30 % more or less."),
 ]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", parser=_seed, help="The same seed gives the same run.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else there.")]
 Svg = Annotated[
     Path | None, typer.Option("--svg", metavar="FILE", help="Draw the timeline there, as SVG.", show_default=False)

@@ -16,7 +16,7 @@ from rich.status import Status
 from shunter.clusters.clock import Clock
 from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults, read_faults
 from shunter.commands import output
-from shunter.commands.cluster_choice import cluster_of_file
+from shunter.commands.cluster_choice import cluster_of_file, path_of
 from shunter.engine.audience import Progress, Waiting
 from shunter.engine.evacuate import evacuate
 from shunter.engine.holds import OwnHolds
@@ -24,6 +24,7 @@ from shunter.flows.markdown import duration
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.choosing import ReserveNodes, check_reserve
 from shunter.topology.errors import RequestError
+from shunter.topology.jsontext import read_text, shown
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
 from shunter.topology.planning import emptied_nodes
@@ -93,15 +94,9 @@ def _faults(plan: str, cluster: Cluster, seed: int) -> tuple[Fault, ...]:
     if plan in DRAWN:
         return draw_faults(cluster, seed, cast("Literal['none', 'some', 'many']", plan))
     try:
-        text = Path(plan).expanduser().read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(
-            f"--faults {plan}: neither {', '.join(DRAWN)} nor a file that can be read ({error})"
-        ) from error
-    try:
-        return read_faults(text, cluster)
+        return read_faults(read_text(path_of(plan)), cluster)
     except RequestError as error:
-        raise RequestError(f"{plan}: {error}") from error
+        raise RequestError(f"--faults {shown(plan)}, which is none of {', '.join(DRAWN)}: {error}") from error
 
 
 @dataclass(slots=True)

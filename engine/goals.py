@@ -8,8 +8,9 @@ from typing import Protocol
 
 from shunter.topology.choosing import Choice, ReserveNodes, choose_targets
 from shunter.topology.model import Cluster, VirtualMachine
-from shunter.topology.placement import Placement, Tried, place
+from shunter.topology.placement import Placement, place
 from shunter.topology.plan import Verdict
+from shunter.topology.reasons import Tried
 from shunter.topology.repair import choose_repair
 
 

@@ -15,9 +15,9 @@ from shunter.statemachines import volume as volume_life
 from shunter.topology.choosing import ReserveNodes, choose_targets
 from shunter.topology.eligibility import verdicts
 from shunter.topology.model import Cluster
-from shunter.topology.placement import Tried
 from shunter.topology.plan import Finding, Move, RoleMove, Verdict, VolumeMove
 from shunter.topology.planning import leaving, plan_role_moves, plan_volume_moves
+from shunter.topology.reasons import Tried
 
 MOST_TRIES = 3
 

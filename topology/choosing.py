@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Literal
 
 from shunter.topology.capacity import survives_loss
@@ -15,8 +16,9 @@ from shunter.topology.detours import Way
 from shunter.topology.errors import RequestError
 from shunter.topology.exact import MOST_LITERALS, Answer, Mover, Question
 from shunter.topology.model import Cluster, VirtualMachine
-from shunter.topology.placement import Placement, Problem, Tried
+from shunter.topology.placement import Placement, Problem
 from shunter.topology.plan import Finding
+from shunter.topology.reasons import Tried
 from shunter.topology.reserve import first_failure
 from shunter.topology.units import Unit, units_of
 from shunter.topology.ways import solutions
@@ -88,13 +90,13 @@ class _Chooser:
         for reserve, helped in levels:
             for placement in self._complete(reserve, helped=helped):
                 if self._keeps(placement, reserve):
-                    return placement, reserve
+                    return self.problem.with_reasons(placement), reserve
         pool = sorted([*self._fast(), *self.partial], key=lambda placement: len(placement.unplaced))
         most = [placement for placement in pool if len(placement.unplaced) == len(pool[0].unplaced)]
         for reserve in dict.fromkeys(reserve for reserve, _ in levels):
             for placement in most:
                 if self._keeps(placement, reserve):
-                    return placement, reserve
+                    return self.problem.with_reasons(placement), reserve
         raise AssertionError("without a reserve everything keeps it")
 
     def _complete(self, reserve: int, *, helped: bool) -> Iterator[Placement]:
@@ -104,8 +106,18 @@ class _Chooser:
                 if len(placement.unplaced) > self.hopeless:
                     break
                 yield placement
-        if self.hopeful and self.search:
+        if self._could_place_more() and self.search:
             yield from self._solved(reserve, helped=helped)
+
+    def _could_place_more(self) -> bool:
+        """Whether more could be placed than the fast passes did, as far as the sum of what is free tells."""
+        free_mib = sum(max(0, self.problem.free_mib[node]) for node in self.problem.nodes)
+        by_size = sorted(unit.memory_mib for unit in self.hopeful)
+        most = sum(used_mib <= free_mib for used_mib in accumulate(by_size))
+        if most < len(self.hopeful):
+            unplaced = min(len(placement.unplaced) for placement in self._fast())
+            return unplaced - self.hopeless > len(self.hopeful) - most
+        return bool(self.hopeful)
 
     def _fast(self) -> Iterator[Placement]:
         yield from self.fast

@@ -20,8 +20,9 @@ from shunter.topology.model import AffinityRule, Cluster, VirtualMachine
 from shunter.topology.ordering import near
 from shunter.topology.units import Unit
 
-MOST_WORK = 8.0
-MOST_LITERALS = 300_000
+MOST_WORK = 4.0
+MOST_LITERALS = 60_000
+LARGE_LITERALS, LARGE_WORK = 12_000, 1.0
 MOST_RECOVERY_LITERALS = 60_000
 MOST_LOSSES = 2_000
 MOST_ANSWERS = 25
@@ -315,7 +316,7 @@ class _Model:
         solver = self.cp.CpSolver()
         solver.parameters.num_workers = 1
         solver.parameters.random_seed = 1
-        solver.parameters.max_deterministic_time = MOST_WORK
+        solver.parameters.max_deterministic_time = LARGE_WORK if self.ask.literals > LARGE_LITERALS else MOST_WORK
         status = solver.solve(model)
         if status in (self.cp.OPTIMAL, self.cp.FEASIBLE):
             return solver, status == self.cp.OPTIMAL

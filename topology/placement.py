@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 
 from shunter.topology.capacity import available
 from shunter.topology.detours import Way
-from shunter.topology.eligibility import FitNodes, Question, breaks, verdicts
+from shunter.topology.eligibility import FitNodes, Question, breaks
 from shunter.topology.estimate import estimate
-from shunter.topology.model import AffinityRule, Cluster, VirtualMachine
+from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.pairing import Wanted
 from shunter.topology.plan import Verdict
+from shunter.topology.reasons import Reasons, Tried
 from shunter.topology.timeline import lower_bound_s, schedule
 from shunter.topology.units import Unit, must_be_near_others, torn_by, units_of
-
-Tried = Mapping[tuple[str, str], Verdict]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Option:
 
 @dataclass(slots=True)
 class Placement:
-    """`targets`: VM → node. `unplaced`: VM → every reason against every other node.
+    """`targets`: VM → node. `unplaced`: VM → every reason against every other node, once they were asked for.
 
     `makespan_s`: when the last live migration ends, by the forecast; `least_bound_s`: what no targets could beat.
     `after`: VM → the VMs whose moves make room for its own and must be over first. `onward`: moves (VM, node) that
@@ -70,7 +69,8 @@ def place(
     `promised`: VM → node of moves that are decided already; they take their room. `tried`: verdicts learnt by trying,
     by (VM, node); such a node is not an option.
     """
-    return Problem(cluster, leaving, emptied, promised, tried).candidates()
+    problem = Problem(cluster, leaving, emptied, promised, tried)
+    return map(problem.with_reasons, problem.candidates())
 
 
 def wanted_move(cluster: Cluster, vm: str, target: str, after: Collection[str] = ()) -> Wanted:
@@ -169,7 +169,6 @@ class Problem:
         """The placement that ends so (VM → node), which may include VMs that only make room for others."""
         state = _Loads(self)
         placement = Placement(targets=dict(way.targets), after=way.after, onward=way.onward)
-        promised = self.promised | dict(ends)
         ours = {vm.name for unit in self.units for vm in unit.vms}
         for name in (name for name in placement.ends if name not in ours):
             state.give_way(self.cluster.vm_by_name[name], ends.get(name, self.cluster.vm_by_name[name].node))
@@ -180,9 +179,7 @@ class Problem:
             fitting = sum(unit.memory_mib <= state.free_mib[node] for node in self.fit_nodes(unit))
             option = Option(target, duration_s, soft_breaks=0, preferred=False)
             self._take(unit, option, max(fitting, 1), state, placement)
-        for unit in (unit for unit in self.units if unit.name not in ends):
-            for vm in unit.vms:
-                placement.unplaced[vm.name] = self._reasons(unit, vm, state, promised)
+        placement.unplaced = {vm.name: () for unit in self.units if unit.name not in ends for vm in unit.vms}
         placement.targets = dict(way.targets)
         return self._measured(placement)
 
@@ -194,6 +191,27 @@ class Problem:
     def _measured(self, placement: Placement) -> Placement:
         placement.makespan_s = self._makespan_s(placement)
         placement.least_bound_s = self._least_bound_s(placement)
+        return placement
+
+    def with_reasons(self, placement: Placement) -> Placement:
+        """The same, with every reason against every other node for each VM that found no place."""
+        free_mib = dict(self.free_mib)
+        for name, end in placement.ends.items():
+            vm = self.cluster.vm_by_name[name]
+            for node, mib in ((end, -vm.memory_mib), (vm.node, vm.memory_mib)):
+                if vm.holds_memory and node in free_mib:
+                    free_mib[node] += mib
+        promised = self.promised | placement.ends
+        for name in placement.unplaced:
+            if must_be_near_others(self.cluster, name):
+                promised[name] = self.cluster.vm_by_name[name].node
+        because = Reasons(self.cluster, self.emptied, self.tried, free_mib, promised)
+        placement.unplaced = {
+            vm.name: tuple(because.against(unit, vm))
+            for unit in self.units
+            for vm in unit.vms
+            if vm.name in placement.unplaced
+        }
         return placement
 
     def solve(self, order: Order, prefer: Prefer) -> Placement:
@@ -219,9 +237,7 @@ class Problem:
         in_order = sorted(moves, key=lambda unit: (*order(self, unit), unit.name))
         # those that stay for the sake of others come last: perhaps some of them need not
         left = [unit for unit in (*in_order, *stays) if not self._put(unit, prefer, state, placement, promised)]
-        for unit in left:
-            for vm in unit.vms:
-                placement.unplaced[vm.name] = self._reasons(unit, vm, state, promised)
+        placement.unplaced = {vm.name: () for unit in left for vm in unit.vms}
         return self._measured(placement)
 
     def _put(self, unit: Unit, prefer: Prefer, state: _Loads, placement: Placement, promised: dict[str, str]) -> bool:
@@ -255,46 +271,6 @@ class Problem:
             (unit.live[0].node, min(option.duration_s for option in self.options[unit.name])) for unit in placed
         ]
         return lower_bound_s(shortest, len(possible))
-
-    def _reasons(
-        self, unit: Unit, vm: VirtualMachine, state: _Loads, promised: Mapping[str, str]
-    ) -> tuple[Verdict, ...]:
-        """Every reason against every other node, for one VM of a unit that found no place."""
-        others = _without(promised, unit)
-        found: list[Verdict] = []
-        for node in self.cluster.nodes:
-            if node.name == vm.node:
-                continue
-            reasons = list(verdicts(self.cluster, vm, node.name, emptied=self.emptied, promised=others))
-            if (vm.name, node.name) in self.tried:
-                reasons.append(self.tried[vm.name, node.name])
-            room_mib = state.free_mib.get(node.name)
-            if room_mib is not None and room_mib < unit.memory_mib:
-                reasons.append(_no_room(unit, node.name, room_mib, self.cluster.free_mib(node.name)))
-            if torn := torn_by(self.cluster, unit):
-                reasons.append(_contradiction(unit, torn, node.name))
-            if not reasons:
-                reasons = self._reasons_of_companions(unit, vm, node.name, others)
-            found += reasons or [_not_found(vm, node.name)]
-        return tuple(found)
-
-    def _reasons_of_companions(
-        self, unit: Unit, vm: VirtualMachine, node: str, promised: Mapping[str, str]
-    ) -> list[Verdict]:
-        return [
-            Verdict(
-                target=node,
-                rule=verdict.rule,
-                reason=f"{vm.name} goes with {other.name}: {verdict.reason}",
-                remedy=verdict.remedy,
-            )
-            for other in unit.vms
-            if other.name != vm.name
-            for verdict in (
-                *verdicts(self.cluster, other, node, emptied=self.emptied, promised=promised),
-                *((self.tried[other.name, node],) if (other.name, node) in self.tried else ()),
-            )
-        ]
 
 
 class _Loads:
@@ -344,6 +320,10 @@ def _largest_first(_: Problem, unit: Unit) -> tuple[float, ...]:
     return (-unit.memory_mib,)
 
 
+def _smallest_first(_: Problem, unit: Unit) -> tuple[float, ...]:
+    return (unit.memory_mib,)
+
+
 def _pickiest_first(problem: Problem, unit: Unit) -> tuple[float, ...]:
     roomy = sum(unit.memory_mib <= problem.free_mib[option.target] for option in problem.options[unit.name])
     return (roomy, -unit.memory_mib)
@@ -375,26 +355,8 @@ STRATEGIES: tuple[tuple[Order, Prefer], ...] = (
     (_largest_first, _roomiest),
     (_largest_first, _tightest),
     (_pickiest_first, _tightest),
+    (_smallest_first, _tightest),
 )
-
-
-def _contradiction(unit: Unit, rule: AffinityRule, node: str) -> Verdict:
-    return Verdict(
-        target=node,
-        rule="I4",
-        reason=f"{', '.join(vm.name for vm in unit.vms)} must stay together (a disk that they share, or a rule), "
-        f"but rule {rule.name} keeps them apart",
-        remedy=f"drop rule {rule.name}, or what keeps them together",
-    )
-
-
-def _not_found(vm: VirtualMachine, node: str) -> Verdict:
-    return Verdict(
-        target=node,
-        rule="R16",
-        reason=f"no placement of all VMs of this run was found that has {vm.name} on {node}",
-        remedy="evacuate fewer nodes at once, or move this VM first",
-    )
 
 
 def _without(promised: Mapping[str, str], unit: Unit) -> dict[str, str]:
@@ -404,18 +366,6 @@ def _without(promised: Mapping[str, str], unit: Unit) -> dict[str, str]:
 
 def _under_way(cluster: Cluster, vm: str) -> bool:
     return any(migration.vm == vm for migration in cluster.migrations)
-
-
-def _no_room(unit: Unit, node: str, room_mib: int, now_mib: int) -> Verdict:
-    whom = unit.name if len(unit.live) == 1 else " and ".join(vm.name for vm in unit.live)
-    crowded_out = now_mib >= unit.memory_mib
-    free = f"{room_mib} MiB are left by the other VMs of this run" if crowded_out else f"{now_mib} MiB are free"
-    return Verdict(
-        target=node,
-        rule="I3",
-        reason=f"{whom} needs {unit.memory_mib} MiB, {free} on {node}",
-        remedy=f"free {unit.memory_mib - (room_mib if crowded_out else now_mib)} MiB more on {node}",
-    )
 
 
 def _why(unit: Unit, option: Option, fitting: int, state: _Loads) -> str:

@@ -12,9 +12,10 @@ from shunter.topology.detours import Way
 from shunter.topology.eligibility import FitNodes, verdicts
 from shunter.topology.exact import Mover, Question
 from shunter.topology.model import Cluster, VirtualMachine
-from shunter.topology.placement import Placement, Tried
+from shunter.topology.placement import Placement
 from shunter.topology.plan import Finding, Plan, Unplaced, Verdict
 from shunter.topology.planning import plan_volume_moves, role_moves_of, scheduled
+from shunter.topology.reasons import Tried
 from shunter.topology.reserve import first_failure
 from shunter.topology.timeline import fixed_pairs_bound_s
 from shunter.topology.units import Unit, units_of

@@ -33,7 +33,7 @@ def _along(
     live = {vm: to for vm, to in placement.targets.items() if cluster.vm_by_name[vm].holds_memory}
     if reserve_nodes and any(cluster.vm_by_name[vm].node not in emptied for vm in live):
         planned = schedule(wanted_move(cluster, vm, to, placement.after.get(vm, ())) for vm, to in live.items())
-        for now_s in sorted({start_s for start_s, _, _ in planned}):
+        for now_s in sorted({at_s for start_s, end_s, _ in planned for at_s in (start_s, end_s)}):
             done = {move.vm: move.target for _, end_s, move in planned if end_s <= now_s}
             moving = {move.vm: move.target for start_s, end_s, move in planned if start_s <= now_s < end_s}
             yield survives_loss(cluster, reserve_nodes, placed=promised | done, moving=moving, emptied=emptied)
