@@ -15,6 +15,7 @@ from shunter.clusters.simulated import SimulatedCluster, read_faults
 from shunter.engine.audience import Progress, Waiting
 from shunter.engine.evacuate import evacuate
 from shunter.engine.holds import OwnHolds
+from shunter.engine.repair import repair
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
@@ -79,6 +80,25 @@ def evacuated(
     **options: Any,
 ) -> Night:
     """Evacuate these nodes of a simulated cluster. `options` go to `evacuate`, except `noise`."""
+
+    def procedure(world: SimulatedCluster, **given: Any) -> Awaitable[Plan]:
+        return evacuate(world, nodes, **given)
+
+    return _spent(cluster, procedure, faults, seed, options)
+
+
+def repaired(cluster: Cluster, *, faults: Sequence[dict[str, Any]] = (), seed: int = 0, **options: Any) -> Night:
+    """Bring a simulated cluster in order. `options` go to `repair`, except `noise`."""
+    return _spent(cluster, repair, faults, seed, options)
+
+
+def _spent(
+    cluster: Cluster,
+    procedure: Callable[..., Awaitable[Plan]],
+    faults: Sequence[dict[str, Any]],
+    seed: int,
+    options: dict[str, Any],
+) -> Night:
     noise = options.pop("noise", 0.0)
 
     async def night() -> Night:
@@ -86,7 +106,7 @@ def evacuated(
             cluster, clock=Clock(), seed=seed, noise=noise, faults=read_faults(json.dumps(list(faults)), cluster)
         )
         notes = Notes()
-        report = await evacuate(world, nodes, holds=OwnHolds(), audience=notes, **options)
+        report = await procedure(world, holds=OwnHolds(), audience=notes, **options)
         log = [json.loads(line) for line in world.witness.lines]
         return Night(report, log, notes, await world.look())
 

@@ -1,0 +1,109 @@
+"""Repairs by the real engine on a simulated cluster, in virtual time."""
+
+from __future__ import annotations
+
+from building import cluster, node, vm
+from virtual import Night, repaired
+
+from shunter.topology.breaches import breaches
+from shunter.topology.model import Cluster
+from shunter.topology.recheck import check_log
+
+GIB = 1024
+
+
+def moved(night: Night) -> list[tuple[str, str, str]]:
+    return [(move.vm, move.source, move.target) for move in night.report.moves if move.outcome == "done"]
+
+
+def test_a_cluster_in_order_is_left_alone() -> None:
+    night = repaired(cluster(2, [vm("web")]))
+    assert not night.report.executed
+    assert night.report.ok
+    assert night.log[1:] == []
+
+
+def test_i4_a_vm_on_a_node_that_may_not_own_it_goes_to_one_that_may() -> None:
+    night = repaired(cluster(3, [vm("web", possible_owners=["N2"]), vm("db")]))
+    assert moved(night) == [("web", "N1", "N2")]
+    assert night.report.ok
+
+
+def test_i4_of_two_vms_to_be_kept_apart_one_moves() -> None:
+    of = cluster(
+        3,
+        [vm("dc-1"), vm("dc-2"), vm("web", "N2")],
+        affinity_rules=[{"name": "dc", "kind": "different_node", "vms": ["dc-1", "dc-2"]}],
+    )
+    night = repaired(of)
+    assert len(moved(night)) == 1
+    assert breaches(night.after) == ()
+
+
+def test_i3_a_node_short_of_memory_gives_away_as_few_vms_as_it_can() -> None:
+    nodes = [node("N1", 32 * GIB), node("N2", 32 * GIB)]
+    night = repaired(cluster(nodes, [vm("a", "N1", 8 * GIB), vm("b", "N1", 8 * GIB), vm("c", "N1", 20 * GIB)]))
+    assert len(moved(night)) == 1
+    assert breaches(night.after) == ()
+
+
+def swapped() -> Cluster:
+    """a and b stand on each other's node; neither fits beside the other, and only N3 has room to step aside."""
+    nodes = [node("N1", 100), node("N2", 100, switches=["y"]), node("N3", 100)]
+    nodes = [{"switches": []} | given for given in nodes]
+    vms = [
+        vm("a", "N1", 60, switches=["y"]),
+        vm("b", "N2", 60, possible_owners=["N1", "N3"]),
+        vm("guest", "N3", 30, possible_owners=["N3"]),
+    ]
+    rules = [{"name": "apart", "kind": "different_node", "vms": ["b", "guest"]}]
+    return cluster(nodes, vms, affinity_rules=rules)
+
+
+def test_where_no_vm_can_move_before_another_has_nothing_is_touched_and_the_reason_is_said() -> None:
+    night = repaired(swapped(), reserve_nodes=0)
+    assert not night.report.executed
+    assert not night.report.ok
+    assert {stays.vm for stays in night.report.unplaced} == {"a", "b"}
+    assert any("no order was found" in finding.message for finding in night.report.findings)
+
+
+def test_two_vms_that_must_change_places_do_so_by_way_of_a_third_node() -> None:
+    nodes = [node(f"N{i}", 100) for i in (1, 2, 3)]
+    vms = [
+        vm("a", "N1", 60, possible_owners=["N2", "N3"], switches=["y"]),
+        vm("b", "N2", 60, possible_owners=["N1"]),
+        vm("c", "N3", 30, possible_owners=["N3"]),
+    ]
+    nodes = [given | {"switches": ["y"] if given["name"] == "N2" else []} for given in nodes]
+    of = cluster(nodes, vms)
+    night = repaired(of, reserve_nodes=0)
+    assert breaches(night.after) != (), "N3 lacks a switch that a needs: not even a detour is valid"
+    of = cluster([node(f"N{i}", 100) for i in (1, 2, 3)], [vm("a", "N1", 60, possible_owners=["N2", "N3"]), vms[1]])
+    assert breaches(repaired(of, reserve_nodes=0).after) == ()
+
+
+def test_a_repair_goes_on_after_a_failure_and_ends_in_order() -> None:
+    of = cluster(3, [vm("web", possible_owners=["N2"]), vm("db", possible_owners=["N3"])])
+    night = repaired(of, faults=[{"when": {"vm": "web"}, "do": "migration_fails", "fraction": 0.3}])
+    assert breaches(night.after) == ()
+    assert night.report.ok
+    assert check_log(night.log) == ()
+
+
+def test_what_is_off_and_misplaced_changes_its_node_without_a_migration() -> None:
+    night = repaired(cluster(2, [vm("old", state="off", possible_owners=["N2"])]))
+    assert night.report.moves == ()
+    assert [(move.name, move.target) for move in night.report.role_moves] == [("old", "N2")]
+    assert night.report.ok
+
+
+def test_a_report_of_a_repair_done_in_part_names_what_stays_and_why() -> None:
+    of = cluster(
+        [node("N1", 32 * GIB), node("N2", 32 * GIB)],
+        [vm("big-1", "N1", 24 * GIB), vm("big-2", "N1", 24 * GIB), vm("big-3", "N2", 24 * GIB)],
+    )
+    night = repaired(of)
+    assert not night.report.ok
+    assert [stays.vm for stays in night.report.unplaced] == ["big-1"]
+    assert [verdict.rule for verdict in night.report.unplaced[0].verdicts] == ["I3"]
