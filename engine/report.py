@@ -29,7 +29,9 @@ def moves(errands: Iterable[Errand], log: Sequence[MigrationRecord], plan: Plan,
     # an order that was lost on its way left no record: the last order that can have made a record did
     for errand in sorted(errands, key=_asked_s, reverse=True):
         migration = errand.migration
-        record = next((record for record in reversed(unused) if _made(errand, record)), None)
+        # what the cluster refused has no record; one that fits is of another order
+        made = unused if migration.state is not State.REFUSED else []
+        record = next((record for record in reversed(made) if _made(errand, record)), None)
         outcome = OUTCOMES[migration.state]
         start_s, end_s = _asked_s(errand), errand.ended_s or _asked_s(errand)
         if record is not None:

@@ -12,9 +12,9 @@ from itertools import accumulate
 from typing import Literal
 
 from shunter.topology.capacity import survives_loss
-from shunter.topology.detours import Way
+from shunter.topology.detours import Way, straight_way
 from shunter.topology.errors import RequestError
-from shunter.topology.exact import MOST_LITERALS, Answer, Mover, Question
+from shunter.topology.exact import MOST_LITERALS, Answer, Mover, Question, spread
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.placement import Placement, Problem
 from shunter.topology.plan import Finding
@@ -22,6 +22,9 @@ from shunter.topology.reasons import Tried
 from shunter.topology.reserve import first_failure
 from shunter.topology.units import Unit, units_of
 from shunter.topology.ways import solutions
+
+WELL_SPREAD = 1.002
+MOST_SPREAD_LITERALS = 12_000
 
 ReserveNodes = int | Literal["auto"]
 
@@ -90,7 +93,8 @@ class _Chooser:
         for reserve, helped in levels:
             for placement in self._complete(reserve, helped=helped):
                 if self._keeps(placement, reserve):
-                    return self.problem.with_reasons(placement), reserve
+                    best = placement if helped else self._spread(placement, reserve)
+                    return self.problem.with_reasons(best), reserve
         pool = sorted([*self._fast(), *self.partial], key=lambda placement: len(placement.unplaced))
         most = [placement for placement in pool if len(placement.unplaced) == len(pool[0].unplaced)]
         for reserve in dict.fromkeys(reserve for reserve, _ in levels):
@@ -160,6 +164,25 @@ class _Chooser:
             names = [vm for vm, _ in way.steps]
             chain = {vm: frozenset(names[:i]) for i, vm in enumerate(names)}
             yield self.problem.settled(answer.targets, replace(way, after=chain))
+
+    def _spread(self, placement: Placement, reserve: int) -> Placement:
+        """Where the targets bound the time, as when half of the nodes leave, a placement that ends sooner, if found."""
+        movers = [Mover(unit, tuple(self.problem.fit_nodes(unit)), must=True) for unit in self.hopeful]
+        question = Question(self.cluster, movers, self.emptied, self.promised, reserve)
+        worth_it = placement.makespan_s > placement.least_bound_s * WELL_SPREAD
+        if not (worth_it and self.search and question.literals <= MOST_SPREAD_LITERALS):
+            return placement
+        takes_s = {
+            (mover.unit.name, node): self.problem.takes_s(mover.unit, node)
+            for mover in movers
+            for node in mover.options
+        }
+        answer = spread(question, takes_s, placement.least_bound_s, placement.targets)
+        way = straight_way(self.cluster, answer.targets, self.promised) if answer.found else None
+        if way is None:
+            return placement
+        other = self.problem.settled(answer.targets, way)
+        return other if other.makespan_s < placement.makespan_s and self._keeps(other, reserve) else placement
 
     def _helpers(self, leaving: int) -> tuple[list[Mover], bool]:
         """VMs that may make room, and whether these are all that could; of very many only some are looked at."""

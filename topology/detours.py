@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from shunter.topology.model import Cluster
-from shunter.topology.ordering import hard_apart, near, order_of, room_mib, waits
+from shunter.topology.ordering import hard_apart, near, order_of, riders, room_mib, waits
 
 MOST_STATES = 20_000
 MOST_VMS = 40
@@ -100,7 +100,8 @@ class _Search:
         self.goal = tuple(targets.get(vm, home) for vm, home in zip(vms, self.start, strict=True))
         self.mib = [cluster.vm_by_name[vm].memory_mib for vm in vms]
         self.free_mib = room_mib(cluster, promised)
-        self.index = {vm: i for i, vm in enumerate(vms)}
+        self.riders = [riders(cluster, vm) for vm in vms]
+        self.index = {name: i for i, vm in enumerate(vms) for name in (vm, *self.riders[i])}
 
     def run(self) -> tuple[Step, ...] | None:
         came_from: dict[tuple[str, ...], tuple[tuple[str, ...], Step] | None] = {self.start: None}
@@ -144,9 +145,10 @@ class _Search:
         here = state[self.index[vm]]
         return any(
             near(self.cluster, rule, node, place) and not near(self.cluster, rule, here, place)
-            for rule in hard_apart(self.cluster, vm)
+            for mover in (vm, *self.riders[self.index[vm]])
+            for rule in hard_apart(self.cluster, mover)
             for other in rule.vms
-            if other != vm
+            if other != mover
             for place in self._places(other, state)
         )
 

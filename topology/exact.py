@@ -85,6 +85,16 @@ def answers(question: Question) -> Iterator[Answer]:
     yield Answer(found=False, proved=False)
 
 
+def spread(
+    question: Question, takes_s: Mapping[tuple[str, str], float], bound_s: float, known: Mapping[str, str]
+) -> Answer:
+    """All placed, so that the busiest node, source or target, is busy for as short a time as possible.
+
+    `takes_s`: by (VM that names the unit, node); `bound_s`: what need not be beaten; `known`: VM → node to begin with.
+    """
+    return _Model(question).spread(takes_s, bound_s, known)
+
+
 class _Model:
     def __init__(self, question: Question) -> None:
         from ortools.sat.python import cp_model
@@ -285,6 +295,22 @@ class _Model:
             if not self._reserve_for(survival.lost):
                 return Answer(found=False, proved=False)
 
+    def spread(self, takes_s: Mapping[tuple[str, str], float], bound_s: float, known: Mapping[str, str]) -> Answer:
+        longest_s = sum(max((takes_s[name, node] for node in goes), default=0.0) for name, goes in self.goes.items())
+        busiest_ms = self.model.new_int_var(_ms(bound_s), _ms(longest_s) + 1, "the busiest node")
+        busy: dict[str, list[Any]] = {}
+        for mover in self.ask.movers:
+            name = mover.unit.name
+            self.model.add(self.stays[name] == 0)
+            for node, literal in self.goes[name].items():
+                term = _ms(takes_s[name, node]) * literal
+                for end in (node, mover.unit.vms[0].node):
+                    busy.setdefault(end, []).append(term)
+        for terms in busy.values():
+            self.model.add(sum(terms) <= busiest_ms)
+        solver, proved = self._solve(self.model, busiest_ms, hint=known)
+        return Answer(found=False, proved=proved) if solver is None else self._read(solver, proved=proved)
+
     def _best_in_sum(self) -> Answer:
         """First leave as little undone as can be, then move as few as that allows."""
         undone, moved = sum(self.undone), self._moved()
@@ -295,7 +321,7 @@ class _Model:
             fewest = self.model.clone()
             if self.undone:
                 fewest.add(undone <= round(solver.value(undone)))
-            again, proved_again = self._solve(fewest, moved, hint=solver)
+            again, proved_again = self._solve(fewest, moved, hint=self._read(solver, proved=proved).targets)
             solver, proved = again or solver, proved and proved_again
         return self._read(solver, proved=proved)
 
@@ -306,13 +332,15 @@ class _Model:
         weights = [1000 * len(m.unit.vms) + 999 * m.unit.memory_mib // total_mib for m in optional]
         return sum(w * self.stays[m.unit.name].negated() for w, m in zip(weights, optional, strict=True))
 
-    def _solve(self, model: Any, objective: Any, hint: Any = None) -> tuple[Any, bool]:
-        """(solver with its answer or None, whether that is proved)"""
+    def _solve(self, model: Any, objective: Any, hint: Mapping[str, str] | None = None) -> tuple[Any, bool]:
+        """(solver with its answer or None, whether that is proved). `hint`: VM → node to begin with."""
         if not isinstance(objective, int):
             model.minimize(objective)
         if hint is not None:
-            for literal in (*self.stays.values(), *(x for goes in self.goes.values() for x in goes.values())):
-                model.add_hint(literal, hint.boolean_value(literal))
+            for name, goes in self.goes.items():
+                model.add_hint(self.stays[name], name not in hint)
+                for node, literal in goes.items():
+                    model.add_hint(literal, hint.get(name) == node)
         solver = self.cp.CpSolver()
         solver.parameters.num_workers = 1
         solver.parameters.random_seed = 1
@@ -341,3 +369,7 @@ class _Model:
             for name, goes in self.goes.items()
         ]
         self.model.add_bool_or([literal.negated() for literal in chosen])
+
+
+def _ms(seconds: float) -> int:
+    return round(1000 * seconds)

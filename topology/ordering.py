@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from shunter.topology.eligibility import disks_of
 from shunter.topology.model import AffinityRule, Cluster
 
 MOST_STEPS = 4_000
@@ -51,7 +52,8 @@ class _State:
         self.cluster, self.moves = cluster, moves
         self.free_mib = room_mib(cluster, promised)
         self.made: set[str] = set()
-        self.place = {vm: cluster.vm_by_name[vm].node for vm in moves}
+        self.riders = {vm: riders(cluster, vm) for vm in moves}
+        self.place = {name: cluster.vm_by_name[vm].node for vm in moves for name in (vm, *self.riders[vm])}
         self.promised = promised
 
     def is_possible(self, vm: str) -> bool:
@@ -62,14 +64,14 @@ class _State:
         source, target, mib = self._ends(vm)
         self.free_mib[target] -= mib
         self.free_mib[source] += mib
-        self.place[vm] = target
+        self.place |= dict.fromkeys((vm, *self.riders[vm]), target)
         self.made.add(vm)
 
     def undo(self, vm: str) -> None:
         source, target, mib = self._ends(vm)
         self.free_mib[target] += mib
         self.free_mib[source] -= mib
-        self.place[vm] = source
+        self.place |= dict.fromkeys((vm, *self.riders[vm]), source)
         self.made.discard(vm)
 
     def _ends(self, vm: str) -> tuple[str, str, int]:
@@ -80,9 +82,10 @@ class _State:
         source, target, _ = self._ends(vm)
         return any(
             near(self.cluster, rule, target, place) and not near(self.cluster, rule, source, place)
-            for rule in hard_apart(self.cluster, vm)
+            for mover in (vm, *self.riders[vm])
+            for rule in hard_apart(self.cluster, mover)
             for other in rule.vms
-            if other != vm
+            if other != mover
             for place in self._places(other)
         )
 
@@ -90,6 +93,9 @@ class _State:
         now = self.place.get(vm) or self.cluster.vm_by_name[vm].node
         going = self.promised.get(vm) or self.cluster.heading.get(vm)
         return (now,) if going is None else (now, going)
+
+    def _is_kept_apart(self, vm: str) -> bool:
+        return any(True for mover in (vm, *self.riders[vm]) for _ in hard_apart(self.cluster, mover))
 
     def make_harmless(self, moves: Iterable[str]) -> Iterator[str]:
         """Make, as long as there are any, moves that nobody can mind: their targets have room for all who come."""
@@ -102,7 +108,7 @@ class _State:
             harmless = [
                 vm
                 for vm in left
-                if coming_mib[self.moves[vm]] <= self.free_mib[self.moves[vm]] and not any(hard_apart(self.cluster, vm))
+                if coming_mib[self.moves[vm]] <= self.free_mib[self.moves[vm]] and not self._is_kept_apart(vm)
             ]
             if not harmless:
                 return
@@ -175,21 +181,23 @@ def waits(
     free_mib = room_mib(cluster, promised)
     needed_mib: dict[str, int] = {}
     left: dict[str, list[str]] = {}
-    left_before: dict[str, set[str]] = {}
+    left_before: dict[str, dict[str, str]] = {}
     after: dict[str, frozenset[str]] = {}
     for vm in steps:
         machine, target = cluster.vm_by_name[vm], moves[vm]
         needed_mib[target] = needed_mib.get(target, 0) + machine.memory_mib
         waits = set(_enough(cluster, left.get(target, ()), needed_mib[target] - free_mib[target]))
-        for rule in hard_apart(cluster, vm):
-            for other in rule.vms:
-                was_on = cluster.vm_by_name[other].node
-                if other in left_before.get(was_on, ()) and near(cluster, rule, target, was_on):
-                    waits.add(other)
+        for mover in (vm, *riders(cluster, vm)):
+            for rule in hard_apart(cluster, mover):
+                for other in rule.vms:
+                    was_on = cluster.vm_by_name[other].node
+                    leader = left_before.get(was_on, {}).get(other)
+                    if leader not in (None, vm) and near(cluster, rule, target, was_on):
+                        waits.add(str(leader))
         if waits:
             after[vm] = frozenset(waits)
         left.setdefault(machine.node, []).append(vm)
-        left_before.setdefault(machine.node, set()).add(vm)
+        left_before.setdefault(machine.node, {}).update(dict.fromkeys((vm, *riders(cluster, vm)), vm))
     return after
 
 
@@ -209,6 +217,17 @@ def room_mib(cluster: Cluster, promised: Mapping[str, str]) -> dict[str, int]:
         if mover.holds_memory and mover.node != target and vm not in cluster.heading:
             free[target] -= mover.memory_mib
     return free
+
+
+def riders(cluster: Cluster, vm: str) -> tuple[str, ...]:
+    """The VMs that do not run and come along when this one moves, because they share a disk with it (R11)."""
+    machine = cluster.vm_by_name[vm]
+    return tuple(
+        other.name
+        for disk in disks_of(cluster, machine)
+        for other in cluster.vms_by_disk[disk]
+        if other.node == machine.node and not other.holds_memory and other.name != vm
+    )
 
 
 def hard_apart(cluster: Cluster, vm: str) -> Iterator[AffinityRule]:

@@ -135,14 +135,15 @@ class Problem:
             if not ruled or not self._breaks_hard(unit, node, promised):
                 yield Option(
                     target=node,
-                    duration_s=sum(self._duration_s(vm, node) for vm in unit.live),
+                    duration_s=self.takes_s(unit, node),
                     soft_breaks=self._breaks(unit, node, promised, soft=True) if ruled else 0,
                     preferred=all(not vm.preferred_owners or node in vm.preferred_owners for vm in unit.vms),
                 )
 
-    def _duration_s(self, vm: VirtualMachine, node: str) -> float:
-        expected = estimate(self.cluster, vm, node)
-        return expected.duration_s if expected else 0.0
+    def takes_s(self, unit: Unit, node: str) -> float:
+        """Its live migrations to the node, one after the other."""
+        expected = (estimate(self.cluster, vm, node) for vm in unit.live)
+        return sum(each.duration_s for each in expected if each)
 
     def _breaks_hard(self, unit: Unit, node: str, promised: Mapping[str, str]) -> bool:
         return self._breaks(unit, node, promised, soft=False) > 0
@@ -175,7 +176,7 @@ class Problem:
             placement.why[name] = f"makes room on {self.cluster.vm_by_name[name].node}"
         for unit in (unit for unit in self.units if unit.name in ends):
             target = ends[unit.name]
-            duration_s = sum(self._duration_s(vm, target) for vm in unit.live)
+            duration_s = self.takes_s(unit, target)
             fitting = sum(unit.memory_mib <= state.free_mib[node] for node in self.fit_nodes(unit))
             option = Option(target, duration_s, soft_breaks=0, preferred=False)
             self._take(unit, option, max(fitting, 1), state, placement)

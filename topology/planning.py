@@ -197,7 +197,7 @@ def plan_volume_moves(
     stuck: list[Finding] = []
     for volume in cluster.volumes:
         on_it = [vm for vm in cluster.vms_by_disk.get(volume.name, ()) if vm.node == volume.owner]
-        if volume.owner not in emptied and not any(vm.name in ends for vm in on_it):
+        if volume.owner not in emptied and not any(targets.get(vm.name, vm.node) != vm.node for vm in on_it):
             continue
         if on_it and any(vm.name not in targets for vm in on_it):
             continue

@@ -158,7 +158,7 @@ def _no_wire(now: Cluster, vm: VirtualMachine, target: str) -> str | None:
 
 
 def _kept_apart(now: Cluster, vm: VirtualMachine, node: Node) -> str | None:
-    """Hard rules that keep VMs apart count each where it is and where it goes; what is broken already stays so."""
+    """Hard rules that keep VMs apart count each where it is and where it goes; what is broken already may stay so."""
     heading: Mapping[str, str] = {migration.vm: migration.target for migration in now.migrations}
     for rule in now.rules_by_vm.get(vm.name, ()):
         if rule.soft or not rule.kind.startswith("different"):
@@ -167,11 +167,9 @@ def _kept_apart(now: Cluster, vm: VirtualMachine, node: Node) -> str | None:
             other = now.vm_by_name[name]
             if name == vm.name or other.state not in RUNS:
                 continue
-            together_already = vm.node != node.name and _close(now, rule.kind, vm.node, other.node)
-            if _close(now, rule.kind, node.name, heading.get(name, other.node)) or (
-                not together_already and _close(now, rule.kind, node.name, other.node)
-            ):
-                return f"rule {rule.name} keeps {vm.name} and {name} apart"
+            for place in {other.node, heading.get(name, other.node)}:
+                if _close(now, rule.kind, node.name, place) and not _close(now, rule.kind, vm.node, place):
+                    return f"rule {rule.name} keeps {vm.name} and {name} apart"
     return None
 
 
