@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort, Unreachable
@@ -23,7 +23,7 @@ from shunter.statemachines.migration import MIGRATION, Event, Migration, State
 from shunter.topology.model import Cluster, MigrationUnderWay
 from shunter.topology.pairing import Backlog, Wanted, pair
 from shunter.topology.placement import Placement, wanted_move
-from shunter.topology.plan import Finding, Verdict
+from shunter.topology.plan import Finding, Move, Verdict
 
 MOST_ATTEMPTS = 3
 MOST_REFUSALS = 6
@@ -58,20 +58,26 @@ class Dispatcher:
     _refusals: Counter[str] = field(default_factory=Counter)
     _lost: set[str] = field(default_factory=set)
     _helpers: set[str] = field(default_factory=set)
+    _passing: set[str] = field(default_factory=set)
     _considered: tuple[Cluster, int] | None = None
     _last_event_s: float = 0.0
     _others_moves: tuple[MigrationUnderWay, ...] = ()
 
-    async def run(
-        self, seen: Cluster, targets: Mapping[str, str], after: Mapping[str, Collection[str]] | None = None
-    ) -> None:
-        """Until nothing is left that can be moved. `targets`: VM → node as planned from the look `seen`; among them
-        may be VMs that only make room for others, which wait for them (`after`).
+    async def run(self, seen: Cluster, planned: Sequence[Move]) -> None:
+        """Until nothing is left that can be moved. `planned`: from the look `seen`, in the order of their start; among
+        them may be VMs that only make room for others. Where a VM moves twice, the second move is found when it is due.
 
         Cancelled, it starts nothing new, brings what runs to its end as `stop` says, and then raises CancelledError.
         """
         self._last_event_s = self.cluster.clock.now_s()
-        self._want(seen, targets, after or {})
+        first = {move.vm: move for move in reversed(planned)}
+        self._passing = {vm for vm, times in Counter(move.vm for move in planned).items() if times > 1}
+        self._want(
+            seen,
+            {vm: move.target for vm, move in first.items()},
+            {vm: move.after or () for vm, move in first.items()},
+            {move.vm: rank for rank, move in reversed(list(enumerate(planned)))},
+        )
         cancelled: asyncio.CancelledError | None = None
         while True:
             try:
@@ -136,7 +142,13 @@ class Dispatcher:
 
     # -------------------------------------------------------------- what is wanted
 
-    def _want(self, seen: Cluster, targets: Mapping[str, str], after: Mapping[str, Collection[str]]) -> None:
+    def _want(
+        self,
+        seen: Cluster,
+        targets: Mapping[str, str],
+        after: Mapping[str, Collection[str]],
+        order: Mapping[str, int],
+    ) -> None:
         asked_for = {vm.name for vm in self.goal.to_move(seen)}
         for name, target in targets.items():
             vm = seen.vm_by_name[name]
@@ -145,7 +157,7 @@ class Dispatcher:
             if name not in asked_for:
                 self._helpers.add(name)
             self.lives.take_in(vm)
-            self._backlog.add(wanted_move(seen, name, target, after.get(name, ())))
+            self._backlog.add(wanted_move(seen, name, target, after.get(name, ()), order.get(name)))
             migration = Migration(
                 vm=name,
                 source=vm.node,
@@ -211,7 +223,7 @@ class Dispatcher:
         for name in names:
             if name not in patient:
                 self.unplaced[name] = self._given_up(seen, name)
-        self._want(seen, placement.targets, placement.after)
+        self._want(seen, placement.targets, placement.after, placement.order)
 
     def _placement(self, seen: Cluster, names: list[str]) -> Placement:
         vms = [seen.vm_by_name[name] for name in names]
@@ -293,7 +305,9 @@ class Dispatcher:
                     lives=self.lives,
                     audience=self.audience,
                     promised=self._promised(),
+                    passing=move.vm in self._passing,
                 )
+                self._passing.discard(move.vm)
                 self._running[asyncio.create_task(self._carry_out(errand))] = errand
 
     async def _find_out_who_is_held(self, *nodes: str) -> None:

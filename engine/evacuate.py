@@ -27,6 +27,7 @@ from shunter.topology.choosing import ReserveNodes
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.plan import Finding, Move, Plan
 from shunter.topology.planning import emptied_nodes, leaving, plan_evacuation
+from shunter.topology.preflight import with_requirements
 
 RESTART_PATIENCE_S = 180.0
 
@@ -51,7 +52,7 @@ async def evacuate(
     """
     seen = await cluster.look()
     emptied = emptied_nodes(seen, nodes)
-    plan = plan_evacuation(seen, emptied, reserve_nodes)
+    plan = with_requirements(seen, plan_evacuation(seen, emptied, reserve_nodes))
     started_s = cluster.clock.now_s()
     audience.planned(plan, started_s)
     if plan.errors:
@@ -131,8 +132,8 @@ class _Evacuation:
             if life.state is node_life.State.PAUSED:
                 self.lives.step(node_life.NODE, life, node_life.Event.DRAIN)
         to_move = {vm.name: vm for vm in leaving(seen, self.emptied) if vm.holds_memory}
-        moves = [m for m in self.plan.moves if m.vm in to_move or self._still_makes_room(seen, m)]
-        await self.dispatcher.run(seen, {m.vm: m.target for m in moves}, {m.vm: m.after or () for m in moves})
+        planned = [m for m in self.plan.moves if m.vm in to_move or self._still_makes_room(seen, m)]
+        await self.dispatcher.run(seen, planned)
         await self._await_restarts()
         if not self.stop.asked:
             await self.rest.move_roles()

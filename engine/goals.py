@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from shunter.topology.breaches import breaches
 from shunter.topology.choosing import Choice, ReserveNodes, choose_targets
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.placement import Placement, place
@@ -62,6 +63,14 @@ class InOrder:
     emptied: tuple[str, ...] = ()
 
     def to_move(self, seen: Cluster) -> Sequence[VirtualMachine]:
+        """What is planned and not done yet; then, as after a detour, what is left to do from where all stand."""
+        left = self._left(seen)
+        if not left and breaches(seen):
+            self.planned = dict(choose_repair(seen, self.reserve_nodes).placement.targets)
+            left = self._left(seen)
+        return left
+
+    def _left(self, seen: Cluster) -> list[VirtualMachine]:
         vms = (seen.vm_by_name[name] for name in self.planned)
         return [vm for vm in vms if vm.holds_memory and vm.node != self.planned[vm.name]]
 

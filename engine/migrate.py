@@ -43,6 +43,7 @@ class Errand:
     """One migration, ready to be run: both of its nodes are held. `estimate_s`: how long it should take.
 
     `promised`: where other VMs of the run will go (VM → node), for the rules that keep VMs together.
+    `passing`: the VM will move on from this target.
 
     After `run`: `why` says in words what stood against it, if anything; `asked_s` is when the cluster was asked (its
     clock), None if it never was; `refusals` are the check's verdicts; `came_along` is what followed the VM (R11).
@@ -56,6 +57,7 @@ class Errand:
     lives: Lives
     audience: Audience
     promised: Mapping[str, str] = field(default_factory=dict)
+    passing: bool = False
     why: str = ""
     asked_s: float | None = None
     ended_s: float | None = None
@@ -130,7 +132,7 @@ class Errand:
         if vm.node != migration.source or not vm.holds_memory:
             reason, remedy = f"{vm.name} is {vm.state} on {vm.node} now", "nothing; a fresh plan sees it"
             return (Verdict(target=migration.target, rule="I2", reason=reason, remedy=remedy),)
-        found = verdicts(seen, vm, migration.target, emptied=self.emptied, promised=self.promised)
+        found = verdicts(seen, vm, migration.target, emptied=self.emptied, promised=self.promised, passing=self.passing)
         free_mib = seen.free_mib(migration.target)
         if free_mib >= vm.memory_mib:
             return found

@@ -13,6 +13,7 @@ from shunter.engine.migrate import StartMigration, run_here
 from shunter.engine.stop import Stop
 from shunter.topology.plan import Plan
 from shunter.topology.planning import plan_migration
+from shunter.topology.preflight import with_requirements
 
 
 async def move_one(
@@ -30,10 +31,10 @@ async def move_one(
     Raises RequestError (unknown VM or node) and Unreachable; nothing was touched then.
     """
     seen = await cluster.look()
-    plan = plan_migration(seen, vm, target)
+    plan = with_requirements(seen, plan_migration(seen, vm, target))
     started_s = cluster.clock.now_s()
     audience.planned(plan, started_s)
-    if plan.unplaced or not plan.moves:
+    if plan.errors or plan.unplaced or not plan.moves:
         return plan
     goal = MovedTo(seen.find_vm(vm).name, seen.find_node(target).name)
     lives = Lives(seen, [goal.vm], cluster.clock, audience)
@@ -41,7 +42,7 @@ async def move_one(
     dispatcher = Dispatcher(
         cluster=cluster, goal=goal, holds=holds, lives=lives, audience=audience, start=start, stop=stop
     )
-    await dispatcher.run(seen, {goal.vm: goal.target})
+    await dispatcher.run(seen, plan.moves)
     seen = await cluster.look()
     moves = report.moves(dispatcher.errands, await cluster.migration_log(), plan, started_s)
     why = "the run was stopped before it could move" if stop.asked else "it could not be moved"

@@ -18,6 +18,7 @@ from shunter.engine.stop import Stop
 from shunter.topology.choosing import ReserveNodes
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Finding, Plan
+from shunter.topology.preflight import with_requirements
 from shunter.topology.repair import choose_repair, plan_repair
 
 
@@ -37,7 +38,7 @@ async def repair(
     which says what had been touched, if anything.
     """
     seen = await cluster.look()
-    plan = plan_repair(seen, reserve_nodes)
+    plan = with_requirements(seen, plan_repair(seen, reserve_nodes))
     started_s = cluster.clock.now_s()
     audience.planned(plan, started_s)
     if plan.errors or not (plan.moves or plan.role_moves):
@@ -66,7 +67,7 @@ class _Repair:
         self.lives = Lives(self.before, names, self.cluster.clock, self.audience)
         self.dispatcher = Dispatcher(
             cluster=self.cluster,
-            goal=InOrder(self.reserve_nodes, {move.vm: move.target for move in self.plan.moves}),
+            goal=InOrder(self.reserve_nodes, {move.vm: move.target for move in reversed(self.plan.moves)}),
             holds=self.holds,
             lives=self.lives,
             audience=self.audience,
@@ -78,10 +79,7 @@ class _Repair:
     async def carry_out(self, started_s: float) -> Plan:
         """Do it. Raises Unreachable when the cluster stays out of reach, and says what had been touched."""
         try:
-            moves = self.plan.moves
-            await self.dispatcher.run(
-                self.before, {move.vm: move.target for move in moves}, {move.vm: move.after or () for move in moves}
-            )
+            await self.dispatcher.run(self.before, self.plan.moves)
             for role_move in () if self.stop.asked else self.plan.role_moves:
                 await self.rest.move_vm(role_move.name, role_move.source, role_move.target)
             seen = await look(self.cluster)

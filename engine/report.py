@@ -89,7 +89,7 @@ def unplaced(
                 for node in seen.nodes
                 if node.name != vm.node
                 for verdict in _reasons(seen, vm, node.name, emptied, known.get(vm.name, ()))
-                or [Verdict(target=node.name, rule="R16", reason=why(vm), remedy="run the evacuation again")]
+                or [Verdict(target=node.name, rule="R16", reason=why(vm), remedy="run it again")]
             ),
         )
         for vm in staying

@@ -23,7 +23,7 @@ from shunter.topology.reserve import first_failure
 from shunter.topology.units import Unit, units_of
 from shunter.topology.ways import solutions
 
-WELL_SPREAD = 1.002
+WELL_SPREAD = 1.01
 MOST_SPREAD_LITERALS = 12_000
 
 ReserveNodes = int | Literal["auto"]

@@ -5,7 +5,7 @@ Whether there is room is `capacity.py`'s question.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from shunter.topology.estimate import link_mbps
@@ -22,6 +22,7 @@ class Question:
     target: Node
     emptied: Collection[str] = ()
     promised: Mapping[str, str] = field(default_factory=dict)
+    passing: bool = False
 
     def no(self, rule: str, reason: str, remedy: str) -> Verdict:
         return Verdict(target=self.target.name, rule=rule, reason=reason, remedy=remedy)
@@ -38,34 +39,54 @@ def verdicts(
     *,
     emptied: Collection[str] = (),
     promised: Mapping[str, str] | None = None,
+    passing: bool = False,
 ) -> tuple[Verdict, ...]:
     """Every reason against the VM on `target`, room apart; none means that it may go there.
 
     `emptied`: nodes that this run empties; `promised`: VM → node of moves already decided (for affinity rules).
+    `passing`: it will move on; rules that keep VMs together are about where it ends.
     """
-    asked = Question(cluster, vm, cluster.node_by_name[target], emptied, promised or {})
+    asked = Question(cluster, vm, cluster.node_by_name[target], emptied, promised or {}, passing)
     return tuple(verdict for check in CHECKS for verdict in check(asked))
 
 
 class FitNodes:
-    """The nodes that each VM may go to, room and the other VMs apart. VMs that look alike are asked about once."""
+    """The nodes that each VM may go to, room and the other VMs apart. What VMs have in common is asked once.
 
-    def __init__(self, cluster: Cluster, nodes: Collection[str], emptied: Collection[str] = ()) -> None:
+    `checks`: those of FITNESS that matter; all, unless only some are asked about.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        nodes: Collection[str],
+        emptied: Collection[str] = (),
+        checks: Iterable[Check] | None = None,
+    ) -> None:
         self._cluster, self._nodes, self._emptied = cluster, tuple(nodes), emptied
-        self._known: dict[tuple[object, ...], tuple[str, ...]] = {}
+        self._checks = tuple(FITNESS if checks is None else checks)
+        self._passing: dict[tuple[Check, Hashable], int] = {}
+        self._named: dict[int, tuple[str, ...]] = {}
 
     def of(self, vm: VirtualMachine) -> tuple[str, ...]:
-        alike: tuple[object, ...] = (
-            vm.node, vm.clustered, vm.holds_memory, vm.state == "saved", vm.backup, vm.possible_owners,
-            vm.processor_compatibility, vm.switches, vm.volumes, vm.name if disks_of(self._cluster, vm) else "",
-        )  # fmt: skip
-        if alike not in self._known:
-            self._known[alike] = tuple(node for node in self._nodes if not self._against(vm, node))
-        return self._known[alike]
+        """In the order of the nodes given."""
+        fit = (1 << len(self._nodes)) - 1
+        for check in self._checks:
+            alike = (check, FITNESS[check](self._cluster, vm))
+            if alike not in self._passing:
+                self._passing[alike] = self._asked(check, vm)
+            fit &= self._passing[alike]
+        if fit not in self._named:
+            self._named[fit] = tuple(node for i, node in enumerate(self._nodes) if fit >> i & 1)
+        return self._named[fit]
 
-    def _against(self, vm: VirtualMachine, node: str) -> bool:
-        asked = Question(self._cluster, vm, self._cluster.node_by_name[node], self._emptied)
-        return any(True for check in FITNESS for _ in check(asked))
+    def _asked(self, check: Check, vm: VirtualMachine) -> int:
+        """The nodes that pass this check, a bit each."""
+        fit = 0
+        for i, node in enumerate(self._nodes):
+            asked = Question(self._cluster, vm, self._cluster.node_by_name[node], self._emptied)
+            fit |= (next(check(asked), None) is None) << i
+        return fit
 
 
 def _in_this_cluster(ask: Question) -> Iterator[Verdict]:
@@ -135,7 +156,12 @@ def _storage_in_reach(ask: Question) -> Iterator[Verdict]:
             yield ask.no(
                 "R08", f"{ask.target.name} does not reach volume {name}", f"connect {ask.target.name} to {name}"
             )
-        elif volume.state in ("offline", "failed"):
+
+
+def _storage_online(ask: Question) -> Iterator[Verdict]:
+    for name in ask.vm.volumes:
+        volume = ask.cluster.volume_by_name[name]
+        if volume.state in ("offline", "failed"):
             yield ask.no("R08", f"volume {name} is {volume.state}", f"bring {name} online")
 
 
@@ -193,7 +219,7 @@ def _network_between(ask: Question) -> Iterator[Verdict]:
 
 def _affinity(ask: Question) -> Iterator[Verdict]:
     for rule in ask.cluster.rules_by_vm.get(ask.vm.name, ()):
-        if not rule.soft:
+        if not rule.soft and not (ask.passing and rule.kind.startswith("same")):
             broken_by = breaks(ask, rule)
             if broken_by:
                 yield ask.no(
@@ -247,16 +273,28 @@ def disks_of(cluster: Cluster, vm: VirtualMachine) -> tuple[str, ...]:
 
 
 Check = Callable[[Question], Iterator[Verdict]]
+Trait = Callable[[Cluster, VirtualMachine], Hashable]
 
-FITNESS: tuple[Check, ...] = (
-    _in_this_cluster,
-    _node_takes_vms,
-    _possible_owner,
-    _same_kind_of_processor,
-    _storage_in_reach,
-    _shared_disk,
-    _switches_exist,
-    _no_backup_under_way,
-    _network_between,
-)
+FITNESS: Mapping[Check, Trait] = {
+    _in_this_cluster: lambda _, vm: (vm.clustered, vm.node),
+    _node_takes_vms: lambda _, __: None,
+    _possible_owner: lambda _, vm: vm.possible_owners,
+    _same_kind_of_processor: lambda _, vm: (vm.node, vm.state, vm.processor_compatibility),
+    _storage_in_reach: lambda _, vm: vm.volumes,
+    _storage_online: lambda _, vm: vm.volumes,
+    _shared_disk: lambda cluster, vm: vm.name if disks_of(cluster, vm) else None,
+    _switches_exist: lambda _, vm: vm.switches,
+    _no_backup_under_way: lambda _, vm: vm.backup and vm.holds_memory,
+    _network_between: lambda _, vm: (vm.holds_memory, vm.node),
+}
+"""What is asked about a VM and a node, the other VMs apart; and what of the VM the answer depends on."""
+
 CHECKS: tuple[Check, ...] = (*FITNESS, _affinity)
+LASTING: tuple[Check, ...] = tuple(check for check in FITNESS if check is not _no_backup_under_way)
+"""What does not go away by itself."""
+
+STANDING: tuple[Check, ...] = (_possible_owner, _storage_in_reach, _switches_exist)
+"""What a VM asks of the node that it is on."""
+
+RESTART: tuple[Check, ...] = (_node_takes_vms, *STANDING, _storage_online)
+"""What a VM asks of the node that it is started on after its own is lost; a cold start is free of R13."""

@@ -11,15 +11,19 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from math import inf
 
 import networkx as nx
+
+RANKED_FIRST = 1e12
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A move that may start as soon as both of its nodes are idle and those that make room for it are over.
 
-    `duration_s`: estimated. `after`: the VMs whose moves make that room.
+    `duration_s`: estimated. `after`: the VMs whose moves make that room. `rank`: its place in an order that is known to
+    end early; what has none follows the work that is left.
     """
 
     vm: str
@@ -27,6 +31,12 @@ class Wanted:
     target: str
     duration_s: float
     after: frozenset[str] = frozenset()
+    rank: int | None = None
+
+    @property
+    def turn(self) -> tuple[float, float, str]:
+        """Between two nodes: by rank, then the longest first."""
+        return (inf if self.rank is None else self.rank, -self.duration_s, self.vm)
 
 
 class Backlog:
@@ -35,7 +45,7 @@ class Backlog:
     def __init__(self, moves: Iterable[Wanted] = ()) -> None:
         self._by_vm: dict[str, Wanted] = {}
         self._begun: set[str] = set()
-        self._between: dict[str, dict[str, list[tuple[float, str]]]] = {}
+        self._between: dict[str, dict[str, list[tuple[float, float, str]]]] = {}
         self.load_s: dict[str, float] = {}
         for move in moves:
             self.add(move)
@@ -58,7 +68,7 @@ class Backlog:
             raise ValueError(f"{move.vm} is wanted on {self._by_vm[move.vm].target} already")
         self._by_vm[move.vm] = move
         queue = self._between.setdefault(move.source, {}).setdefault(move.target, [])
-        insort(queue, (-move.duration_s, move.vm))
+        insort(queue, move.turn)
         for node in (move.source, move.target):
             self.load_s[node] = self.load_s.get(node, 0.0) + move.duration_s
 
@@ -81,7 +91,7 @@ class Backlog:
         """Take out a move that is not wanted any more."""
         move = self._by_vm.pop(vm)
         targets = self._between[move.source]
-        targets[move.target].remove((-move.duration_s, vm))
+        targets[move.target].remove(move.turn)
         if not targets[move.target]:
             del targets[move.target]
         for node in (move.source, move.target):
@@ -97,15 +107,20 @@ class Backlog:
             for target, queue in targets.items():
                 if target in busy:
                     continue
-                longest = next((vm for _, vm in queue if self.is_ready(vm)), None)
+                longest = next((vm for *_, vm in queue if self.is_ready(vm)), None)
                 if longest is None:
                     continue
                 move = self._by_vm[longest]
-                weight = round(self.load_s[source] + self.load_s[target], 6)
+                weight = self._weight(move)
                 known = graph.get_edge_data(source, target)
                 if known is None or (weight, known["move"].vm) > (known["weight"], move.vm):
                     graph.add_edge(source, target, weight=weight, move=move)
         return graph
+
+    def _weight(self, move: Wanted) -> float:
+        if move.rank is not None:
+            return RANKED_FIRST - move.rank
+        return round(self.load_s[move.source] + self.load_s[move.target], 6)
 
 
 def pair(backlog: Backlog, busy: Collection[str]) -> list[Wanted]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from heapq import heappop, heappush
 
 from shunter.topology.capacity import available
 from shunter.topology.detours import Way
@@ -37,7 +39,8 @@ class Placement:
 
     `makespan_s`: when the last live migration ends, by the forecast; `least_bound_s`: what no targets could beat.
     `after`: VM → the VMs whose moves make room for its own and must be over first. `onward`: moves (VM, node) that
-    follow one by one when all these are over, of VMs that had to make a detour or to wait for one.
+    follow one by one when all these are over, of VMs that had to make a detour or to wait for one. `order`: VM → its
+    rank in an order of starting that ends earlier than following the work that is left; empty where none does.
     """
 
     targets: dict[str, str] = field(default_factory=dict)
@@ -47,6 +50,7 @@ class Placement:
     why: dict[str, str] = field(default_factory=dict)
     after: Mapping[str, frozenset[str]] = field(default_factory=dict)
     onward: tuple[tuple[str, str], ...] = ()
+    order: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ends(self) -> dict[str, str]:
@@ -73,11 +77,11 @@ def place(
     return map(problem.with_reasons, problem.candidates())
 
 
-def wanted_move(cluster: Cluster, vm: str, target: str, after: Collection[str] = ()) -> Wanted:
+def wanted_move(cluster: Cluster, vm: str, target: str, after: Collection[str] = (), rank: int | None = None) -> Wanted:
     """The live migration of a VM to a node that it may go to, with its estimated duration."""
     expected = estimate(cluster, cluster.vm_by_name[vm], target)
     assert expected is not None, f"{vm} → {target} was placed without a network"  # noqa: S101
-    return Wanted(vm, cluster.vm_by_name[vm].node, target, expected.duration_s, frozenset(after))
+    return Wanted(vm, cluster.vm_by_name[vm].node, target, expected.duration_s, frozenset(after), rank)
 
 
 class Problem:
@@ -163,6 +167,9 @@ class Problem:
         if perfect := not first.unplaced and first.makespan_s <= first.least_bound_s * (1 + 1e-9):
             yield first
         others = [self.solve(order, prefer) for order, prefer in STRATEGIES[1:]]
+        going = self.as_they_go()
+        if not any(must_be_near_others(self.cluster, name) for name in going.unplaced):
+            others.insert(0, going)
         candidates = others if perfect else [first, *others]
         yield from sorted(candidates, key=lambda placement: (len(placement.unplaced), round(placement.makespan_s, 6)))
 
@@ -189,8 +196,48 @@ class Problem:
         placement.why.update((vm.name, _why(unit, option, fitting, state)) for vm in unit.vms)
         placement.targets.update((vm.name, option.target) for vm in unit.vms)
 
-    def _measured(self, placement: Placement) -> Placement:
+    def as_they_go(self) -> Placement:
+        """Targets chosen while the moves are made, so that no target that has room waits for its next VM: always the
+        largest VM of the idle source with most left, to the idle node with most room.
+        """
+        state, placement, promised = _Loads(self), Placement(), dict(self.promised)
+        queues: dict[str, list[Unit]] = {}
+        for unit in sorted(self.units, key=lambda unit: (*_longest_first(self, unit), unit.name)):
+            if unit.live:
+                queues.setdefault(unit.live[0].node, []).append(unit)
+        left_s = dict(self.outbound_s)
+        idle, now_s = {*self.nodes, *queues}, 0.0
+        ends: list[tuple[float, str, str]] = []
+        while True:
+            sources = sorted((s for s in queues if s in idle), key=lambda source: (-left_s[source], source))
+            candidates = (unit for source in sources for unit in queues[source])
+            put = partial(self._put, prefer=_roomiest, state=state, placement=placement, promised=promised, among=idle)
+            begun = next((unit for unit in candidates if put(unit)), None)
+            if begun is not None:
+                source, target = begun.live[0].node, placement.targets[begun.name]
+                queues[source].remove(begun)
+                left_s[source] -= self.least_s[begun.name]
+                idle -= {source, target}
+                heappush(ends, (now_s + self.takes_s(begun, target), source, target))
+            elif ends:
+                now_s, *nodes = heappop(ends)
+                idle.update(nodes)
+            else:
+                break
+        order = {vm: rank for rank, vm in enumerate(placement.targets)}
+        rest = [unit for unit in self.units if unit.name not in placement.targets]
+        missed = [unit for unit in rest if not self._put(unit, _ends_first, state, placement, promised)]
+        placement.unplaced = {vm.name: () for unit in missed for vm in unit.vms}
+        return self._measured(placement, order)
+
+    def _measured(self, placement: Placement, order: Mapping[str, int] | None = None) -> Placement:
+        """`order`: of starting, tried besides following the work that is left."""
         placement.makespan_s = self._makespan_s(placement)
+        if order:
+            unordered_s, placement.order = placement.makespan_s, order
+            placement.makespan_s = self._makespan_s(placement)
+            if placement.makespan_s >= unordered_s:
+                placement.makespan_s, placement.order = unordered_s, {}
         placement.least_bound_s = self._least_bound_s(placement)
         return placement
 
@@ -241,22 +288,32 @@ class Problem:
         placement.unplaced = {vm.name: () for unit in left for vm in unit.vms}
         return self._measured(placement)
 
-    def _put(self, unit: Unit, prefer: Prefer, state: _Loads, placement: Placement, promised: dict[str, str]) -> bool:
-        """Place one unit, if some node takes it; none is moved again."""
+    def _put(
+        self,
+        unit: Unit,
+        prefer: Prefer,
+        state: _Loads,
+        placement: Placement,
+        promised: dict[str, str],
+        *,
+        among: Collection[str] | None = None,
+    ) -> bool:
+        """Place one unit, if some node (of those given) takes it; none is moved again."""
         options: Iterable[Option] = self.options[unit.name]
         if self.ruled[unit.name]:
             options = list(self._options(unit, _without(promised, unit)))
         fitting = [option for option in options if unit.memory_mib <= state.free_mib[option.target]]
-        if not fitting:
+        now = fitting if among is None else [option for option in fitting if option.target in among]
+        if not now:
             return False
-        best = min(fitting, key=lambda option: (*prefer(state, unit, option), option.target))
+        best = min(now, key=lambda option: (*prefer(state, unit, option), option.target))
         self._take(unit, best, len(fitting), state, placement)
         promised.update((vm.name, best.target) for vm in unit.vms)
         return True
 
     def _makespan_s(self, placement: Placement) -> float:
         moves = (
-            wanted_move(self.cluster, vm, target, placement.after.get(vm, ()))
+            wanted_move(self.cluster, vm, target, placement.after.get(vm, ()), placement.order.get(vm))
             for vm, target in placement.targets.items()
             if self.cluster.vm_by_name[vm].holds_memory
         )

@@ -109,8 +109,8 @@ def leaving(cluster: Cluster, emptied: Collection[str]) -> tuple[VirtualMachine,
 def scheduled(cluster: Cluster, placement: Placement) -> tuple[Move, ...]:
     """The live migrations of a placement, each when its two nodes are free and room has been made for it."""
     live = [vm for vm in placement.targets if cluster.vm_by_name[vm].holds_memory]
-    after = placement.after
-    wanted = (wanted_move(cluster, vm, placement.targets[vm], after.get(vm, ())) for vm in live)
+    after, order = placement.after, placement.order
+    wanted = (wanted_move(cluster, vm, placement.targets[vm], after.get(vm, ()), order.get(vm)) for vm in live)
     planned = schedule(wanted, busy_now(cluster))
     for vm, node in placement.onward:
         stands = cluster.with_vms_on({move.vm: move.target for _, _, move in planned})

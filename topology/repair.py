@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from shunter.topology.breaches import Breach, breaches
 from shunter.topology.capacity import available, survives_loss
@@ -12,8 +13,9 @@ from shunter.topology.detours import Way
 from shunter.topology.eligibility import FitNodes, verdicts
 from shunter.topology.exact import Mover, Question
 from shunter.topology.model import Cluster, VirtualMachine
+from shunter.topology.ordering import hard_apart, near
 from shunter.topology.placement import Placement
-from shunter.topology.plan import Finding, Plan, Unplaced, Verdict
+from shunter.topology.plan import Finding, Plan, RoleMove, Unplaced, Verdict
 from shunter.topology.planning import plan_volume_moves, role_moves_of, scheduled
 from shunter.topology.reasons import Tried
 from shunter.topology.reserve import first_failure
@@ -44,7 +46,9 @@ def plan_repair(cluster: Cluster, reserve_nodes: ReserveNodes = "auto") -> Plan:
         reserve_nodes=choice.reserve_nodes,
         findings=choice.findings,
         moves=moves,
-        role_moves=role_moves_of(cluster, placement, moves, makespan_s),
+        role_moves=_without_conflict(
+            cluster, cluster.with_vms_on(placement.ends), role_moves_of(cluster, placement, moves, makespan_s)
+        ),
         volume_moves=volume_moves,
         unplaced=unplaced,
         makespan_s=makespan_s,
@@ -144,7 +148,7 @@ class _Repair:
             node = self.cluster.vm_by_name[name].node
             placement.why[name] = f"{ended.rule}: {ended.message}" if ended else f"makes room on {node}"
         for breach in left:
-            for name in _who_must(stands, breach):
+            for name in _who_must(stands, breach, placement.ends.keys()):
                 placement.unplaced.setdefault(name, self._reasons(stands, stands.vm_by_name[name]))
         return placement
 
@@ -208,20 +212,38 @@ def _units_at_home(cluster: Cluster, vms: Sequence[VirtualMachine]) -> list[Unit
     return found
 
 
-def _who_must(cluster: Cluster, breach: Breach) -> Collection[str]:
-    """Of a breach that stays: the VMs to name. Of a node that is too full, as few and small ones as would help."""
-    if breach.misplaced or breach.rule != "I3":
-        return breach.vms[-1:] if not breach.misplaced else breach.vms
-    node = cluster.vm_by_name[breach.vms[0]].node
-    short_mib = -cluster.free_mib(node)
-    by_size = sorted((cluster.vm_by_name[vm] for vm in breach.vms), key=lambda vm: (vm.memory_mib, vm.name))
+def _who_must(cluster: Cluster, breach: Breach, moved: Collection[str]) -> Collection[str]:
+    """Of a breach that stays: whom to name of those that do not move; of a node that is too full, few and small ones."""
+    staying = [vm for vm in breach.vms if vm not in moved]
+    if breach.rule != "I3":
+        return staying[-1:]
+    node = cluster.vm_by_name[staying[0]].node if staying else ""
+    short_mib = -cluster.free_mib(node) if staying else 0
+    by_size = sorted((cluster.vm_by_name[vm] for vm in staying), key=lambda vm: (vm.memory_mib, vm.name))
     enough = next((vm for vm in by_size if vm.memory_mib >= short_mib), None)
     if enough is not None:
         return (enough.name,)
-    chosen = []
-    for vm in reversed(by_size):
-        chosen.append(vm.name)
-        short_mib -= vm.memory_mib
-        if short_mib <= 0:
-            break
-    return chosen
+    most = accumulate((vm.memory_mib for vm in reversed(by_size)), initial=0)
+    return [vm.name for vm, freed_mib in zip(reversed(by_size), most, strict=False) if freed_mib < short_mib]
+
+
+def _without_conflict(cluster: Cluster, stands: Cluster, moves: Sequence[RoleMove]) -> tuple[RoleMove, ...]:
+    """These moves so that a VM comes to a node only when those that it is kept apart from have left it."""
+    place = {vm.name: stands.vm_by_name[vm.name].node if vm.holds_memory else vm.node for vm in cluster.vms}
+    left, ordered = list(moves), list[RoleMove]()
+    while left:
+        free = (move for move in left if not _meets(cluster, place, move))
+        chosen = next(free, left[0])
+        left.remove(chosen)
+        ordered.append(chosen)
+        place[chosen.name] = chosen.target
+    return tuple(ordered)
+
+
+def _meets(cluster: Cluster, place: Mapping[str, str], move: RoleMove) -> bool:
+    return any(
+        near(cluster, rule, move.target, place[other])
+        for rule in hard_apart(cluster, move.name)
+        for other in rule.vms
+        if other != move.name
+    )

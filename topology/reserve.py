@@ -32,7 +32,8 @@ def _along(
     """At every instant that could be worse than those before; where VMs only leave emptied nodes, that is the end."""
     live = {vm: to for vm, to in placement.targets.items() if cluster.vm_by_name[vm].holds_memory}
     if reserve_nodes and any(cluster.vm_by_name[vm].node not in emptied for vm in live):
-        planned = schedule(wanted_move(cluster, vm, to, placement.after.get(vm, ())) for vm, to in live.items())
+        after, order = placement.after, placement.order
+        planned = schedule(wanted_move(cluster, vm, to, after.get(vm, ()), order.get(vm)) for vm, to in live.items())
         for now_s in sorted({at_s for start_s, end_s, _ in planned for at_s in (start_s, end_s)}):
             done = {move.vm: move.target for _, end_s, move in planned if end_s <= now_s}
             moving = {move.vm: move.target for start_s, end_s, move in planned if start_s <= now_s < end_s}
