@@ -20,11 +20,12 @@ from shunter.topology.placement import Placement, Problem
 from shunter.topology.plan import Finding
 from shunter.topology.reasons import Tried
 from shunter.topology.reserve import first_failure
-from shunter.topology.units import Unit, units_of
+from shunter.topology.units import units_of
 from shunter.topology.ways import solutions
 
 WELL_SPREAD = 1.01
 MOST_SPREAD_LITERALS = 12_000
+MOST_ROOMY_NODES = 8
 
 ReserveNodes = int | Literal["auto"]
 
@@ -138,18 +139,22 @@ class _Chooser:
     # -------------------------------------------------------------- the solver
 
     def _solved(self, reserve: int, *, helped: bool) -> Iterator[Placement]:
-        movers = [Mover(unit, tuple(self.problem.fit_nodes(unit)), must=True) for unit in self.hopeful]
-        helpers, all_of_them = self._helpers(len(movers)) if helped else ([], True)
-        if helped and not helpers:
-            return
-        question = Question(self.cluster, [*movers, *helpers], self.emptied, self.promised, reserve)
+        leavers = [Mover(unit, tuple(self.problem.fit_nodes(unit)), must=True) for unit in self.hopeful]
+        known = next(self._fast()).targets
+        for helpers, all_of_them in self._helpers(len(leavers)) if helped else [([], True)]:
+            movers = [*leavers, *helpers]
+            question = Question(self.cluster, movers, self.emptied, self.promised, reserve, known=known)
+            yield from self._answered(question, whole=all_of_them, chained=helped and reserve > 0)
+
+    def _answered(self, question: Question, *, whole: bool, chained: bool) -> Iterator[Placement]:
+        """Placements of all; what places fewer is kept as partial. `whole`: nobody else could help."""
         for answer, way in solutions(question):
-            decided = answer.proved and all_of_them
+            decided = answer.proved and whole
             if not answer.found:
                 self.undecided |= not decided
                 return
             self.no_order |= way is None
-            placements = list(self._settled(answer, way, chained=helped and reserve > 0)) if way else []
+            placements = list(self._settled(answer, way, chained=chained)) if way else []
             if not answer.left:
                 yield from placements
             elif placements:
@@ -168,7 +173,7 @@ class _Chooser:
     def _spread(self, placement: Placement, reserve: int) -> Placement:
         """Where the targets bound the time, as when half of the nodes leave, a placement that ends sooner, if found."""
         movers = [Mover(unit, tuple(self.problem.fit_nodes(unit)), must=True) for unit in self.hopeful]
-        question = Question(self.cluster, movers, self.emptied, self.promised, reserve)
+        question = Question(self.cluster, movers, self.emptied, self.promised, reserve, known=placement.targets)
         worth_it = placement.makespan_s > placement.least_bound_s * WELL_SPREAD
         if not (worth_it and self.search and question.literals <= MOST_SPREAD_LITERALS):
             return placement
@@ -177,15 +182,17 @@ class _Chooser:
             for mover in movers
             for node in mover.options
         }
-        answer = spread(question, takes_s, placement.least_bound_s, placement.targets)
+        answer = spread(question, takes_s, placement.least_bound_s)
         way = straight_way(self.cluster, answer.targets, self.promised) if answer.found else None
         if way is None:
             return placement
         other = self.problem.settled(answer.targets, way)
         return other if other.makespan_s < placement.makespan_s and self._keeps(other, reserve) else placement
 
-    def _helpers(self, leaving: int) -> tuple[list[Mover], bool]:
-        """VMs that may make room, and whether these are all that could; of very many only some are looked at."""
+    def _helpers(self, leaving: int) -> Iterator[tuple[list[Mover], bool]]:
+        """VMs that may make room, and whether these are all that could. In a large cluster first those on the nodes
+        that have most room already; then all, or of very many some of all sizes and nodes.
+        """
         in_hand = self.promised.keys() | self.cluster.heading.keys()
         staying = [
             vm
@@ -193,12 +200,19 @@ class _Chooser:
             for vm in self.cluster.vms_by_node[node]
             if vm.clustered and vm.name not in in_hand
         ]
-        units = [unit for unit in units_of(self.cluster, staying) if len({vm.node for vm in unit.vms}) == 1]
-        most = (MOST_LITERALS // len(self.problem.nodes)) - leaving
-        useful = [unit for unit in units if unit.live or self.problem.is_ruled(unit)]
-        chosen = useful if len(useful) <= most else _spread(useful, max(most, 0))
-        movers = [Mover(unit, tuple(self.problem.fit_nodes(unit)), must=False) for unit in chosen]
-        return [mover for mover in movers if mover.options], len(chosen) == len(useful)
+        movers = [
+            Mover(unit, tuple(self.problem.fit_nodes(unit)), must=False)
+            for unit in units_of(self.cluster, staying)
+            if unit.live and len({vm.node for vm in unit.vms}) == 1
+        ]
+        movers = [mover for mover in movers if mover.options]
+        if len(self.problem.nodes) > 2 * MOST_ROOMY_NODES:
+            by_room = sorted(self.problem.nodes, key=lambda node: (-self.problem.free_mib[node], node))
+            roomy = set(by_room[:MOST_ROOMY_NODES])
+            yield [mover for mover in movers if mover.unit.vms[0].node in roomy], False
+        most = max(0, MOST_LITERALS // max(len(self.problem.nodes), 1) - leaving)
+        if movers and most:
+            yield (movers, True) if len(movers) <= most else (_spread(movers, most), False)
 
     # -------------------------------------------------------------- words
 
@@ -229,9 +243,9 @@ class _Chooser:
         return tuple(found)
 
 
-def _spread(units: Sequence[Unit], count: int) -> list[Unit]:
+def _spread(movers: Sequence[Mover], count: int) -> list[Mover]:
     """So many of them, of all sizes and from all nodes."""
-    by_size = sorted(units, key=lambda unit: (unit.memory_mib, unit.vms[0].node, unit.name))
+    by_size = sorted(movers, key=lambda mover: (mover.unit.memory_mib, mover.unit.vms[0].node, mover.unit.name))
     return [by_size[i * len(by_size) // count] for i in range(count)]
 
 

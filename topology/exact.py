@@ -22,7 +22,7 @@ from shunter.topology.units import Unit
 
 MOST_WORK = 4.0
 MOST_LITERALS = 60_000
-LARGE_LITERALS, LARGE_WORK = 12_000, 1.0
+LARGE_LITERALS, LARGE_WORK = 25_000, 1.0
 MOST_RECOVERY_LITERALS = 60_000
 MOST_LOSSES = 2_000
 MOST_ANSWERS = 25
@@ -55,7 +55,8 @@ class Answer:
 class Question:
     """What is to be placed. `emptied` nodes take nobody. `promised`: moves decided already (VM → node).
 
-    `repair`: breaches that stand today count as left undone, instead of being nobody's business.
+    `repair`: breaches that stand today count as left undone, instead of being nobody's business. `known`: VM → node of
+    a placement to begin the search with.
     """
 
     cluster: Cluster
@@ -64,6 +65,7 @@ class Question:
     promised: Mapping[str, str] = field(default_factory=dict)
     reserve_nodes: int = 0
     repair: bool = False
+    known: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def literals(self) -> int:
@@ -85,14 +87,12 @@ def answers(question: Question) -> Iterator[Answer]:
     yield Answer(found=False, proved=False)
 
 
-def spread(
-    question: Question, takes_s: Mapping[tuple[str, str], float], bound_s: float, known: Mapping[str, str]
-) -> Answer:
+def spread(question: Question, takes_s: Mapping[tuple[str, str], float], bound_s: float) -> Answer:
     """All placed, so that the busiest node, source or target, is busy for as short a time as possible.
 
-    `takes_s`: by (VM that names the unit, node); `bound_s`: what need not be beaten; `known`: VM → node to begin with.
+    `takes_s`: by (VM that names the unit, node); `bound_s`: what need not be beaten.
     """
-    return _Model(question).spread(takes_s, bound_s, known)
+    return _Model(question).spread(takes_s, bound_s)
 
 
 class _Model:
@@ -295,7 +295,7 @@ class _Model:
             if not self._reserve_for(survival.lost):
                 return Answer(found=False, proved=False)
 
-    def spread(self, takes_s: Mapping[tuple[str, str], float], bound_s: float, known: Mapping[str, str]) -> Answer:
+    def spread(self, takes_s: Mapping[tuple[str, str], float], bound_s: float) -> Answer:
         longest_s = sum(max((takes_s[name, node] for node in goes), default=0.0) for name, goes in self.goes.items())
         busiest_ms = self.model.new_int_var(_ms(bound_s), _ms(longest_s) + 1, "the busiest node")
         busy: dict[str, list[Any]] = {}
@@ -308,13 +308,13 @@ class _Model:
                     busy.setdefault(end, []).append(term)
         for terms in busy.values():
             self.model.add(sum(terms) <= busiest_ms)
-        solver, proved = self._solve(self.model, busiest_ms, hint=known)
+        solver, proved = self._solve(self.model, busiest_ms, hint=self.ask.known)
         return Answer(found=False, proved=proved) if solver is None else self._read(solver, proved=proved)
 
     def _best_in_sum(self) -> Answer:
         """First leave as little undone as can be, then move as few as that allows."""
         undone, moved = sum(self.undone), self._moved()
-        solver, proved = self._solve(self.model, undone)
+        solver, proved = self._solve(self.model, undone, hint=self.ask.known)
         if solver is None:
             return Answer(found=False, proved=proved)
         if not isinstance(moved, int):
@@ -336,7 +336,8 @@ class _Model:
         """(solver with its answer or None, whether that is proved). `hint`: VM → node to begin with."""
         if not isinstance(objective, int):
             model.minimize(objective)
-        if hint is not None:
+        if hint:
+            model.clear_hints()
             for name, goes in self.goes.items():
                 model.add_hint(self.stays[name], name not in hint)
                 for node, literal in goes.items():
