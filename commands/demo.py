@@ -9,6 +9,7 @@ from shunter.commands.cluster_choice import cluster_of_file
 from shunter.commands.running import carry_out, evacuation
 from shunter.topology.plan import Plan
 from shunter.topology.planning import plan_evacuation
+from shunter.topology.preflight import with_requirements
 
 CLUSTER = Path(__file__).with_name("demo.json")
 NODES = ("HV01", "HV02")
@@ -20,7 +21,7 @@ FOLDER = Path("shunter-report")
 def demo() -> Plan:
     """Show it, leave the report, say where. Raises RequestError, where the folder cannot be written."""
     seen = cluster_of_file(str(CLUSTER))
-    plan = plan_evacuation(seen, NODES)
+    plan = with_requirements(seen, plan_evacuation(seen, NODES))
     try:
         FOLDER.mkdir(exist_ok=True)
     except OSError as error:

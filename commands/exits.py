@@ -13,6 +13,7 @@ from shunter.commands import output
 from shunter.flows.errors import PrefectUnreachable, RunError
 from shunter.topology.errors import RequestError, ShunterError
 from shunter.topology.plan import Plan
+from shunter.topology.preflight import Check
 
 
 class Exit(IntEnum):
@@ -24,10 +25,11 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-def leave(work: Callable[[], Plan]) -> NoReturn:
+def leave(work: Callable[[], Plan | Check]) -> NoReturn:
     """Do the work and end the command. Known errors are one message on standard error; bugs keep their traceback."""
     try:
-        code = of_plan(work())
+        result = work()
+        code = of_check(result) if isinstance(result, Check) else of_plan(result)
     except ShunterError as error:
         output.complain(str(error))
         code = of_error(error)
@@ -46,6 +48,10 @@ def of_plan(plan: Plan) -> Exit:
     if plan.interrupted:
         return Exit.INTERRUPTED
     return Exit.DONE if plan.ok else Exit.PARTLY
+
+
+def of_check(check: Check) -> Exit:
+    return Exit.DONE if check.ok else Exit.REFUSED
 
 
 def of_error(error: ShunterError) -> Exit:

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from shunter.commands.options import ClusterFile, ClusterName, Json, Log, Nodes, Noise, Reserve, Seed, Speed, Svg
+from shunter.commands.options import (
+    ClusterFile,
+    ClusterName,
+    Json,
+    Log,
+    Nodes,
+    Noise,
+    Reserve,
+    Seed,
+    Speed,
+    Svg,
+    Target,
+    Vm,
+)
 from shunter.commands.strict import StrictApp
 
 if TYPE_CHECKING:
@@ -72,6 +85,20 @@ def demo() -> None:
     from shunter.commands import exits
 
     exits.leave(showing.demo)
+
+
+@app.command(epilog=EXIT_CODES, short_help="Is this cluster fit for live migration?")
+def check(cluster: ClusterName, *, as_json: Json = False) -> None:
+    """Check everything that can be seen before a run: nodes, networks, storage, quorum, VMs that nobody else can take,
+    and for each node whether its VMs would restart if it were lost. Touches nothing.
+
+    Ends with 3 where something stands against every run on this cluster.
+
+    Example: shunter check --cluster prod-1.json
+    """
+    from shunter.commands import checking, exits
+
+    exits.leave(lambda: checking.check(cluster, as_json=as_json))
 
 
 @plan.command("evacuate", epilog=EXIT_CODES)
@@ -172,8 +199,8 @@ def repair(
 
 @app.command(epilog=EXIT_CODES, short_help="Move one VM, live.")
 def migrate(
-    vm: Annotated[str, typer.Argument(metavar="VM", help="The VM to move.", show_default=False)],
-    node: Annotated[str, typer.Argument(metavar="NODE", help="The node it moves to.", show_default=False)],
+    vm: Vm,
+    node: Target,
     cluster: ClusterName,
     *,
     speed: Speed = None,

@@ -9,20 +9,44 @@ from typing import Annotated, Literal
 import typer
 
 MOST_DIGITS = 20
+MOST_QUOTED = 60
+MOST_RESERVED = 63
+"""One less than the largest cluster has nodes."""
+LONGEST_NAME, LONGEST_CLUSTER = 255, 4096
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= MOST_QUOTED else text[:MOST_QUOTED] + "…")
+
+
+def _name(text: str) -> str:
+    """Of a node or a VM. Raises BadParameter."""
+    if not 0 < len(text) <= LONGEST_NAME:
+        raise typer.BadParameter(f"{_quoted(text)} is no name; give one of 1 to {LONGEST_NAME} characters")
+    return text
+
+
+def _cluster(text: str) -> str:
+    if not 0 < len(text) <= LONGEST_CLUSTER:
+        raise typer.BadParameter(
+            f"{_quoted(text)} is neither a file nor a name; give one of 1 to {LONGEST_CLUSTER} characters"
+        )
+    return text
 
 
 def _reserve(text: str) -> int | Literal["auto"]:
     if text.strip().casefold() == "auto":
         return "auto"
-    if text.strip().isascii() and text.strip().isdecimal() and len(text) < MOST_DIGITS:
+    if text.strip().isascii() and text.strip().isdecimal() and len(text) < MOST_DIGITS and int(text) <= MOST_RESERVED:
         return int(text)
-    raise typer.BadParameter(f"{text!r:.60} is neither a number of nodes from 0 on nor auto")
+    raise typer.BadParameter(f"{_quoted(text)} is neither a number of nodes from 0 to {MOST_RESERVED} nor auto")
 
 
-def _seed(text: str) -> int:
+def _seed(given: str | int) -> int:
+    text = str(given)  # the default comes here too
     if text.isascii() and text.removeprefix("-").isdecimal() and len(text) < MOST_DIGITS:
         return int(text)
-    raise typer.BadParameter(f"{text!r:.60} is not a whole number of less than {MOST_DIGITS} digits")
+    raise typer.BadParameter(f"{_quoted(text)} is not a whole number of less than {MOST_DIGITS} digits")
 
 
 def _speed(text: str) -> float:
@@ -31,7 +55,7 @@ def _speed(text: str) -> float:
     except ValueError:
         speed = math.nan
     if not 0 < speed <= 10_000:
-        raise typer.BadParameter(f"{text!r:.60} is not a number above 0 and up to 10000")
+        raise typer.BadParameter(f"{_quoted(text)} is not a number above 0 and up to 10000")
     return speed
 
 
@@ -41,22 +65,32 @@ def _noise(text: str) -> float:
     except ValueError:
         noise = math.nan
     if not 0 <= noise < 1:
-        raise typer.BadParameter(f"{text!r:.60} is not a number from 0 to below 1; 0.3 means up to 30 % more or less")
+        raise typer.BadParameter(
+            f"{_quoted(text)} is not a number from 0 to below 1; 0.3 means up to 30 % more or less"
+        )
     return noise
 
 
-Nodes = Annotated[list[str], typer.Argument(metavar="NODE", help="The nodes to empty.", show_default=False)]
+Nodes = Annotated[
+    list[str], typer.Argument(metavar="NODE", parser=_name, help="The nodes to empty.", show_default=False)
+]
+Vm = Annotated[str, typer.Argument(metavar="VM", parser=_name, help="The VM to move.", show_default=False)]
+Target = Annotated[str, typer.Argument(metavar="NODE", parser=_name, help="The node it moves to.", show_default=False)]
 ClusterName = Annotated[
     str,
     typer.Option(
         "--cluster",
         metavar="C",
+        parser=_cluster,
         help="A cluster file (has a path separator or ends in .json), or the name of a registered cluster.",
         show_default=False,
     ),
 ]
 ClusterFile = Annotated[
-    str, typer.Option("--cluster", metavar="FILE", help="The cluster file to start from.", show_default=False)
+    str,
+    typer.Option(
+        "--cluster", metavar="FILE", parser=_cluster, help="The cluster file to start from.", show_default=False
+    ),
 ]
 Reserve = Annotated[
     str,  # what the parser makes of it: int | Literal["auto"]

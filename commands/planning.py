@@ -10,6 +10,7 @@ from shunter.commands.cluster_choice import cluster_of_file
 from shunter.topology.choosing import ReserveNodes
 from shunter.topology.plan import Plan
 from shunter.topology.planning import emptied_nodes, plan_evacuation
+from shunter.topology.preflight import with_requirements
 from shunter.topology.repair import plan_repair
 
 
@@ -18,7 +19,7 @@ def evacuation(
 ) -> Plan:
     """Show the plan. Raises RequestError."""
     seen = cluster_of_file(cluster)
-    found = plan_evacuation(seen, nodes, reserve_nodes)
+    found = with_requirements(seen, plan_evacuation(seen, nodes, reserve_nodes))
     output.show(found, emptied_nodes(seen, nodes), seen, as_json=as_json, svg=svg)
     return found
 
@@ -26,6 +27,6 @@ def evacuation(
 def repair(cluster: str, *, reserve_nodes: ReserveNodes, as_json: bool, svg: Path | None) -> Plan:
     """Show the plan. Raises RequestError."""
     seen = cluster_of_file(cluster)
-    found = plan_repair(seen, reserve_nodes)
+    found = with_requirements(seen, plan_repair(seen, reserve_nodes))
     output.show(found, (), seen, as_json=as_json, svg=svg)
     return found

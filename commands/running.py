@@ -30,6 +30,7 @@ from shunter.topology.choosing import ReserveNodes
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
 from shunter.topology.planning import emptied_nodes, plan_evacuation, plan_migration
+from shunter.topology.preflight import with_requirements
 from shunter.topology.repair import plan_repair
 
 
@@ -96,7 +97,7 @@ def migration(vm: str, node: str, cluster: str, *, speed: float | None = None, l
 def run(job: Job, *, as_json: bool, svg: Path | None) -> Plan:
     """Carry it out and show the report. Raises RequestError, Unreachable and PrefectUnreachable."""
     seen = cluster_of_file(job.cluster) if is_file(job.cluster) else None
-    plan = job.plan(seen) if seen else None
+    plan = with_requirements(seen, job.plan(seen)) if seen else None
     if plan is not None and svg is not None:
         output.draw(plan, svg)  # finds out before the first move whether it can be written
     if plan is not None and (plan.errors or not (plan.moves or plan.role_moves or job.nodes)):

@@ -8,8 +8,9 @@ from uuid import UUID
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_progress_artifact, aupdate_progress_artifact
 
-from shunter.flows.markdown import document, headline, plain
+from shunter.flows.markdown import check_document, check_headline, document, headline, plain
 from shunter.topology.plan import Plan
+from shunter.topology.preflight import Check
 
 
 def artifact_key(what: str, cluster: str) -> str:
@@ -28,6 +29,13 @@ async def leave_report(plan: Plan, nodes: Sequence[str]) -> None:
     """Raises httpx.HTTPError."""
     await acreate_markdown_artifact(
         document(plan, nodes), key=artifact_key(f"{plan.kind} report", plan.cluster), description=headline(plan, nodes)
+    )
+
+
+async def leave_check(check: Check) -> None:
+    """Raises httpx.HTTPError."""
+    await acreate_markdown_artifact(
+        check_document(check), key=artifact_key("check", check.cluster), description=check_headline(check)
     )
 
 

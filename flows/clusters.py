@@ -21,7 +21,6 @@ from shunter.clusters.simulated.remote import RemoteCluster
 from shunter.flows.errors import PrefectUnreachable
 from shunter.topology.clusterfile import read_cluster
 from shunter.topology.errors import RequestError
-from shunter.topology.model import Cluster
 
 NAMES_SHOWN = 20
 
@@ -75,20 +74,11 @@ async def open_cluster(
 
 @asynccontextmanager
 async def _from_file(cluster: str, speed: float, witness: TextIO | None) -> AsyncIterator[ClusterPort]:
-    simulated = SimulatedCluster(_read(Path(cluster)), clock=Clock(speed), log=witness)
+    simulated = SimulatedCluster(read_cluster(Path(cluster)), clock=Clock(speed), log=witness)
     try:
         yield simulated
     finally:
         await simulated.close()
-
-
-def _read(path: Path) -> Cluster:
-    if not path.is_file():
-        raise RequestError(
-            f"there is no cluster file {path} (looked for {path.absolute()}); "
-            "a registered cluster is named without a path separator and without .json"
-        )
-    return read_cluster(path)
 
 
 async def _registered(name: str) -> SimulatedClusterHost:

@@ -2,6 +2,7 @@
 
 ShunterError
 ├── PrefectUnreachable   the Prefect server does not answer, or the embedded one does not start
+├── UnfitCluster         a check found what stands against every run; `check` holds it
 └── RunError             there is a plan or a report, and it is no success: `plan` holds it
     ├── RefusedByFindings   a finding forbids the run; nothing was touched
     └── OutcomeInDoubt      the run was carried out, and what became of some VM is not known
@@ -11,10 +12,20 @@ from __future__ import annotations
 
 from shunter.topology.errors import ShunterError
 from shunter.topology.plan import Plan
+from shunter.topology.preflight import Check
 
 
 class PrefectUnreachable(ShunterError):
     """No Prefect server answers; nothing was touched."""
+
+
+class UnfitCluster(ShunterError):
+    """A cluster on which every run would be refused. `check`: all that was found."""
+
+    def __init__(self, check: Check, message: str) -> None:
+        self.check = check
+        lines = [f"{found.rule} {found.subject}: {found.message}. {found.remedy}" for found in check.errors]
+        super().__init__(f"{message} {' — '.join(lines)}")
 
 
 class RunError(ShunterError):

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from shunter.flows.picture import timeline_svg
 from shunter.topology.plan import Finding, Plan, Unplaced
+from shunter.topology.preflight import Check
+from shunter.topology.requirements.differing import listed
+from shunter.topology.requirements.grouping import grouped
 
 OUTCOMES = {
     "done": "done",
@@ -16,6 +19,8 @@ OUTCOMES = {
     "lost_sight": "**unknown: look where it runs**",
     None: "",
 }
+
+FATES = {True: "restart", False: "not all restart", None: "not decided"}
 
 
 def duration(seconds: float) -> str:
@@ -65,6 +70,34 @@ def document(plan: Plan, nodes: Sequence[str]) -> str:
             ((move.volume, move.source, move.target, duration(move.start_s)) for move in plan.volume_moves),
         ),
         f"Backups to be repeated (R17): {plain(_listed(plan.degraded_backups))}." if plan.degraded_backups else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def check_headline(check: Check) -> str:
+    """One sentence: whether the cluster is fit, and how much there is to know."""
+    numbers = [(sum(found.severity == s for found in check.findings), s) for s in ("error", "warning")]
+    known = _listed([_count(number, severity) for number, severity in numbers if number] or ["nothing to complain of"])
+    uncovered = sum(loss.ok is False for loss in check.survives_loss)
+    nodes = f"{uncovered} of {_count(len(check.survives_loss), 'node')}"
+    lost = f"; the loss of {nodes} is not covered" if uncovered else ""
+    return f"{check.cluster} is {'' if check.ok else 'not '}fit for live migration: {known}{lost}."
+
+
+def check_document(check: Check) -> str:
+    """The whole artifact of a check. What is true of many VMs stands once."""
+    parts = [
+        f"## {plain(check_headline(check))}",
+        _section(
+            "Findings",
+            ("rule", "", "about", "finding", "what to do"),
+            ((g.rule, g.severity, g.about(), g.message, g.remedy) for g in grouped(check.findings)),
+        ),
+        _section(
+            "If one node were lost now",
+            ("node", "its VMs", "would not restart"),
+            ((loss.node, FATES[loss.ok], listed(loss.unplaced)) for loss in check.survives_loss),
+        ),
     ]
     return "\n\n".join(part for part in parts if part)
 

@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-ClusterName = Annotated[str, Field(min_length=1, examples=["prod-1", "examples/small.json"])]
+ClusterName = Annotated[str, Field(min_length=1, max_length=4096, examples=["prod-1", "examples/small.json"])]
 NodeName = Annotated[str, Field(min_length=1, max_length=255)]
 NodeNames = Annotated[list[NodeName], Field(min_length=1)]
 VmName = Annotated[str, Field(min_length=1, max_length=255)]
-ReserveNodes = Literal["auto"] | Annotated[int, Field(ge=0, le=63)]
-Speed = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)] | None
+ReserveNodes = Literal["auto"] | Annotated[int, Field(ge=0, le=63, strict=True)]
+Speed = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False, strict=True)] | None
 RunningMigrations = Literal["finish", "cancel"]
 
 

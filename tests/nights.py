@@ -16,7 +16,7 @@ import async_solipsism
 from drawing import draw_night
 
 from shunter.clusters.clock import Clock
-from shunter.clusters.simulated import SimulatedCluster, draw_faults
+from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults
 from shunter.engine.audience import Progress, Waiting
 from shunter.engine.evacuate import evacuate
 from shunter.engine.holds import OwnHolds
@@ -38,7 +38,10 @@ LONGEST_NIGHT_S = 48 * 3600.0
 
 @dataclass(frozen=True)
 class Night:
-    """What a seed stands for. `stop_at_s`: the operator asks to stop then; `running` says what of that which runs."""
+    """What a seed stands for. `stop_at_s`: the operator asks to stop then; `running` says what of that which runs.
+
+    `given`: these faults, in place of those that are drawn from the seed.
+    """
 
     seed: int
     cluster: Cluster
@@ -47,6 +50,7 @@ class Night:
     noise: float
     stop_at_s: float | None = None
     running: Running = "finish"
+    given: tuple[Fault, ...] | None = None
 
     def replay(self, folder: Path) -> str:
         """Write the cluster file; return the command that runs the night again."""
@@ -87,8 +91,7 @@ def spend(night: Night) -> Outcome:
     listener = _Listener()
     lines: list[str] = []
     try:
-        with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
-            report = runner.run(_run(night, listener, lines))
+        report = _spent(night, listener, lines)
     except Exception as error:  # noqa: BLE001  whatever ends a night is what this looks for
         return Outcome(night, (Violation(0.0, "crash", "the run", repr(error)),))
     return Outcome(
@@ -102,14 +105,20 @@ def spend(night: Night) -> Outcome:
     )
 
 
+def recorded(night: Night) -> tuple[Plan, list[str]]:
+    """The report and the witness log of a night."""
+    lines: list[str] = []
+    return _spent(night, _Listener(), lines), lines
+
+
+def _spent(night: Night, listener: _Listener, lines: list[str]) -> Plan:
+    with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
+        return runner.run(_run(night, listener, lines))
+
+
 async def _run(night: Night, listener: _Listener, lines: list[str]) -> Plan:
-    world = SimulatedCluster(
-        night.cluster,
-        clock=Clock(),
-        seed=night.seed,
-        noise=night.noise,
-        faults=draw_faults(night.cluster, night.seed, night.faults),
-    )
+    drawn = draw_faults(night.cluster, night.seed, night.faults) if night.given is None else night.given
+    world = SimulatedCluster(night.cluster, clock=Clock(), seed=night.seed, noise=night.noise, faults=drawn)
     stop = Stop()
     if night.stop_at_s is not None:
         asyncio.get_running_loop().call_later(night.stop_at_s, lambda: stop.request(running=night.running))

@@ -7,28 +7,54 @@ refused. Exempt are `state` and `paused_by`, which say what befell one node, not
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from shunter.topology.errors import ClusterFileError
+from shunter.topology.errors import ClusterFileError, RequestError
+from shunter.topology.jsontext import parse_json, read_text, shown
 from shunter.topology.model import Cluster, Node
+from shunter.topology.references import resolved
+from shunter.topology.wording import Location, problems_of
 
 Raw = dict[str, Any]
 
 _OF_ONE_NODE = frozenset({"name", "memory_mib", "state", "paused_by"})
+_LIKE_MEMORY = ("memory_startup_mib", "memory_maximum_mib")
 _DEFAULT_LINK_MBPS = 10_000
+_DEFAULT_NETWORKS = (
+    ("live-migration", "live_migration"),
+    ("cluster", "cluster"),
+    ("management", "management"),
+    ("vm", "vm"),
+    ("storage", "storage"),
+)
+_MOST = {
+    "nodes": 2000,
+    "vms": 200_000,
+    "volumes": 20_000,
+    "networks": 100,
+    "affinity_rules": 20_000,
+    "roles": 20_000,
+    "migrations": 2000,
+    "storage_jobs": 20_000,
+}
+"""Far more than any cluster has; a file with more is not what it is taken for, and would only cost time."""
 
 
 def read_cluster(source: str | Path | Mapping[str, Any]) -> Cluster:
     """The cluster of a file (Path), of JSON text (str) or of parsed JSON. Raises ClusterFileError."""
-    label = str(source) if isinstance(source, Path) else ""
+    label = shown(str(source), 300) if isinstance(source, Path) else ""
     try:
         return _cluster(_parsed(source))
     except ClusterFileError as error:
         raise ClusterFileError(error.problems, label) from None
+    except RequestError as error:
+        raise ClusterFileError(str(error).splitlines(), label) from error
+    except RecursionError as error:
+        raise ClusterFileError(["is nested too deeply; give what you mean"], label) from error
 
 
 def cluster_json(cluster: Cluster) -> str:
@@ -38,262 +64,130 @@ def cluster_json(cluster: Cluster) -> str:
 
 def _parsed(source: str | Path | Mapping[str, Any]) -> Raw:
     if isinstance(source, Mapping):
-        return json.loads(json.dumps(source))  # type: ignore[no-any-return]  # a copy, in JSON's own types
-    try:
-        text = source.read_text(encoding="utf-8-sig") if isinstance(source, Path) else source
-    except (OSError, UnicodeDecodeError) as error:
-        raise ClusterFileError([f"cannot be read: {error}"]) from error
-    try:
-        data = json.loads(text, object_pairs_hook=_no_field_twice, parse_constant=_no_constant)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ClusterFileError([f"is not JSON: {error}"]) from error
+        try:
+            text = json.dumps(source)  # a copy, in JSON's own types
+        except (TypeError, ValueError) as error:
+            raise RequestError(f"is not JSON: {error}; give what JSON can hold") from error
+    else:
+        text = read_text(source) if isinstance(source, Path) else source
+    data = parse_json(text)
     if not isinstance(data, dict):
-        raise ClusterFileError(["is not a cluster: the file must hold one JSON object"])
+        raise RequestError("is not a cluster; give one JSON object in braces, with name and nodes")
     return data
-
-
-def _no_field_twice(pairs: list[tuple[str, Any]]) -> Raw:
-    data = dict(pairs)
-    if len(data) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise ClusterFileError([f"{name}: given twice in one object" for name in twice])
-    return data
-
-
-def _no_constant(text: str) -> Any:
-    raise ClusterFileError([f"{text} is not a number that a cluster file may hold"])
 
 
 def _cluster(data: Raw) -> Cluster:
-    problems = _fill_defaults(data)
+    too_long = [
+        f"{field}: a list of {len(data[field])} is more than any cluster has; give at most {most}"
+        for field, most in _MOST.items()
+        if isinstance(data.get(field), list) and len(data[field]) > most
+    ]
+    if too_long:
+        raise ClusterFileError(too_long)
+    defaults = _Defaults(data)
+    problems = defaults.fill()
     try:
         cluster = Cluster.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        inner = [e for e in found if e["type"] != "too_short"]  # a list whose items are refused counts as too short
-        wrong = [f"{_path(e['loc'])}: {_said(e)}" for e in inner or found]
-        raise ClusterFileError([*problems, *wrong]) from error
+        wrong = problems_of(error, Cluster, data, not_given=defaults.filled)
+        raise ClusterFileError(problems + wrong) from error
     if problems:
         raise ClusterFileError(problems)
-    return _resolved(cluster)
+    return resolved(cluster)
 
 
-def _path(location: Sequence[int | str]) -> str:
-    path = ""
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    return path or "the file"
+class _Defaults:
+    """Gives absent fields of a file their defaults, whatever else is wrong with it; validation complains of the rest.
 
+    Remembers which fields of nodes and networks it filled in.
+    """
 
-def _said(error: Any) -> str:
-    match error["type"]:
-        case "extra_forbidden":
-            return "no such field"
-        case "missing":
-            return "required"
-        case _:
-            shown = json.dumps(error["input"], ensure_ascii=False)
-            return f"{error['msg']}, not {shown if len(shown) <= 60 else shown[:57] + '…'}"
+    def __init__(self, data: Raw) -> None:
+        self._data = data
+        self._nodes = self._objects("nodes")
+        self._networks = self._objects("networks")
+        self._filled: set[Location] = set()
 
+    def fill(self) -> list[str]:
+        """Returns what nodes disagree about."""
+        if not self._networks and not self._data.get("networks"):
+            self._data["networks"] = [{"name": name, "roles": [role]} for name, role in _DEFAULT_NETWORKS]
+            self._networks = self._objects("networks")
+        for i, network in self._networks:
+            self._give("networks", i, network, "link_mbps", _DEFAULT_LINK_MBPS)
+        problems = self._share_node_fields()
+        for i, node in self._nodes:
+            memory_mib = node.get("memory_mib")
+            if isinstance(memory_mib, int) and memory_mib > 0:
+                self._give("nodes", i, node, "reserved_mib", min(4096, memory_mib // 4))
+            if "adapters" not in node:
+                self._give("nodes", i, node, "adapters", self._adapter_to_each_network(node))
+        for _, vm in self._objects("vms"):
+            if "memory_mib" in vm:
+                for field in _LIKE_MEMORY:
+                    vm.setdefault(field, vm["memory_mib"])
+        self._give_volumes_an_owner()
+        return problems
 
-# ------------------------------------------------------------------ defaults
+    def filled(self, location: Location) -> bool:
+        """Whether what stands there was filled in, or could not be because of something else that is wrong."""
+        match location:
+            case ("nodes", int(i), "reserved_mib"):
+                return location in self._filled or "reserved_mib" not in self._data["nodes"][i]
+            case ("vms", int(i), ("memory_startup_mib" | "memory_maximum_mib") as field):
+                vm = self._data["vms"][i]
+                return "memory_mib" not in vm or vm.get(field) is vm["memory_mib"]
+            case _:
+                return location[:3] in self._filled
 
+    def _objects(self, field: str) -> list[tuple[int, Raw]]:
+        value = self._data.get(field)
+        return [(i, item) for i, item in enumerate(value) if isinstance(item, dict)] if isinstance(value, list) else []
 
-def _objects(data: Raw, field: str) -> list[Raw]:
-    """The objects in a list of the file, whatever else is wrong with it; validation complains of the rest."""
-    value = data.get(field)
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    def _give(self, where: str, i: int, item: Raw, field: str, value: Any) -> None:
+        if field not in item:
+            item[field] = value
+            self._filled.add((where, i, field))
 
+    def _share_node_fields(self) -> list[str]:
+        problems = []
+        for field in Node.model_fields:
+            if field in _OF_ONE_NODE:
+                continue
+            giving = [node for _, node in self._nodes if field in node]
+            absent = [(i, node) for i, node in self._nodes if field not in node]
+            if not giving or not absent:
+                continue
+            other = next((node for node in giving if node[field] != giving[0][field]), None)
+            for i, node in absent:
+                if other is None:
+                    self._give("nodes", i, node, field, giving[0][field])
+                else:
+                    one, two, this = (_name_of(each) for each in (giving[0], other, node))
+                    problems.append(f"nodes[{i}].{field}: {one} and {two} differ, give it for {this}")
+        return problems
 
-def _fill_defaults(data: Raw) -> list[str]:
-    """Give absent fields their defaults; return what nodes disagree about."""
-    nodes = _objects(data, "nodes")
-    if not data.get("networks"):
-        data["networks"] = [
-            {"name": name, "roles": [role]}
-            for name, role in (
-                ("live-migration", "live_migration"),
-                ("cluster", "cluster"),
-                ("management", "management"),
-                ("vm", "vm"),
-                ("storage", "storage"),
-            )
+    def _adapter_to_each_network(self, node: Raw) -> list[Raw]:
+        name = str(node.get("name")).casefold()
+        return [
+            {"name": f"nic-{k}", "network": network.get("name"), "link_mbps": network["link_mbps"]}
+            for k, (_, network) in enumerate(self._networks, start=1)
+            if not (members := network.get("nodes")) or name in _folded(members)
         ]
-    for network in _objects(data, "networks"):
-        network.setdefault("link_mbps", _DEFAULT_LINK_MBPS)
-    problems = _share_node_fields(data, nodes)
-    for node in nodes:
-        if isinstance(node.get("memory_mib"), int) and node["memory_mib"] > 0:
-            node.setdefault("reserved_mib", min(4096, node["memory_mib"] // 4))
-        if "adapters" not in node:
-            node["adapters"] = _adapter_to_each_network(data, node)
-    for vm in _objects(data, "vms"):
-        if "memory_mib" in vm:
-            vm.setdefault("memory_startup_mib", vm["memory_mib"])
-            vm.setdefault("memory_maximum_mib", vm["memory_mib"])
-    up = [node for node in nodes if node.get("state", "up") == "up"]
-    for volume in _objects(data, "volumes"):
-        if up and "name" in up[0]:
-            volume.setdefault("owner", up[0]["name"])
-    return problems
+
+    def _give_volumes_an_owner(self) -> None:
+        """The first node that is up and reaches it."""
+        up = [node["name"] for _, node in self._nodes if node.get("state", "up") == "up" and "name" in node]
+        for i, volume in self._objects("volumes"):
+            reaching = _folded(volume.get("reachable_from"))
+            owner = next((name for name in up if not reaching or str(name).casefold() in reaching), None)
+            if owner is not None:
+                self._give("volumes", i, volume, "owner", owner)
 
 
-def _share_node_fields(data: Raw, nodes: list[Raw]) -> list[str]:
-    problems = []
-    positions = [i for i, node in enumerate(data["nodes"]) if isinstance(node, dict)] if nodes else []
-    for field in Node.model_fields:
-        if field in _OF_ONE_NODE:
-            continue
-        giving = [node for node in nodes if field in node]
-        absent = [(i, node) for i, node in zip(positions, nodes, strict=True) if field not in node]
-        if not giving or not absent:
-            continue
-        other = next((node for node in giving if node[field] != giving[0][field]), None)
-        for i, node in absent:
-            if other is None:
-                node[field] = giving[0][field]
-            else:
-                problems.append(
-                    f"nodes[{i}].{field}: {giving[0].get('name')} and {other.get('name')} differ, "
-                    f"give it for {node.get('name')}"
-                )
-    return problems
+def _folded(names: Any) -> frozenset[str]:
+    return frozenset(str(name).casefold() for name in names) if isinstance(names, list) else frozenset()
 
 
-def _adapter_to_each_network(data: Raw, node: Raw) -> list[Raw]:
-    return [
-        {"name": f"nic-{i}", "network": network.get("name"), "link_mbps": network["link_mbps"]}
-        for i, network in enumerate(_objects(data, "networks"), start=1)
-        if not network.get("nodes") or node.get("name") in network["nodes"]
-    ]
-
-
-# ------------------------------------------------------------------ references
-
-
-class _Names:
-    """The things of one kind, found by name whatever its case."""
-
-    def __init__(self, kind: str, field: str, names: Iterable[str], problems: list[str]) -> None:
-        self.kind, self._problems = kind, problems
-        self._spelled: dict[str, str] = {}
-        for i, name in enumerate(names):
-            if name.casefold() in self._spelled:
-                problems.append(f'{field}[{i}].name: two are called "{name}"')
-            self._spelled.setdefault(name.casefold(), name)
-
-    def known(self) -> str:
-        names = list(self._spelled.values())
-        return ", ".join(names[:12]) + (", …" if len(names) > 12 else "") if names else "none"
-
-    def spelled(self, name: str, path: str) -> str:
-        found = self._spelled.get(name.casefold())
-        if found is None:
-            self._problems.append(f'{path}: no {self.kind} is called "{name}"; the {self.kind}s are {self.known()}')
-            return name
-        return found
-
-
-def _resolved(cluster: Cluster) -> Cluster:
-    """Spell every reference as the thing is named, and refuse what contradicts itself."""
-    problems: list[str] = []
-    nodes = _Names("node", "nodes", (n.name for n in cluster.nodes), problems)
-    vms = _Names("VM", "vms", (v.name for v in cluster.vms), problems)
-    volumes = _Names("volume", "volumes", (v.name for v in cluster.volumes), problems)
-    networks = _Names("network", "networks", (n.name for n in cluster.networks), problems)
-    for field in ("affinity_rules", "roles", "storage_jobs"):
-        _Names(field, field, (item.name for item in getattr(cluster, field)), problems)
-
-    update = {
-        "nodes": _each(cluster.nodes, "nodes", {"adapters": (networks, _adapters)}),
-        "vms": _each(
-            cluster.vms,
-            "vms",
-            {
-                "node": (nodes, _one),
-                "possible_owners": (nodes, _many),
-                "preferred_owners": (nodes, _many),
-                "volumes": (volumes, _many),
-            },
-        ),
-        "volumes": _each(cluster.volumes, "volumes", {"owner": (nodes, _one), "reachable_from": (nodes, _many)}),
-        "networks": _each(cluster.networks, "networks", {"nodes": (nodes, _many)}),
-        "affinity_rules": _each(cluster.affinity_rules, "affinity_rules", {"vms": (vms, _many)}),
-        "roles": _each(cluster.roles, "roles", {"node": (nodes, _one)}),
-        "migrations": _each(
-            cluster.migrations,
-            "migrations",
-            {"vm": (vms, _one), "source": (nodes, _one), "target": (nodes, _one)},
-        ),
-        "storage_jobs": _each(cluster.storage_jobs, "storage_jobs", {"volume": (volumes, _one)}),
-    }
-    resolved = Cluster.model_construct(**{**dict(cluster), **update})
-    problems += _contradictions(resolved)
-    if problems:
-        raise ClusterFileError(problems)
-    return resolved
-
-
-Resolve = Callable[[Any, _Names, str], Any]
-
-
-def _one(value: str, names: _Names, path: str) -> str:
-    return names.spelled(value, path)
-
-
-def _many(values: Sequence[str], names: _Names, path: str) -> tuple[str, ...]:
-    return tuple(names.spelled(value, f"{path}[{i}]") for i, value in enumerate(values))
-
-
-def _adapters(values: Sequence[Any], names: _Names, path: str) -> tuple[Any, ...]:
-    return tuple(
-        value.model_copy(update={"network": names.spelled(value.network, f"{path}[{i}].network")})
-        for i, value in enumerate(values)
-    )
-
-
-def _each(items: Sequence[Any], field: str, references: Mapping[str, tuple[_Names, Resolve]]) -> tuple[Any, ...]:
-    return tuple(
-        item.model_copy(
-            update={
-                name: resolve(getattr(item, name), names, f"{field}[{i}].{name}")
-                for name, (names, resolve) in references.items()
-            }
-        )
-        for i, item in enumerate(items)
-    )
-
-
-def _contradictions(cluster: Cluster) -> list[str]:
-    problems = []
-    for i, node in enumerate(cluster.nodes):
-        if node.reserved_mib >= node.memory_mib:
-            problems.append(
-                f"nodes[{i}].reserved_mib: {node.reserved_mib} is not below memory_mib {node.memory_mib} of {node.name}"
-            )
-        if node.paused_by is not None and node.state != "paused":
-            problems.append(f"nodes[{i}].paused_by: {node.name} is {node.state}, not paused")
-    for i, vm in enumerate(cluster.vms):
-        if vm.memory_maximum_mib < vm.memory_mib:
-            problems.append(
-                f"vms[{i}].memory_maximum_mib: {vm.memory_maximum_mib} is less than memory_mib {vm.memory_mib}"
-            )
-    for i, rule in enumerate(cluster.affinity_rules):
-        if len(set(rule.vms)) < len(rule.vms):
-            problems.append(f"affinity_rules[{i}].vms: a VM is named twice")
-    return problems + _impossible_migrations(cluster)
-
-
-def _impossible_migrations(cluster: Cluster) -> list[str]:
-    problems = []
-    known = {vm.name: vm for vm in cluster.vms}
-    for i, migration in enumerate(cluster.migrations):
-        vm = known.get(migration.vm)
-        if migration.source == migration.target:
-            problems.append(f"migrations[{i}].target: is its source, {migration.source}")
-        if vm is not None and vm.node != migration.source:
-            problems.append(f"migrations[{i}].source: {vm.name} is on {vm.node}, not on {migration.source}")
-        if vm is not None and not vm.holds_memory:
-            problems.append(f"migrations[{i}].vm: {vm.name} is {vm.state}; only a running VM migrates live")
-    return problems
+def _name_of(node: Raw) -> str:
+    return shown(str(node.get("name", "a node without a name")))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from shunter.topology.model import Cluster
-from shunter.topology.ordering import hard_apart, near, order_of, riders, room_mib, waits
+from shunter.topology.ordering import hard_apart, near, order_of, order_of_roles, riders, room_mib, waits
 
 MOST_STATES = 20_000
 MOST_VMS = 40
@@ -42,7 +42,7 @@ def straight_way(cluster: Cluster, targets: Mapping[str, str], promised: Mapping
     """
     live = {vm: to for vm, to in targets.items() if cluster.vm_by_name[vm].holds_memory}
     order = order_of(cluster, live, promised)
-    if order.steps is None:
+    if order.steps is None or not _roles_can_follow(cluster, targets):
         return None
     return Way(targets, order.after, (), tuple((vm, live[vm]) for vm in order.steps))
 
@@ -58,7 +58,7 @@ def way_with_detours(
     `options`: the nodes that each VM that may be moved at all may go to; those not in `targets` end where they are.
     """
     live = {vm: to for vm, to in targets.items() if cluster.vm_by_name[vm].holds_memory}
-    if len(live) > MOST_VMS:
+    if len(live) > MOST_VMS or not _roles_can_follow(cluster, targets):
         return None
     steps = _Search(cluster, _movable(cluster, live, options), live, options, promised or {}).run()
     if steps is None:
@@ -67,6 +67,14 @@ def way_with_detours(
     after = waits(cluster, straight, list(straight), promised or {})
     off = {vm: to for vm, to in targets.items() if vm not in live}
     return Way(straight | off, after, steps[len(straight) :], steps)
+
+
+def _roles_can_follow(cluster: Cluster, targets: Mapping[str, str]) -> bool:
+    """Whether what does not run can go, once all that runs is where it belongs."""
+    live = {vm: to for vm, to in targets.items() if cluster.vm_by_name[vm].holds_memory}
+    along = {rider: to for vm, to in live.items() for rider in riders(cluster, vm)}
+    off = {vm: to for vm, to in targets.items() if vm not in live and vm not in along}
+    return order_of_roles(cluster.with_vms_on(live | along), off) is not None if off else True
 
 
 def _until_one_returns(steps: Sequence[Step]) -> Iterator[Step]:

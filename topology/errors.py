@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+MOST_SHOWN = 20
+
 
 class ShunterError(Exception):
     """An error whose text names the subject, what is wrong and what to do."""
@@ -22,10 +24,12 @@ class RequestError(ShunterError):
 class ClusterFileError(RequestError):
     """A cluster file is refused.
 
-    `problems` holds one line for each offending field, each starting with the field's path.
+    `problems` holds one line for each offending field, each starting with the field's path; the text shows the first.
     """
 
     def __init__(self, problems: Sequence[str], source: str = "") -> None:
         self.problems = tuple(problems)
         self.source = source
-        super().__init__((f"{source}: " if source else "") + "\n".join(self.problems))
+        left = len(self.problems) - MOST_SHOWN
+        lines = [*self.problems[:MOST_SHOWN], *([f"and {left} more problems"] if left > 0 else [])]
+        super().__init__((f"{source}: " if source else "") + "\n".join(lines))

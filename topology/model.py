@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from shunter.topology.errors import RequestError
+from shunter.topology.jsontext import shown
+from shunter.topology.wording import listed
 
 WindowsVersion = Literal["2008R2", "2012", "2012R2", "2016", "2019", "2022", "2025"]
 NodeState = Literal["up", "paused", "down", "joining", "isolated", "quarantined"]
@@ -32,7 +34,24 @@ NetworkRole = Literal["live_migration", "cluster", "management", "vm", "storage"
 AffinityKind = Literal["different_node", "same_node", "different_fault_domain", "same_fault_domain"]
 Actor = Literal["us", "elsewhere"]
 
-Name = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+INVISIBLE = r"\p{Cc}\u{61C}\u{200B}\u{200E}\u{200F}\u{2028}-\u{202E}\u{2060}-\u{2069}\u{FEFF}\u{FFFE}\u{FFFF}"
+"""What a name may not hold (a Rust regular expression's class): it would look like another name, drive a terminal,
+turn the line around or break a document."""
+
+Name = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=255,
+        pattern=rf"^[^\s{INVISIBLE}](?:[^{INVISIBLE}]*[^\s{INVISIBLE}])?$",
+        description="a name (1 to 255 characters, no blanks at its ends, no control characters)",
+    ),
+]
+Build = Annotated[
+    str,
+    Field(pattern=r"^[0-9]{1,6}(?:\.[0-9]{1,6})?$", description='a build such as "20348.2700"'),
+]
+Drive = Annotated[str, Field(pattern=r"^[A-Za-z]:$", description='a drive such as "C:"')]
 Mib = Annotated[int, Field(ge=1, le=2**31)]
 LinkMbps = Annotated[int, Field(ge=1, le=10_000_000)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -63,19 +82,19 @@ class Adapter(Value):
 class Node(Value):
     name: Name
     memory_mib: Mib
-    reserved_mib: Annotated[int, Field(ge=0)]
+    reserved_mib: Annotated[int, Field(ge=0, le=2**31)]
     logical_processors: Annotated[int, Field(ge=1, le=8192)] | None = None
     cpu_percent: Percent = 30.0
     state: NodeState = "up"
     paused_by: Actor | None = None
-    votes: Literal[0, 1] = 1
+    votes: Annotated[int, Field(ge=0, le=1)] = 1
     processor: Processor | None = None
     architecture: Literal["x64", "ia64"] = "x64"
-    os_build: Name | None = None
+    os_build: Build | None = None
     edition: Literal["datacenter", "enterprise", "standard", "azure_local", "hyperv_server"] = "datacenter"
     installation: Literal["core", "full"] = "core"
     updates: tuple[Name, ...] = ()
-    system_drive: Annotated[str, Field(pattern=r"^[A-Za-z]:$")] = "C:"
+    system_drive: Drive = "C:"
     tcp_offload: bool = False
     switches: tuple[Name, ...] = ()
     fault_domain: Name | None = None
@@ -251,12 +270,13 @@ class Cluster(Value):
         for node in self.nodes:
             if node.name.casefold() == name.casefold():
                 return node
-        known = ", ".join(node.name for node in self.nodes)
-        raise RequestError(f'no node of cluster {self.name} is called "{name}"; the nodes are {known}')
+        known = listed((node.name for node in self.nodes), alike=name)
+        raise RequestError(f'no node of cluster {self.name} is called "{shown(name)}"; the nodes are {known}')
 
     def find_vm(self, name: str) -> VirtualMachine:
         """The VM of this name, whatever its case. Raises RequestError."""
         for vm in self.vms:
             if vm.name.casefold() == name.casefold():
                 return vm
-        raise RequestError(f'no VM of cluster {self.name} is called "{name}"; `shunter plan` lists those that are')
+        known = listed((vm.name for vm in self.vms), alike=name)
+        raise RequestError(f'no VM of cluster {self.name} is called "{shown(name)}"; the VMs are {known}')

@@ -45,6 +45,33 @@ def order_of(cluster: Cluster, moves: Mapping[str, str], promised: Mapping[str, 
     return Order(tuple(steps), waits(cluster, moves, steps, promised or {}))
 
 
+def order_of_roles(cluster: Cluster, targets: Mapping[str, str]) -> tuple[str, ...] | None:
+    """An order for VMs that do not run (VM → target): who is kept apart from one comes only when that one has left.
+
+    They hold no memory, so that what can be done now can never be in the way later. None: there is no such order.
+    """
+    place = {vm: cluster.vm_by_name[vm].node for vm in targets}
+    left, order = list(targets), list[str]()
+    while left:
+        vm = next((vm for vm in left if not _meets(cluster, vm, targets[vm], place)), None)
+        if vm is None:
+            return None
+        left.remove(vm)
+        order.append(vm)
+        place[vm] = targets[vm]
+    return tuple(order)
+
+
+def _meets(cluster: Cluster, vm: str, target: str, place: Mapping[str, str]) -> bool:
+    return any(
+        near(cluster, rule, target, there) and not near(cluster, rule, place[vm], there)
+        for rule in hard_apart(cluster, vm)
+        for other in rule.vms
+        if other != vm
+        for there in (place.get(other) or cluster.vm_by_name[other].node,)
+    )
+
+
 class _State:
     """Where every VM is after the moves made so far, what is free, and which moves are possible now."""
 

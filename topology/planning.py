@@ -9,7 +9,8 @@ from shunter.topology.choosing import ReserveNodes, check_reserve, choose_target
 from shunter.topology.eligibility import disks_of, verdicts
 from shunter.topology.errors import RequestError
 from shunter.topology.estimate import estimate
-from shunter.topology.model import Cluster, VirtualMachine
+from shunter.topology.model import Cluster, Role, VirtualMachine
+from shunter.topology.ordering import order_of_roles
 from shunter.topology.pairing import Wanted
 from shunter.topology.placement import Placement, wanted_move
 from shunter.topology.plan import Finding, Move, Plan, RoleMove, Unplaced, Verdict, VolumeMove
@@ -23,8 +24,13 @@ def plan_evacuation(cluster: Cluster, nodes: Sequence[str], reserve_nodes: Reser
     choice = choose_targets(cluster, leaving(cluster, emptied), emptied, reserve_nodes)
     moves = scheduled(cluster, choice.placement)
     makespan_s = max((move.end_s for move in moves), default=0.0)
-    role_moves = role_moves_of(cluster, choice.placement, moves, makespan_s)
     volume_moves, stuck_volumes = plan_volume_moves(cluster, emptied, choice.placement.ends, moves, makespan_s)
+    role_moves = (
+        *role_moves_of(cluster, choice.placement, moves, makespan_s),
+        *plan_role_moves(cluster, emptied, makespan_s),
+    )
+    handed_over = {move.name for move in role_moves}
+    stuck_roles = [_stuck_role(role) for role in cluster.roles if role.node in emptied and role.name not in handed_over]
     findings = (
         *_of_nodes(cluster, emptied),
         *_of_vms(cluster, emptied),
@@ -32,6 +38,7 @@ def plan_evacuation(cluster: Cluster, nodes: Sequence[str], reserve_nodes: Reser
         *_growth(cluster, choice.placement.ends, emptied),
         *_slow_to_converge(cluster, choice.placement.targets),
         *stuck_volumes,
+        *stuck_roles,
     )
     unplaced = tuple(
         Unplaced(vm=name, node=cluster.vm_by_name[name].node, verdicts=reasons)
@@ -39,11 +46,11 @@ def plan_evacuation(cluster: Cluster, nodes: Sequence[str], reserve_nodes: Reser
     )
     return Plan(
         cluster=cluster.name,
-        ok=not unplaced and not stuck_volumes and all(finding.severity != "error" for finding in findings),
+        ok=not (unplaced or stuck_volumes or stuck_roles) and all(finding.severity != "error" for finding in findings),
         reserve_nodes=choice.reserve_nodes,
         findings=findings,
         moves=moves,
-        role_moves=(*role_moves, *plan_role_moves(cluster, emptied, makespan_s)),
+        role_moves=role_moves,
         volume_moves=volume_moves,
         unplaced=unplaced,
         makespan_s=makespan_s,
@@ -155,14 +162,18 @@ def role_moves_of(
 ) -> tuple[RoleMove, ...]:
     """What is off or saved follows a running VM with which it shares a disk, else goes when all that runs is gone."""
     ends = {move.vm: move.end_s for move in moves}
-    found = []
+    following: list[RoleMove] = []
+    others: list[RoleMove] = []
     for name, target in placement.targets.items():
         vm = cluster.vm_by_name[name]
         if not vm.holds_memory:
             leader = leader_of(cluster, vm)
             start_s = ends.get(leader, makespan_s) if leader else makespan_s
-            found.append(RoleMove(name=name, source=vm.node, target=target, start_s=start_s))
-    return tuple(found)
+            move = RoleMove(name=name, source=vm.node, target=target, start_s=start_s)
+            (following if leader else others).append(move)
+    arrived = {move.vm: move.target for move in moves} | {move.name: move.target for move in following}
+    turn = order_of_roles(cluster.with_vms_on(arrived), {move.name: move.target for move in others})
+    return (*following, *sorted(others, key=lambda move: turn.index(move.name) if turn else 0))
 
 
 def leader_of(cluster: Cluster, vm: VirtualMachine) -> str | None:
@@ -223,6 +234,16 @@ def _stuck(volume: str, owner: str, state: str) -> Finding:
         message=f"{owner} owns it and no other node can: "
         + (f"it is {state}" if state else "none that is up reaches it"),
         remedy=f"bring {volume} online, or connect another node to it; until then {owner} is not empty",
+    )
+
+
+def _stuck_role(role: Role) -> Finding:
+    return Finding(
+        rule="R16",
+        severity="warning",
+        subject=f"role {role.name}",
+        message=f"{role.name} stays on {role.node}: no other node is up",
+        remedy="bring another node up, or resume one that is paused",
     )
 
 

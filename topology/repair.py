@@ -13,9 +13,8 @@ from shunter.topology.detours import Way
 from shunter.topology.eligibility import FitNodes, verdicts
 from shunter.topology.exact import Mover, Question
 from shunter.topology.model import Cluster, VirtualMachine
-from shunter.topology.ordering import hard_apart, near
 from shunter.topology.placement import Placement
-from shunter.topology.plan import Finding, Plan, RoleMove, Unplaced, Verdict
+from shunter.topology.plan import Finding, Plan, Unplaced, Verdict
 from shunter.topology.planning import plan_volume_moves, role_moves_of, scheduled
 from shunter.topology.reasons import Tried
 from shunter.topology.reserve import first_failure
@@ -46,9 +45,7 @@ def plan_repair(cluster: Cluster, reserve_nodes: ReserveNodes = "auto") -> Plan:
         reserve_nodes=choice.reserve_nodes,
         findings=choice.findings,
         moves=moves,
-        role_moves=_without_conflict(
-            cluster, cluster.with_vms_on(placement.ends), role_moves_of(cluster, placement, moves, makespan_s)
-        ),
+        role_moves=role_moves_of(cluster, placement, moves, makespan_s),
         volume_moves=volume_moves,
         unplaced=unplaced,
         makespan_s=makespan_s,
@@ -213,7 +210,7 @@ def _units_at_home(cluster: Cluster, vms: Sequence[VirtualMachine]) -> list[Unit
 
 
 def _who_must(cluster: Cluster, breach: Breach, moved: Collection[str]) -> Collection[str]:
-    """Of a breach that stays: whom to name of those that do not move; of a node that is too full, few and small ones."""
+    """Of a breach that stays: whom to name, of those that stay, too; of a node too full, few and small ones."""
     staying = [vm for vm in breach.vms if vm not in moved]
     if breach.rule != "I3":
         return staying[-1:]
@@ -225,25 +222,3 @@ def _who_must(cluster: Cluster, breach: Breach, moved: Collection[str]) -> Colle
         return (enough.name,)
     most = accumulate((vm.memory_mib for vm in reversed(by_size)), initial=0)
     return [vm.name for vm, freed_mib in zip(reversed(by_size), most, strict=False) if freed_mib < short_mib]
-
-
-def _without_conflict(cluster: Cluster, stands: Cluster, moves: Sequence[RoleMove]) -> tuple[RoleMove, ...]:
-    """These moves so that a VM comes to a node only when those that it is kept apart from have left it."""
-    place = {vm.name: stands.vm_by_name[vm.name].node if vm.holds_memory else vm.node for vm in cluster.vms}
-    left, ordered = list(moves), list[RoleMove]()
-    while left:
-        free = (move for move in left if not _meets(cluster, place, move))
-        chosen = next(free, left[0])
-        left.remove(chosen)
-        ordered.append(chosen)
-        place[chosen.name] = chosen.target
-    return tuple(ordered)
-
-
-def _meets(cluster: Cluster, place: Mapping[str, str], move: RoleMove) -> bool:
-    return any(
-        near(cluster, rule, move.target, place[other])
-        for rule in hard_apart(cluster, move.name)
-        for other in rule.vms
-        if other != move.name
-    )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from shunter.topology.errors import RequestError
+from shunter.topology.errors import MOST_SHOWN, RequestError
+from shunter.topology.jsontext import parse_json
 from shunter.topology.model import Cluster, Mib, Name, Value, VolumeState
+from shunter.topology.wording import listed, problems_of
 
 NOT_YET = ("node_isolated", "node_back", "role_fails")
+MOST_FAULTS = 20_000
 OF_MIGRATIONS = ("migration_fails", "answer_lost", "migration_slow")
 """These say how something goes that was asked for; the others happen by themselves."""
 
@@ -58,9 +60,9 @@ class When(Value):
     @model_validator(mode="after")
     def _names_one_thing(self) -> When:
         if not self.names:
-            raise ValueError("name a vm, source, target, node or volume")
+            raise ValueError("is empty; name a vm, source, target, node or volume")
         if (self.node is not None or self.volume is not None) and len(self.names) > 1:
-            raise ValueError("a node or a volume stands alone")
+            raise ValueError("a node or a volume stands alone; leave the others out")
         return self
 
 
@@ -98,17 +100,17 @@ class Fault(Value):
         if (self.at_s is None) == (self.when is None):
             raise ValueError("give either at_s or when")
         if self.do in OF_MIGRATIONS and self.when is None:
-            raise ValueError(f"{self.do} needs when")
+            raise ValueError(f"{self.do} needs when; name there the vm, source or target of a migration")
         if self.when is not None and (self.when.node or self.when.volume) and self.do != "answer_lost":
-            raise ValueError(f"{self.do} happens when a migration starts: name its vm, source or target")
+            raise ValueError(f"{self.do} happens when a migration starts; name its vm, source or target")
         for field in NEEDS[self.do]:
             if getattr(self, field) is None:
-                raise ValueError(f"{self.do} needs {field}")
+                raise ValueError(f"{self.do} needs {field}; give it")
         for field in sorted(self.model_fields_set - {"do", "at_s", "when"}):
             if field not in (*NEEDS[self.do], *MAY_HAVE.get(self.do, ())):
-                raise ValueError(f"{self.do} has no {field}")
+                raise ValueError(f"{self.do} has no {field}; leave it out")
         if self.do.startswith("backup") and (self.vm is None) == (self.volume is None):
-            raise ValueError(f"{self.do} needs either a vm or a volume")
+            raise ValueError(f"{self.do} needs either a vm or a volume; give one")
         return self
 
     def told(self) -> dict[str, Any]:
@@ -118,54 +120,67 @@ class Fault(Value):
 
 
 def read_faults(text: str, cluster: Cluster) -> tuple[Fault, ...]:
-    """The faults of a JSON list. Raises RequestError with the path of what is wrong."""
+    """The faults of a JSON list. Raises RequestError, a line for each thing that is wrong, with its path."""
     try:
-        entries = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise RequestError(f"the fault plan is not JSON: {error}") from error
+        entries = parse_json(text)
+    except RequestError as error:
+        raise RequestError(f"the fault plan: {error}") from error
     if not isinstance(entries, list):
-        raise RequestError("the fault plan must be a JSON list")
-    return tuple(_read(entry, f"[{i}]", cluster) for i, entry in enumerate(entries))
+        raise RequestError('the fault plan: must be a list in brackets, such as [{"at_s": 30, "do": "node_down", …}]')
+    if len(entries) > MOST_FAULTS:
+        raise RequestError(
+            f"the fault plan: {len(entries)} faults are more than a night has; give at most {MOST_FAULTS}"
+        )
+    spelling = _Spelling(cluster)
+    faults = [_read(entry, i, spelling) for i, entry in enumerate(entries)]
+    if spelling.problems:
+        shown = spelling.problems[:MOST_SHOWN]
+        left = len(spelling.problems) - len(shown)
+        raise RequestError("\n".join([*shown, *([f"and {left} more problems"] if left else [])]))
+    return tuple(fault for fault in faults if fault is not None)
 
 
-def _read(entry: Any, path: str, cluster: Cluster) -> Fault:
+def _read(entry: Any, i: int, spelling: _Spelling) -> Fault | None:
+    """None where something is wrong with it, which is then among the problems."""
     if isinstance(entry, dict) and entry.get("do") in NOT_YET:
-        raise RequestError(f"{path}.do: this version cannot simulate {entry['do']}; leave it out")
+        spelling.problems.append(f"[{i}].do: this version cannot simulate {entry['do']}; leave it out")
+        return None
     try:
         fault = Fault.model_validate_json(json.dumps(entry))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in (path, *first["loc"]))
-        said = "no such field" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-        raise RequestError(f"{where}: {said}") from error
-    return _spelled(fault, path, cluster)
+        spelling.problems += problems_of(error, Fault, entry, within=(i,))
+        return None
+    except RecursionError:
+        spelling.problems.append(f"[{i}]: is nested too deeply; give what you mean")
+        return None
+    return spelling.of(fault, f"[{i}]")
 
 
-def _spelled(fault: Fault, path: str, cluster: Cluster) -> Fault:
-    """Names as the cluster spells them; refuse what it does not have."""
-    nodes = [node.name for node in cluster.nodes]
-    kinds = {
-        "vm": ("VM", [vm.name for vm in cluster.vms]),
-        "volume": ("volume", [volume.name for volume in cluster.volumes]),
-    }
+class _Spelling:
+    """Names as the cluster spells them; remembers the problems, what the cluster does not have among them."""
 
-    def spelled(field: str, name: str, at: str) -> str:
-        noun, known = kinds.get(field, ("node", nodes))
-        for candidate in known:
-            if candidate.casefold() == name.casefold():
-                return candidate
-        shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "") if known else "none"
-        raise RequestError(f'{at}.{field}: no {noun} is called "{name}"; the {noun}s are {shown}')
+    def __init__(self, cluster: Cluster) -> None:
+        self.problems: list[str] = []
+        nodes = {node.name.casefold(): node.name for node in cluster.nodes}
+        self._known = {
+            "vm": {vm.name.casefold(): vm.name for vm in cluster.vms},
+            "volume": {volume.name.casefold(): volume.name for volume in cluster.volumes},
+            **dict.fromkeys(("node", "source", "target"), nodes),
+        }
 
-    return _renamed(fault, path, spelled)
+    def of(self, fault: Fault, path: str) -> Fault:
+        fields = ("vm", "node", "target", "volume")
+        given = {field: getattr(fault, field) for field in fields if getattr(fault, field) is not None}
+        update: dict[str, Any] = {field: self._spelled(field, name, path) for field, name in given.items()}
+        if fault.when is not None:
+            update["when"] = When(**{k: self._spelled(k, name, f"{path}.when") for k, name in fault.when.names.items()})
+        return fault.model_copy(update=update)
 
-
-def _renamed(fault: Fault, path: str, spelled: Callable[[str, str, str], str]) -> Fault:
-    update: dict[str, Any] = {
-        field: spelled(field, getattr(fault, field), path)
-        for field in ("vm", "node", "target", "volume")
-        if getattr(fault, field) is not None
-    }
-    if fault.when is not None:
-        update["when"] = When(**{k: spelled(k, name, f"{path}.when") for k, name in fault.when.names.items()})
-    return fault.model_copy(update=update)
+    def _spelled(self, field: str, name: str, path: str) -> str:
+        known = self._known[field]
+        found = known.get(name.casefold())
+        if found is None:
+            noun = {"vm": "VM", "volume": "volume"}.get(field, "node")
+            there_are = listed(known.values(), alike=name)
+            self.problems.append(f'{path}.{field}: no {noun} is called "{name}"; the {noun}s are {there_are}')
+        return found or name

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from shunter.clusters.clock import Clock
 from shunter.clusters.port import (
     ClusterError,
@@ -19,9 +21,14 @@ from shunter.clusters.port import (
     Unreachable,
 )
 from shunter.clusters.simulated.wire import LONGEST_WAIT_S, MOST_ANSWERED_BYTES, error_of, line_of, loopback
+from shunter.topology.errors import ClusterFileError
 from shunter.topology.model import Cluster
+from shunter.topology.references import check_references
 
 ANSWER_WITHIN_S = 30.0
+FASTEST = 1e6
+LATEST_S = 1e12
+RECORDS = TypeAdapter(tuple[MigrationRecord, ...])
 
 
 class RemoteCluster:
@@ -41,8 +48,8 @@ class RemoteCluster:
         """Learn the time of the cluster at `127.0.0.1:PORT`. Raises RequestError (not loopback) and Unreachable."""
         remote = cls(address, Clock())
         async with remote._asking({"verb": "hello"}, Unreachable) as answer:
-            told = await answer.message_soon()
-            remote._clock = Clock(float(told["answer"]["speed"]), now_s=float(told["answer"]["now_s"]))
+            told = (await answer.message_soon())["answer"]
+            remote._clock = Clock(_number(told["speed"], FASTEST), now_s=_number(told["now_s"], LATEST_S))
         return remote
 
     @classmethod
@@ -62,9 +69,12 @@ class RemoteCluster:
         asked = {"verb": "look", "number": known[0] if known is not None else None}
         async with self._asking(asked, Unreachable) as answer:
             told = (await answer.message_soon())["answer"]
-            if told["cluster_follows"]:
-                known = (told["number"], Cluster.model_validate_json(await answer.line_soon()))
-        assert known is not None  # noqa: S101  the host leaves out only a cluster whose number it was told
+            if told["cluster_follows"] is True:
+                seen = Cluster.model_validate_json(await answer.line_soon())
+                check_references(seen)
+                known = (told["number"], seen)
+            elif known is None or told["number"] != known[0]:
+                raise ValueError("it sends no cluster, and we know none of this number")
         self._known = known
         return known[1]
 
@@ -80,12 +90,14 @@ class RemoteCluster:
     async def follow_migration(self, vm: str) -> AsyncIterator[MigrationSeen]:
         async with self._asking({"verb": "follow_migration", "vm": vm}, Unreachable) as answer:
             while "seen" in (told := await answer.message()):
-                seen = told["seen"]
-                yield MigrationSeen(at_s=seen["at_s"], phase=Phase(seen["phase"]), percent=seen["percent"])
+                yield _seen(told["seen"])
 
     async def migration_log(self) -> tuple[MigrationRecord, ...]:
         async with self._asking({"verb": "migration_log"}, Unreachable) as answer:
-            return tuple(MigrationRecord(**record) for record in (await answer.message_soon())["answer"])
+            records = RECORDS.validate_python((await answer.message_soon())["answer"])
+            if not all(record.started_s <= record.ended_s <= LATEST_S for record in records):
+                raise ValueError("it tells of migrations that ended before they began")
+            return records
 
     # ------------------------------------------------------------------ orders
 
@@ -127,7 +139,7 @@ class RemoteCluster:
         except OSError as error:
             what = str(error) or "no answer in time"
             raise lost(f"{asked['verb']}: the simulated cluster at {self._address} is out of reach: {what}") from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError, OverflowError, ClusterFileError) as error:
             message = f"{asked['verb']}: what listens on {self._address} does not answer like a simulated cluster"
             raise lost(f"{message}: {error!r}"[:500]) from error
 
@@ -155,10 +167,25 @@ class _Answer:
 
     def _understood(self, line: bytes) -> dict[str, Any]:
         """What the host says. Raises the error that it tells of."""
-        message: dict[str, Any] = json.loads(line)
+        message = json.loads(line)
+        if not isinstance(message, dict):
+            raise TypeError("an answer is one JSON object")
         if "error" in message:
             raise error_of(message)
         if "bad_request" in message:
             nothing_happened = Refused if self._lost is OutcomeUnknown else self._lost
             raise nothing_happened(f"the host of the simulated cluster does not understand: {message['bad_request']}")
         return message
+
+
+def _seen(told: dict[str, Any]) -> MigrationSeen:
+    return MigrationSeen(
+        at_s=_number(told["at_s"], LATEST_S), phase=Phase(told["phase"]), percent=_number(told["percent"], 100.0)
+    )
+
+
+def _number(told: Any, most: float) -> float:
+    """Raises ValueError for what is no number from 0 to `most`; a number that is none (NaN) included."""
+    if isinstance(told, bool) or not isinstance(told, int | float) or not 0 <= told <= most:
+        raise ValueError(f"{told!r} is no number from 0 to {most:g}")
+    return float(told)

@@ -96,14 +96,10 @@ nodes = st.fixed_dictionaries(
         "tcp_offload": st.booleans(),
         "adapters": st.lists(
             st.fixed_dictionaries(
-                {
-                    "name": st.just("nic"),
-                    "network": st.sampled_from(["LM", "LM2", "M"]),
-                    "link_mbps": st.integers(100, 100_000),
-                }
+                {"network": st.sampled_from(["LM", "LM2", "M"]), "link_mbps": st.integers(100, 100_000)}
             ),
             max_size=4,
-        ),
+        ).map(lambda adapters: [{"name": f"nic-{i}", **adapter} for i, adapter in enumerate(adapters)]),
     }
 )
 vms = st.fixed_dictionaries(

@@ -54,7 +54,7 @@ GOOD = {"at_s": 1, "do": "node_down", "node": "N1"}
         ({**GOOD, "at_s": "1"}, "[1].at_s"),
         ({"at_s": 1, "do": "explodes"}, "[1].do"),
         ({"at_s": 1, "do": "migration_fails"}, "[1]: migration_fails needs when"),
-        ({"when": {}, "do": "migration_fails"}, "[1].when: name a vm"),
+        ({"when": {}, "do": "migration_fails"}, "[1].when: is empty; name a vm"),
         ({"when": {"node": "N1"}, "do": "migration_fails"}, "[1]: migration_fails happens when a migration starts"),
         ({"when": {"node": "N1", "vm": "vm-1"}, "do": "answer_lost"}, "[1].when: a node or a volume stands alone"),
         ({"when": {"vm": "vm-1"}, "do": "migration_fails", "fraction": 1.5}, "[1].fraction"),

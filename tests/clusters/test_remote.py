@@ -96,6 +96,16 @@ async def _answering(answer: bytes, ask: Callable[[str], Awaitable[None]]) -> No
         b"{}\n",
         b"[]\n",
         b'{"answer": {"speed": 0, "now_s": 0}}\n',
+        b'{"answer": {"speed": NaN, "now_s": 0}}\n',
+        b'{"answer": {"speed": true, "now_s": 0}}\n',
+        b'{"answer": {"speed": 1, "now_s": 1e999}}\n',
+        b'{"answer": {"speed": 1, "now_s": ' + b"9" * 400 + b"}}\n",
+        b'{"answer": {"speed": 1, "now_s": ' + b"9" * 5000 + b"}}\n",
+        b'{"answer": null}\n',
+        b'{"error": "refused"}\n',
+        b'{"error": "on fire", "message": "", "busy": false}\n',
+        b'"error"\n',
+        b"[" * 100_000 + b"\n",
         b"\xff\n",
         b"7\n",
     ],
@@ -108,6 +118,96 @@ def test_what_does_not_answer_like_a_simulated_cluster_is_unreachable(answer: by
             await RemoteCluster(address, Clock()).look()
 
     asyncio.run(_answering(answer, ask))
+
+
+NODE = {"name": "N1", "memory_mib": 4096, "reserved_mib": 0}
+VM = {"name": "web", "node": "N1", "memory_mib": 1, "memory_startup_mib": 1, "memory_maximum_mib": 1}
+
+
+@pytest.mark.parametrize(
+    "cluster_line",
+    [
+        {"name": "c", "nodes": [NODE], "vms": [{**VM, "node": "N9"}]},
+        {"name": "c", "nodes": [NODE], "vms": [{**VM, "node": "n1"}]},
+        {"name": "c", "nodes": [NODE, NODE]},
+        {"name": "c", "nodes": [NODE], "vms": [VM], "migrations": [{"vm": "web", "source": "N1", "target": "N2"}]},
+        {"name": "c", "nodes": [NODE], "volumes": [{"name": "CSV1", "owner": "N7"}]},
+        {"name": "c", "nodes": [{**NODE, "memory_mib": -4}]},
+        {"name": "c", "nodes": [NODE], "vms": [{**VM, "memory_mib": float("nan")}]},
+        {"name": "c", "nodes": []},
+        [],
+        None,
+    ],
+    ids=str,
+)
+def test_a_snapshot_that_contradicts_itself_is_no_look_at_the_cluster(cluster_line: Any) -> None:
+    told = {"answer": {"number": 1, "cluster_follows": True}}
+
+    async def ask(address: str) -> None:
+        with pytest.raises(Unreachable, match="does not answer like a simulated cluster"):
+            await RemoteCluster(address, Clock()).look()
+
+    asyncio.run(_answering(f"{json.dumps(told)}\n{json.dumps(cluster_line)}\n".encode(), ask))
+
+
+def test_a_host_that_sends_no_snapshot_to_one_who_has_none_is_unreachable() -> None:
+    async def ask(address: str) -> None:
+        with pytest.raises(Unreachable, match="we know none of this number"):
+            await RemoteCluster(address, Clock()).look()
+
+    asyncio.run(_answering(b'{"answer": {"number": 1, "cluster_follows": false}}\n', ask))
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {"at_s": 1, "phase": "flying", "percent": 5},
+        {"at_s": 1, "phase": "copying", "percent": 101},
+        {"at_s": "now", "phase": "copying", "percent": 5},
+        {"at_s": 1, "phase": "copying"},
+        None,
+    ],
+    ids=str,
+)
+def test_a_migration_that_cannot_be_so_is_lost_from_sight(seen: Any) -> None:
+    async def ask(address: str) -> None:
+        with pytest.raises(Unreachable):
+            async for _ in RemoteCluster(address, Clock()).follow_migration("web"):
+                pass
+
+    asyncio.run(_answering(f"{json.dumps({'seen': seen})}\n".encode(), ask))
+
+
+RECORD = {
+    "vm": "web",
+    "source": "N1",
+    "target": "N2",
+    "by": "us",
+    "started_s": 1,
+    "ended_s": 2,
+    "outcome": "done",
+    "node": "N2",
+}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {**RECORD, "outcome": "lost"},
+        {**RECORD, "ended_s": 0},
+        {**RECORD, "ended_s": float("nan")},
+        {**RECORD, "vm": 5},
+        {"vm": "web"},
+        "web",
+    ],
+    ids=str,
+)
+def test_a_migration_log_that_cannot_be_so_is_none(record: Any) -> None:
+    async def ask(address: str) -> None:
+        with pytest.raises(Unreachable):
+            await RemoteCluster(address, Clock()).migration_log()
+
+    asyncio.run(_answering(f"{json.dumps({'answer': [record]})}\n".encode(), ask))
 
 
 @pytest.mark.parametrize("answer", [b"", b'{"answer": nu'])
@@ -228,7 +328,7 @@ def test_the_process_says_where_it_listens_and_ends_cleanly(tmp_path: Path, numb
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [(None, "cannot be read"), ("{", "is not JSON"), ('{"name": "c", "nodes": []}', "nodes")],
+    [(None, "there is no such file"), ("{", "is not JSON"), ('{"name": "c", "nodes": []}', "nodes")],
 )
 def test_a_cluster_file_that_cannot_be_read_ends_the_process_with_code_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, said: str

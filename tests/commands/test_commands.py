@@ -104,7 +104,7 @@ def test_an_evacuation_that_a_finding_forbids_is_refused_before_anything_starts(
 def test_a_picture_that_cannot_be_written_is_found_out_before_the_run(shunter: Any, roomy: str, tmp_path: Path) -> None:
     answer = shunter("evacuate", "N1", "--cluster", roomy, "--svg", str(tmp_path / "nowhere" / "x.svg"), "--json")
     assert (answer.code, answer.out) == (2, "")
-    assert "cannot be written" in answer.err
+    assert "--svg': there is no folder" in answer.err
 
 
 def test_the_picture_is_written_beside_the_json(shunter: Any, crowded: str, tmp_path: Path) -> None:

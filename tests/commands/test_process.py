@@ -55,3 +55,21 @@ def test_an_evacuation_runs_the_flow_and_prints_the_report_alone_on_standard_out
     assert {(move["vm"], move["outcome"]) for move in report["moves"]} == {("web-1", "done"), ("web-2", "done")}
     assert "node N1: drained" in done.stderr
     assert "as it went" in picture.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("plan", "evacuate", "N9"), 'is called "N9"'),
+        (("simulate", "evacuate", "N1", "--noise", "1"), "--noise"),
+        (("evacuate", "N1", "--reserve-nodes", "-1"), "--reserve-nodes"),
+    ],
+    ids=" ".join,
+)
+def test_the_process_ends_with_2_and_says_nothing_on_standard_output(
+    roomy: str, arguments: tuple[str, ...], said: str
+) -> None:
+    done = shunter(*arguments, "--cluster", roomy, "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

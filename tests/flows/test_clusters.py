@@ -47,7 +47,7 @@ def test_a_file_becomes_a_simulated_cluster_in_real_time_or_at_the_speed_given(t
 
 def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
     path = tmp_path / "none.json"
-    with pytest.raises(RequestError, match="there is no cluster file") as missing:
+    with pytest.raises(RequestError, match="there is no such file") as missing:
         asyncio.run(nodes_of(str(path)))
     assert str(path) in str(missing.value)
 

@@ -22,7 +22,7 @@ def test_each_deployment_runs_an_installed_flow_with_parameters_that_fit(deploym
     given = {
         name: "c.json" if value == "{{ cluster_file }}" else value for name, value in deployment["parameters"].items()
     }
-    assert flow.validate_parameters(given)["nodes"] == ["N1"]
+    assert flow.validate_parameters(given).items() >= given.items()
     assert deployment["work_pool"]["name"]
 
 

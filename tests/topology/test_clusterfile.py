@@ -99,21 +99,27 @@ def test_a_volume_without_owner_belongs_to_the_first_node_that_is_up() -> None:
         ),
         (
             {"vms": [{"name": "v", "node": "N1", "memory_mib": -5}]},
-            "vms[0].memory_mib: Input should be greater than or equal to 1, not -5",
+            "vms[0].memory_mib: must be a whole number of MiB from 1 to 2147483648, not -5",
         ),
         (
             {"vms": [{"name": "v", "node": "N1", "memory_mib": True}]},
-            "vms[0].memory_mib: Input should be a valid integer, not true",
+            "vms[0].memory_mib: must be a whole number of MiB from 1 to 2147483648, not true",
         ),
-        ({"vms": [{"name": "v", "node": "N1"}]}, "vms[0].memory_mib: required"),
-        ({"vms": [{"name": "v", "node": "N1", "memory_mib": 1, "memroy": 2}]}, "vms[0].memroy: no such field"),
+        (
+            {"vms": [{"name": "v", "node": "N1"}]},
+            "vms[0].memory_mib: required: give a whole number of MiB from 1 to 2147483648",
+        ),
+        (
+            {"vms": [{"name": "v", "node": "N1", "memory_mib": 1, "memroy_mib": 2}]},
+            "vms[0].memroy_mib: no such field; did you mean memory_mib?",
+        ),
         (
             {"vms": [{"name": "v", "node": "N1", "memory_mib": 1}, {"name": "V", "node": "N2", "memory_mib": 1}]},
-            'vms[1].name: two are called "V"',
+            'vms[1].name: two are called "v"; give each a name of its own',
         ),
         (
             {"vms": [{"name": "v", "node": "N1", "memory_mib": 4, "memory_maximum_mib": 2}]},
-            "vms[0].memory_maximum_mib: 2 is less than memory_mib 4",
+            "vms[0].memory_maximum_mib: 2 is less than memory_mib 4 of v; give at least that, or leave it out",
         ),
         (
             {"vms": [{"name": "v", "node": "N1", "memory_mib": 4, "volumes": ["X"]}]},
@@ -128,9 +134,14 @@ def test_a_volume_without_owner_belongs_to_the_first_node_that_is_up() -> None:
                 "vms": [{"name": "v", "node": "N1", "memory_mib": 4}],
                 "migrations": [{"vm": "v", "source": "N2", "target": "N1"}],
             },
-            "migrations[0].source: v is on N1, not on N2",
+            "migrations[0].source: v is on N1, not on N2; correct one of them, "
+            "or leave the migration out if it is over",
         ),
-        ({"colour": "red"}, "colour: no such field"),
+        (
+            {"colour": "red"},
+            "colour: no such field; there are name, windows_version, witness, same_subnet, nodes, vms, volumes, "
+            "networks, affinity_rules, roles, migrations, storage_jobs",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_path_of_the_field(change: dict[str, Any], problem: str) -> None:
@@ -151,11 +162,13 @@ def test_a_reserve_for_the_host_as_large_as_the_node_is_refused() -> None:
     data = minimal()
     data["nodes"][1]["reserved_mib"] = 8192
     data["nodes"][0]["reserved_mib"] = 4096
-    assert problems_of(data) == ("nodes[1].reserved_mib: 8192 is not below memory_mib 8192 of N2",)
+    assert problems_of(data) == (
+        "nodes[1].reserved_mib: 8192 is not below memory_mib 8192 of N2; give less, or leave it out",
+    )
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ClusterFileError, match=r"nothing\.json: cannot be read"):
+    with pytest.raises(ClusterFileError, match=r"nothing\.json: there is no such file"):
         read_cluster(tmp_path / "nothing.json")
 
 

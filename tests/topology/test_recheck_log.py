@@ -257,3 +257,50 @@ def test_an_end_without_a_beginning_is_found() -> None:
 
 def test_a_migration_copies_the_memory_that_the_vm_has() -> None:
     assert found(started(0, "web", "N1", "N2", memory_mib=4095)) == [(0, "log", "web")]
+
+
+def test_a_migration_of_ours_that_was_under_way_before_the_log_began_is_not_judged_as_a_start_of_this_run() -> None:
+    of = small(migrations=[{"vm": "web", "source": "N1", "target": "N4", "by": "us"}])
+    assert found(started(0, "web", "N1", "N4"), of=of) == []
+    assert (5, "R13", "web") in found(
+        started(0, "web", "N1", "N4"), ended(4, "web", "N1", "N4", "failed"), started(5, "web", "N1", "N4"), of=of
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "7",
+        "[]",
+        "null",
+        '"migration_started"',
+        "{",
+        "[" * 100_000,
+        '{"t_s": ' + "9" * 5000 + "}",
+        '{"t_s": 1, "what": []}',
+        '{"t_s": NaN, "what": "node_paused", "node": "N1", "by": "us"}',
+        '{"t_s": 1e999, "what": "node_paused", "node": "N1", "by": "us"}',
+        '{"t_s": ' + "9" * 400 + ', "what": "node_paused", "node": "N1", "by": "us"}',
+        '{"t_s": true, "what": "node_paused", "node": "N1", "by": "us"}',
+        '{"what": "node_paused", "node": "N1", "by": "us"}',
+        '{"t_s": 1, "what": "migration_started", "vm": "web"}',
+        '{"t_s": 1, "what": "migration_started", "vm": ["web"], "source": "N1", "target": "N2", "by": "us"}',
+        '{"t_s": 1, "what": "vm_started", "vm": "nobody", "node": "N1"}',
+    ],
+    ids=lambda line: line[:60],
+)
+def test_a_line_that_is_no_event_is_named(line: str) -> None:
+    lines = [json.dumps(event) for event in log()]
+    [violation] = check_log([*lines, line])
+    assert (violation.invariant, violation.subject) == ("log", "line 2")
+
+
+def test_a_log_whose_cluster_names_what_is_not_in_it_is_refused() -> None:
+    first = log()[0]
+    first["cluster"]["vms"][0]["node"] = "N9"
+    [violation] = check_log([first])
+    assert violation.message.startswith("its first line holds no complete cluster: vms[0].node")
+
+
+def test_an_evacuation_of_a_node_that_is_not_there_cannot_be_finished() -> None:
+    assert found(finished=("N9",)) == [(0.0, "log", "N9")]

@@ -186,7 +186,7 @@ def test_i3_a_target_without_room_is_found() -> None:
 
 def test_i3_a_vm_counts_at_both_ends_until_its_move_ends() -> None:
     vms = [vm("a", memory_mib=40000), vm("b", "N2", 40000)]
-    out = Move(vm="b", source="N2", target="N3", start_s=0, end_s=20)
+    out = Move(vm="b", source="N2", target="N3", start_s=0, end_s=20, why="makes room")
     early = Move(vm="a", source="N1", target="N2", start_s=19, end_s=40)
     plan = Plan(cluster="test", ok=True, reserve_nodes=0, moves=(out, early))
     assert ("I3", "N2") in {(v.invariant, v.subject) for v in check_plan(cluster(3, vms), plan, ["N1"])}
@@ -252,7 +252,7 @@ def test_i4_anti_affinity_holds_at_every_instant_counting_a_mover_at_both_ends()
     assert wrong(changed("web", target="N3")) == {("I4", "web")}
     rule = {"name": "apart", "kind": "different_node", "vms": ["a", "b"]}
     of = cluster(3, [vm("a", "N1"), vm("b", "N2")], affinity_rules=[rule])
-    out = Move(vm="b", source="N2", target="N3", start_s=0, end_s=20)
+    out = Move(vm="b", source="N2", target="N3", start_s=0, end_s=20, why="makes room")
     meanwhile = Move(vm="a", source="N1", target="N2", start_s=20, end_s=40)
     plan = Plan(cluster="test", ok=True, reserve_nodes=0, moves=(out, meanwhile))
     assert check_plan(of, plan, ["N1"]) == ()

@@ -63,7 +63,7 @@ def too_close(
             continue
         for other in rule.vms:
             for place in places.get(other, ()) if other != vm else ():
-                if _close(cluster, rule.kind, place, target) and not _close(cluster, rule.kind, place, source):
+                if close(cluster, rule.kind, place, target) and not close(cluster, rule.kind, place, source):
                     yield f"rule {rule.name}: {other} is on {place}"
 
 
@@ -74,11 +74,12 @@ def apart(cluster: Cluster, moved: Collection[str], places: Mapping[str, str]) -
             continue
         first = places[rule.vms[0]]
         for other in rule.vms[1:]:
-            if not _close(cluster, rule.kind, first, places[other]):
+            if not close(cluster, rule.kind, first, places[other]):
                 yield rule.name, f"{rule.vms[0]} ends on {first}, {other} on {places[other]}"
 
 
-def _close(cluster: Cluster, kind: str, one: str, other: str) -> bool:
+def close(cluster: Cluster, kind: str, one: str, other: str) -> bool:
+    """Whether two nodes are one in the eyes of a rule of this kind: one node or, if so meant, one fault domain."""
     if one == other or kind.endswith("_node"):
         return one == other
     here, there = cluster.node_by_name[one].fault_domain, cluster.node_by_name[other].fault_domain

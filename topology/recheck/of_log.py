@@ -7,10 +7,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from pydantic import ValidationError
 
+from shunter.topology.errors import ClusterFileError
 from shunter.topology.model import Cluster
 from shunter.topology.recheck.fitness import misfits, running_on_its_disks, too_close
 from shunter.topology.recheck.violation import EPSILON_S, Violation
 from shunter.topology.recheck.world import Event, World
+from shunter.topology.references import check_references
+
+LATEST_S = 1e12
 
 
 def check_log(lines: Iterable[str | Mapping[str, object]], finished: Collection[str] = ()) -> tuple[Violation, ...]:
@@ -29,17 +33,21 @@ def check_log(lines: Iterable[str | Mapping[str, object]], finished: Collection[
     now_s = 0.0
     for number, event in enumerate(events[1:], start=2):
         try:
-            at_s = float(event["t_s"])
+            at_s = time_of(event)
             if at_s < now_s - EPSILON_S:
                 found.append(Violation(at_s, "log", f"line {number}", f"time goes back, from {now_s:g} s"))
             now_s = max(now_s, at_s)
             if event["what"] == "migration_started":
                 found += _judge_start(world, event, at_s)
             found += world.apply(event)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             found.append(Violation(now_s, "log", f"line {number}", f"cannot be read: {error!r} in {dict(event)}"))
     for node in finished:
-        if world.node_state[node] == "up" and world.up_because[node] != "it is back":
+        if node not in world.node_state:
+            found.append(
+                Violation(now_s, "log", node, "its evacuation is said to be finished, and the log has no such node")
+            )
+        elif world.node_state[node] == "up" and world.up_because[node] != "it is back":
             message = f"its evacuation is finished, and it is not paused (up because of {world.up_because[node]})"
             found.append(Violation(now_s, "I8", node, message))
     return tuple(found)
@@ -54,10 +62,23 @@ def read_events(lines: Iterable[str | Mapping[str, object]]) -> tuple[list[Event
             events.append(line)
         elif line.strip():
             try:
-                events.append(json.loads(line))
-            except json.JSONDecodeError as error:
+                event = json.loads(line)
+            except (ValueError, RecursionError) as error:
                 broken.append(Violation(0.0, "log", f"line {number}", f"is not JSON: {error}"))
+                continue
+            if isinstance(event, dict):
+                events.append(event)
+            else:
+                broken.append(Violation(0.0, "log", f"line {number}", "is no event: an event is a JSON object"))
     return events, tuple(broken)
+
+
+def time_of(event: Event) -> float:
+    """When it happened. Raises KeyError, TypeError and ValueError where the event does not tell."""
+    at_s = event["t_s"]
+    if isinstance(at_s, bool) or not isinstance(at_s, int | float) or not abs(at_s) <= LATEST_S:
+        raise ValueError(f"t_s is {at_s!r:.40}, no number of seconds")
+    return float(at_s)
 
 
 def first_world(event: Event) -> tuple[World | None, str]:
@@ -65,8 +86,10 @@ def first_world(event: Event) -> tuple[World | None, str]:
     if event.get("what") != "cluster":
         return None, f"begins with {event.get('what')}, not with the cluster"
     try:
-        return World(Cluster.model_validate_json(json.dumps(event["cluster"]))), ""
-    except (KeyError, ValidationError) as error:
+        cluster = Cluster.model_validate_json(json.dumps(event["cluster"]))
+        check_references(cluster)
+        return World(cluster), ""
+    except (KeyError, ValidationError, ClusterFileError, RecursionError) as error:
         return None, f"its first line holds no complete cluster: {error}"
 
 
@@ -77,7 +100,7 @@ def _judge_start(world: World, event: Event, at_s: float) -> Iterator[Violation]
         if flight is not None and (flight.vm, *flight.nodes) != (name, source, target):
             message = f"joins the migration of {name} while in that of {flight.vm} ({' → '.join(flight.nodes)})"
             yield Violation(at_s, "I1", node, message)
-    if event["by"] != "us":
+    if event["by"] != "us" or name in world.begun_before:
         return
     vm = world.vms[name]
     if world.node_state[target] != "up":

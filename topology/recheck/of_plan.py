@@ -1,17 +1,20 @@
-"""Replays a plan, event by event: at equal times what ends comes before what starts."""
+"""Reads a plan again: whether everybody it names is where it says, may go there, and is what the plan claims of it."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-from shunter.topology.model import Cluster, VirtualMachine
+from shunter.topology.model import Cluster
 from shunter.topology.plan import Move, Plan, RoleMove, Unplaced, VolumeMove
-from shunter.topology.recheck.fitness import apart, misfits, running_on_its_disks, too_close
-from shunter.topology.recheck.packing import unabsorbed_loss
-from shunter.topology.recheck.violation import EPSILON_S, Violation
+from shunter.topology.recheck.fitness import apart, running_on_its_disks
+from shunter.topology.recheck.mending import left_in_disorder
+from shunter.topology.recheck.replay import Replay, events_of
+from shunter.topology.recheck.reserve import spent_reserve
+from shunter.topology.recheck.violation import Violation
+from shunter.topology.recheck.waiting import detours, legs_of, waits
 
 RULE = re.compile(r"R(0[1-9]|1\d|2[01])|I[1-8]")
 
@@ -19,8 +22,10 @@ RULE = re.compile(r"R(0[1-9]|1\d|2[01])|I[1-8]")
 def check_plan(cluster: Cluster, plan: Plan, nodes: Collection[str]) -> tuple[Violation, ...]:
     """What is wrong with this plan to empty `nodes` (spelled as in the cluster); empty where it is sound.
 
-    Checked: I1, I2, I3 with the reserve the plan names, I4, I7, R08, R11, R13, R15 to R17, R20. A plan that a finding
-    refuses keeps no reserve; the rest is checked all the same.
+    `nodes`: none for a repair, after which nothing may stand where it must not unless the plan says so. Checked: I1,
+    I2, I3 with the reserve the plan names, I4, I7, R08, R11, R13, R15 to R17, R20. A plan that a finding refuses keeps
+    no reserve; the rest is checked all the same. What was out of order before and is not touched is held against a
+    repair alone.
     """
     unknown = tuple(_unknown_names(cluster, plan))
     if unknown:
@@ -28,6 +33,9 @@ def check_plan(cluster: Cluster, plan: Plan, nodes: Collection[str]) -> tuple[Vi
     check = _PlanCheck(cluster, plan, frozenset(nodes))
     found = [
         *check.everybody_once(),
+        *check.said_why(),
+        *detours(plan),
+        *waits(plan),
         *check.nothing_forgotten(),
         *check.each_from_where_it_is(),
         *check.unplaced_with_reasons(),
@@ -36,7 +44,7 @@ def check_plan(cluster: Cluster, plan: Plan, nodes: Collection[str]) -> tuple[Vi
         *check.replay(),
     ]
     if plan.reserve_nodes and not plan.errors:
-        found += check.reserve()
+        found += spent_reserve(cluster, plan, check.emptied, check.volume_state)
     return tuple(sorted(found, key=lambda violation: violation.at_s))
 
 
@@ -67,14 +75,15 @@ class _PlanCheck:
     def __post_init__(self) -> None:
         self.volume_state = {volume.name: volume.state for volume in self.cluster.volumes}
         self.ends_on = {vm.name: vm.node for vm in self.cluster.vms}
-        self.ends_on |= {move.vm: move.target for move in self.plan.moves}
+        self.ends_on |= {vm: legs[-1].target for vm, legs in legs_of(self.plan).items()}
         self.ends_on |= {m.name: m.target for m in self.plan.role_moves if m.name in self.cluster.vm_by_name}
 
     # -------------------------------------------------------------- who is in the plan
 
     def everybody_once(self) -> Iterator[Violation]:
         plan = self.plan
-        named = Counter([m.vm for m in plan.moves] + [m.name for m in plan.role_moves] + [u.vm for u in plan.unplaced])
+        moved = legs_of(plan)
+        named = Counter([*moved, *(m.name for m in plan.role_moves), *(u.vm for u in plan.unplaced)])
         for name, times in named.items():
             if times > 1:
                 yield Violation(0.0, "I2", name, f"the plan names it {times} times")
@@ -84,6 +93,13 @@ class _PlanCheck:
         if plan.ok and (plan.unplaced or plan.errors):
             names = [u.vm for u in plan.unplaced] + [finding.subject for finding in plan.errors]
             yield Violation(0.0, "I2", ", ".join(names), "the plan calls itself ok all the same")
+
+    def said_why(self) -> Iterator[Violation]:
+        """Whoever moves though its node is not emptied: that is nobody's wish, so it needs a reason."""
+        for move in self.plan.moves:
+            if move.source not in self.emptied and not move.why and self.plan.kind != "migration":
+                message = f"nothing says why it moves from {move.source}, which is not to be emptied"
+                yield Violation(move.start_s, "I2", move.vm, message)
 
     def nothing_forgotten(self) -> Iterator[Violation]:
         """What is no VM: a plan that calls itself ok moves it all."""
@@ -100,9 +116,10 @@ class _PlanCheck:
     def each_from_where_it_is(self) -> Iterator[Violation]:
         on = {vm.name: vm.node for vm in self.cluster.vms}
         owned_by = {role.name: role.node for role in self.cluster.roles}
+        first = {name: legs[0] for name, legs in legs_of(self.plan).items()}
         for move in self.plan.moves:
             vm = self.cluster.vm_by_name[move.vm]
-            yield from self._ends(move, move.vm, vm.node)
+            yield from self._ends(move, move.vm, vm.node if move is first[move.vm] else move.source)
             if not vm.holds_memory:
                 yield Violation(move.start_s, "I2", vm.name, f"is {vm.state}: only what runs can move live")
             if vm.backup:
@@ -182,121 +199,19 @@ class _PlanCheck:
     # -------------------------------------------------------------- over time
 
     def replay(self) -> Iterator[Violation]:
-        replay = _Replay(self.cluster, self.volume_state)
-        for at_s, starts, move in _events(self.plan):
-            if not starts:
-                replay.end(move)
-            elif isinstance(move, Move):
+        replay = Replay(self.cluster, self.volume_state)
+        for at_s, starts, move in events_of(self.plan):
+            if isinstance(move, RoleMove):
+                yield from replay.change_node(move)
+            elif starts:
                 yield from replay.start(move, at_s)
             else:
-                yield from replay.change_node(move)
-        moved = [move.vm for move in self.plan.moves] + [move.name for move in self.plan.role_moves]
-        for rule, message in apart(self.cluster, moved, self.ends_on):
-            yield Violation(max((m.end_s for m in self.plan.moves), default=0.0), "I4", f"rule {rule}", message)
-
-    def reserve(self) -> list[Violation]:
-        """The reserve at every instant.
-
-        While VMs only come from nodes that count neither as lost nor as refuge, an earlier instant needs less and has
-        more free than the last one, so that the last one answers for all.
-        """
-        counted = [n.name for n in self.cluster.nodes if n.state == "up" and n.name not in self.emptied]
-        only_inbound = not any(move.source in counted for move in self.plan.moves)
-        if only_inbound and self._lost_at(self._end_of_all(), counted) is None:
-            return []
-        replay = _Replay(self.cluster, self.volume_state)
-        found: list[Violation] = []
-        last = None
-        for at_s, starts, move in [(0.0, False, None), *_events(self.plan)]:
-            if isinstance(move, Move):
-                list(replay.start(move, at_s)) if starts else replay.end(move)
-            why = self._lost_at(replay, counted)
-            if why and last is None:
-                subject = f"cluster {self.cluster.name}"
-                found.append(Violation(at_s, "I3", subject, f"reserve of {self.plan.reserve_nodes}: {why}"))
-            last = why
-        return found
-
-    def _end_of_all(self) -> _Replay:
-        replay = _Replay(self.cluster, self.volume_state)
-        for move in self.plan.moves:
-            list(replay.start(move, move.start_s))
-            replay.end(move)
-        return replay
-
-    def _lost_at(self, replay: _Replay, counted: Sequence[str]) -> str | None:
-        free = {name: self.cluster.node_by_name[name].for_vms_mib - replay.used_mib[name] for name in counted}
-        restart: dict[str, list[int]] = {}
-        for vm in self.cluster.vms:
-            if vm.holds_memory and vm.priority > 0:
-                restart.setdefault(replay.runs_on[vm.name], []).append(vm.restart_mib)
-        return unabsorbed_loss(counted, free, restart, self.plan.reserve_nodes)
-
-
-def _events(plan: Plan) -> Iterable[tuple[float, bool, Move | RoleMove]]:
-    """(at_s, whether it starts, what), in order; times that differ by rounding alone count as equal."""
-    events: list[tuple[float, bool, Move | RoleMove]] = []
-    for move in plan.moves:
-        events += [(move.start_s, True, move), (move.end_s, False, move)]
-    events += [(role_move.start_s, True, role_move) for role_move in plan.role_moves]
-    return sorted(events, key=lambda event: event[0] if event[1] else event[0] - EPSILON_S)
-
-
-class _Replay:
-    """Where every VM counts and what every node holds, at one instant of the plan."""
-
-    def __init__(self, cluster: Cluster, volume_state: dict[str, str]) -> None:
-        self.cluster, self.volume_state = cluster, volume_state
-        self.runs_on = {vm.name: vm.node for vm in cluster.vms}
-        self.places = {vm.name: {vm.node} for vm in cluster.vms}
-        self.used_mib = {node.name: 0 for node in cluster.nodes}
-        self.moving: dict[str, str] = {}
-        for vm in cluster.vms:
-            if vm.holds_memory:
-                self.used_mib[vm.node] += vm.memory_mib
-        # nobody knows when somebody else's migration ends: it counts at both ends, and its nodes are busy at the start
-        for migration in cluster.migrations:
-            self.places[migration.vm] |= {migration.source, migration.target}
-            self.used_mib[migration.target] += cluster.vm_by_name[migration.vm].memory_mib
-            self.moving |= {migration.source: migration.vm, migration.target: migration.vm}
-        self.busy_at_start = dict(self.moving)
-
-    def start(self, move: Move, at_s: float) -> Iterator[Violation]:
-        if at_s > EPSILON_S:
-            self.moving = {n: vm for n, vm in self.moving.items() if self.busy_at_start.get(n) != vm}
-        if move.start_s < 0 or move.end_s <= move.start_s:
-            yield Violation(at_s, "I1", move.vm, f"takes from {move.start_s:g} s to {move.end_s:g} s")
-        for node in (move.source, move.target):
-            if node in self.moving:
-                yield Violation(at_s, "I1", node, f"joins the move of {move.vm} while in that of {self.moving[node]}")
-        vm = self.cluster.vm_by_name[move.vm]
-        yield from self._misfits(vm, move)
-        target = self.cluster.node_by_name[move.target]
-        self.used_mib[move.target] += vm.memory_mib
-        if self.used_mib[move.target] > target.for_vms_mib:
-            message = f"{self.used_mib[move.target]} MiB with {vm.name}, {target.for_vms_mib} MiB are for VMs"
-            yield Violation(at_s, "I3", move.target, message)
-        self.places[move.vm].add(move.target)
-        self.moving |= {move.source: move.vm, move.target: move.vm}
-
-    def end(self, move: Move | RoleMove) -> None:
-        assert isinstance(move, Move)  # noqa: S101  role moves happen at one instant
-        vm = self.cluster.vm_by_name[move.vm]
-        self.used_mib[move.source] -= vm.memory_mib
-        self.places[move.vm] = {move.target}
-        self.runs_on[move.vm] = move.target
-        self.moving = {n: moving for n, moving in self.moving.items() if moving != move.vm}
-
-    def change_node(self, move: RoleMove) -> Iterator[Violation]:
-        vm = self.cluster.vm_by_name.get(move.name)
-        if vm is None:
+                replay.end(move)
+        end_s = max((move.end_s for move in self.plan.moves), default=0.0)
+        if self.plan.kind == "repair":
+            yield from left_in_disorder(self.plan, Replay(self.cluster, self.volume_state), replay, end_s)
             return
-        yield from self._misfits(vm, move)
-        self.places[vm.name] = {move.target}
-        self.runs_on[vm.name] = move.target
-
-    def _misfits(self, vm: VirtualMachine, move: Move | RoleMove) -> Iterator[Violation]:
-        for rule, message in misfits(self.cluster, vm, move.source, move.target, self.volume_state):
-            yield Violation(move.start_s, rule, vm.name, message)
-        for message in too_close(self.cluster, vm.name, move.source, move.target, self.places):
-            yield Violation(move.start_s, "I4", vm.name, message)
+        moved = [move.vm for move in self.plan.moves] + [move.name for move in self.plan.role_moves]
+        arriving = {m.vm: m.target for m in self.cluster.migrations if self.ends_on[m.vm] == m.source}
+        for rule, message in apart(self.cluster, moved, self.ends_on | arriving):
+            yield Violation(end_s, "I4", f"rule {rule}", message)

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from shunter.topology.plan import Move, Plan, RoleMove, VolumeMove
-from shunter.topology.recheck.of_log import first_world, read_events
+from shunter.topology.recheck.of_log import first_world, read_events, time_of
+from shunter.topology.recheck.standing import disorders
 from shunter.topology.recheck.violation import Violation
 from shunter.topology.recheck.world import Event, World
 
@@ -62,6 +63,7 @@ def check_report(
 ) -> tuple[Violation, ...]:
     """Where the report of an evacuation of `nodes` and the witness log disagree; empty where they agree.
 
+    `nodes`: none for a repair; one that calls itself ok must have left nothing out of order.
     `started_at_s`: what the log's clock showed at second 0 of the report. A plan that was not carried out is a report
     of no moves.
     """
@@ -71,27 +73,31 @@ def check_report(
     world, problem = first_world(events[0])
     if world is None:
         return (Violation(0.0, "log", "the log", problem),)
-    told = _told(world, events[1:], started_at_s)
+    try:
+        return tuple(_disagreements(report, _told(world, events[1:], started_at_s), frozenset(nodes)))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return (Violation(0.0, "log", "the log", f"cannot be read to its end: {error!r}"),)
+
+
+def _disagreements(report: Plan, told: _Told, nodes: frozenset[str]) -> Iterator[Violation]:
     moves = report.moves if report.executed else ()
     role_moves = report.role_moves if report.executed else ()
     volume_moves = report.volume_moves if report.executed else ()
-    return (
-        *_moves(moves, told),
-        *_changes("changes its node", [(m.name, m) for m in role_moves], told.roles),
-        *_changes("changes its owner", [(m.volume, m) for m in volume_moves], told.volumes),
-        *_everybody(report, told, frozenset(nodes)),
-    )
+    yield from _moves(moves, told)
+    yield from _changes("changes its node", [(m.name, m) for m in role_moves], told.roles)
+    yield from _changes("changes its owner", [(m.volume, m) for m in volume_moves], told.volumes)
+    yield from _everybody(report, told, nodes)
 
 
 def _told(world: World, events: Iterable[Event], zero_s: float) -> _Told:
     told = _Told(world)
     before: Event = {}
     for event in events:
-        at_s = told.ended_s = float(event["t_s"]) - zero_s
+        at_s = told.ended_s = time_of(event) - zero_s
         match event["what"]:
             case "migration_ended":
                 flight = world.flights.get(event["vm"])
-                if flight is not None and flight.by == "us":
+                if flight is not None and flight.by == "us" and flight.vm not in world.begun_before:
                     start_s = flight.started_s - zero_s
                     told.migrations.append(_Migration(flight.vm, *flight.nodes, start_s, at_s, event["outcome"]))
             case "migration_refused":
@@ -105,7 +111,7 @@ def _told(world: World, events: Iterable[Event], zero_s: float) -> _Told:
         world.apply(event)
         before = event
     for flight in world.flights.values():
-        if flight.by == "us":
+        if flight.by == "us" and flight.vm not in world.begun_before:
             start_s = flight.started_s - zero_s
             told.migrations.append(_Migration(flight.vm, *flight.nodes, start_s, None, "under way"))
     return told
@@ -227,3 +233,15 @@ def _everybody(report: Plan, told: _Told, nodes: Collection[str]) -> Iterator[Vi
     occupied = any(vm.node in nodes and vm.holds_memory for vm in world.vms.values())
     if report.ok and report.executed and (staying or occupied):
         yield Violation(end_s, "report", report.cluster, "the report calls itself ok though VMs stay")
+    if report.ok and report.kind == "repair":
+        yield from _out_of_order(world, end_s)
+
+
+def _out_of_order(world: World, end_s: float) -> Iterator[Violation]:
+    """Of what others move at this moment nobody can say where it stands."""
+    place = {name: vm.node for name, vm in world.vms.items()}
+    used_mib = {node: world.used_mib(node) for node in world.node_state}
+    for entry in disorders(world.cluster, place, used_mib):
+        if not entry.vms & world.flights.keys():
+            message = f"the report of the repair calls itself ok, and {entry.message}"
+            yield Violation(end_s, entry.rule, entry.subject, message)

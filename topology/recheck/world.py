@@ -44,6 +44,8 @@ class World:
         self.flights: dict[str, Flight] = {
             m.vm: Flight(m.vm, m.source, m.target, m.by, 0.0) for m in cluster.migrations
         }
+        self.begun_before = {m.vm for m in cluster.migrations}
+        """VMs in a migration that was under way already when the log began, whose start it may tell once more."""
 
     # -------------------------------------------------------------- questions
 
@@ -101,6 +103,7 @@ class World:
 
     def _migration_ended(self, event: Event, at_s: float) -> Iterator[Violation]:
         name, outcome, node = event["vm"], event["outcome"], event["node"]
+        self.begun_before.discard(name)
         flight = self.flights.pop(name, None)
         if flight is None or flight.nodes != (event["source"], event["target"]):
             yield Violation(at_s, "log", name, f"no migration {event['source']} → {event['target']} was under way")

@@ -1,0 +1,53 @@
+"""`shunter check`: is this cluster fit for live migration. Touches nothing, needs no Prefect."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from rich.status import Status
+
+from shunter.commands import output
+from shunter.commands.cluster_choice import cluster_of_file
+from shunter.commands.screens.check import CheckScreen
+from shunter.topology import preflight
+
+SILENT_S = 2.0
+
+
+def check(cluster: str, *, as_json: bool) -> preflight.Check:
+    """Show what was found. Raises RequestError."""
+    seen = cluster_of_file(cluster)
+    with ExitStack() as stack:
+        patience = Patience()
+        stack.callback(patience.over)
+        found = preflight.check(seen, patience.decided)
+    if as_json:
+        sys.stdout.buffer.write(found.to_json().encode() + b"\n")
+        sys.stdout.flush()
+    else:
+        CheckScreen(found, output.results()).print()
+    return found
+
+
+@dataclass(slots=True)
+class Patience:
+    """Says how far the check is, once it takes long."""
+
+    _begun_s: float = field(default_factory=time.monotonic)
+    _status: Status | None = None
+
+    def decided(self, done: int, in_all: int) -> None:
+        if self._status is None and time.monotonic() - self._begun_s > SILENT_S:
+            console = output.messages()
+            if console.is_terminal:
+                self._status = console.status("checking")
+                self._status.start()
+        if self._status is not None:
+            self._status.update(f"checking: the loss of {done} of {in_all} nodes is decided")
+
+    def over(self) -> None:
+        if self._status is not None:
+            self._status.stop()

@@ -1,0 +1,117 @@
+"""What the things of a cluster file say of each other: each reference is spelled as the thing is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from shunter.topology.contradictory import contradictions
+from shunter.topology.errors import ClusterFileError
+from shunter.topology.model import Adapter, Cluster
+from shunter.topology.wording import listed
+
+_REFERENCES: Mapping[str, Mapping[str, str]] = {
+    "nodes": {"adapters": "networks"},
+    "vms": {"node": "nodes", "possible_owners": "nodes", "preferred_owners": "nodes", "volumes": "volumes"},
+    "volumes": {"owner": "nodes", "reachable_from": "nodes"},
+    "networks": {"nodes": "nodes"},
+    "affinity_rules": {"vms": "vms"},
+    "roles": {"node": "nodes"},
+    "migrations": {"vm": "vms", "source": "nodes", "target": "nodes"},
+    "storage_jobs": {"volume": "volumes"},
+}
+"""List of the file → field of its items → the list in which what the field names is found."""
+
+_NOUNS = {"nodes": "node", "vms": "VM", "volumes": "volume", "networks": "network"}
+
+
+def resolved(cluster: Cluster) -> Cluster:
+    """The cluster with every reference spelled as the thing is named. Raises ClusterFileError."""
+    problems: list[str] = []
+    update = _spelled(cluster, problems)
+    if update:
+        cluster = Cluster.model_construct(**{**dict(cluster), **update})
+    problems = problems or contradictions(cluster)
+    if problems:
+        raise ClusterFileError(problems)
+    return cluster
+
+
+def check_references(cluster: Cluster) -> None:
+    """Raises ClusterFileError where something in this snapshot of a live cluster names what is not in it.
+
+    What a cluster says of itself may contradict itself for a moment; what it is made of may not.
+    """
+    problems: list[str] = []
+    update = _spelled(cluster, problems)
+    problems += [f"{field}: names something in another spelling than its own; use one" for field in update]
+    if problems:
+        raise ClusterFileError(problems)
+
+
+def _spelled(cluster: Cluster, problems: list[str]) -> dict[str, Any]:
+    """The lists in which something was spelled differently, spelled as it should be."""
+    names = {
+        field: _Names(field, (item.name for item in getattr(cluster, field)), problems)
+        for field in (*_NOUNS, "affinity_rules", "roles", "storage_jobs")
+    }
+    update: dict[str, Any] = {}
+    for field, references in _REFERENCES.items():
+        items = getattr(cluster, field)
+        respelled = _each(items, field, {name: names[of] for name, of in references.items()})
+        if respelled is not items:
+            update[field] = respelled
+    return update
+
+
+class _Names:
+    """The things of one list, found by name whatever its case."""
+
+    def __init__(self, field: str, names: Iterable[str], problems: list[str]) -> None:
+        self._field, self._problems = field, problems
+        self._spelled: dict[str, str] = {}
+        for i, name in enumerate(names):
+            known = self._spelled.get(name.casefold())
+            if known is not None:
+                problems.append(f'{field}[{i}].name: two are called "{known}"; give each a name of its own')
+            self._spelled.setdefault(name.casefold(), name)
+        self._exact = frozenset(self._spelled.values())
+
+    def spelled(self, value: Any, path: str) -> Any:
+        """A name, names, or adapters with the network that they name; the very same where nothing had to change."""
+        if isinstance(value, str):
+            return value if value in self._exact else self._found(value, path)
+        if not value or (isinstance(value[0], str) and self._exact.issuperset(value)):
+            return value
+        if isinstance(value[0], Adapter):
+            return self._adapters(value, path)
+        return tuple(self.spelled(name, f"{path}[{i}]") for i, name in enumerate(value))
+
+    def _adapters(self, adapters: Sequence[Adapter], path: str) -> Sequence[Adapter]:
+        if all(adapter.network in self._exact for adapter in adapters):
+            return adapters
+        return tuple(
+            adapter.model_copy(update={"network": self.spelled(adapter.network, f"{path}[{i}].network")})
+            for i, adapter in enumerate(adapters)
+        )
+
+    def _found(self, name: str, path: str) -> str:
+        found = self._spelled.get(name.casefold())
+        if found is None:
+            noun, known = _NOUNS[self._field], listed(self._spelled.values(), alike=name)
+            self._problems.append(f'{path}: no {noun} is called "{name}"; the {noun}s are {known}')
+        return found or name
+
+
+def _each(items: Sequence[Any], field: str, references: Mapping[str, _Names]) -> Sequence[Any]:
+    """The items with their references respelled; the very same sequence where nothing had to change."""
+    changed: dict[int, Any] = {}
+    for i, item in enumerate(items):
+        update = {}
+        for name, names in references.items():
+            value = getattr(item, name)
+            if value and (spelled := names.spelled(value, f"{field}[{i}].{name}")) is not value:
+                update[name] = spelled
+        if update:
+            changed[i] = item.model_copy(update=update)
+    return tuple(changed.get(i, item) for i, item in enumerate(items)) if changed else items

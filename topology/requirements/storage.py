@@ -1,0 +1,94 @@
+"""Volumes: who reaches them, what state they are in, who shares a disk (R08, R11, R18, I7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shunter.topology.model import Cluster, Volume
+from shunter.topology.plan import Finding, Severity
+from shunter.topology.quorum import MEMBER
+from shunter.topology.requirements.differing import listed
+
+
+def reach(cluster: Cluster) -> Iterator[Finding]:
+    """Volumes that the same nodes do not reach are one finding: mostly it is the nodes that lack a connection."""
+    beyond: dict[tuple[str, ...], list[str]] = {}
+    for volume in cluster.volumes:
+        if volume.reachable_from:
+            nodes = tuple(node.name for node in cluster.nodes if node.name not in volume.reachable_from)
+            if nodes:
+                beyond.setdefault(nodes, []).append(volume.name)
+    for nodes, volumes in beyond.items():
+        one, several = f"volume {volumes[0]}", f"cluster {cluster.name}"
+        yield Finding(
+            rule="R08",
+            severity="warning",
+            subject=one if len(volumes) == 1 else f"node {nodes[0]}" if len(nodes) == 1 else several,
+            message=f"{listed(volumes, 64)} out of reach of {listed(nodes, 64)}: VMs on it cannot go there",
+            remedy=f"connect {listed(nodes)} to the storage",
+        )
+
+
+def redirected(cluster: Cluster) -> Iterator[Finding]:
+    """Redirected by design (ReFS on Storage Spaces Direct) is healthy; by an operator, it is said elsewhere."""
+    backed_up = {name for vm in cluster.vms if vm.backup for name in vm.volumes}
+    for volume in cluster.volumes:
+        left_over = volume.state == "redirected_backup" and not volume.backup and volume.name not in backed_up
+        if volume.state == "redirected_stuck" or left_over:
+            yield _about(
+                volume,
+                "R18",
+                "error",
+                f"{volume.name} is still in redirected I/O although no backup of it is under way: the I/O of all nodes "
+                "suffers",
+                f"Resume-ClusterResource -VolumeName {volume.name}; if that does not help, change its owner "
+                f"(Move-ClusterSharedVolume -Name {volume.name})",
+            )
+
+
+def states(cluster: Cluster) -> Iterator[Finding]:
+    for volume in cluster.volumes:
+        name, owner = volume.name, cluster.node_by_name[volume.owner]
+        match volume.state:
+            case "offline" | "failed":
+                message = f"{name} is {volume.state}: VMs on it cannot move or start"
+                yield _about(volume, "R08", "warning", message, f"bring {name} online (Start-ClusterResource)")
+            case "redirected_no_path":
+                message = f"a node has no direct path to {name}: its I/O goes over the network, through {owner.name}"
+                yield _about(volume, "R08", "warning", message, f"restore the connection of all nodes to {name}")
+            case "redirected_by_user" | "maintenance":
+                what = "in maintenance" if volume.state == "maintenance" else "redirected by an operator"
+                remedy = f"end it when it is no longer wanted (Resume-ClusterResource -VolumeName {name})"
+                yield _about(volume, "I7", "info", f"{name} is {what}", remedy)
+        if owner.state not in MEMBER:
+            remedy = f"give it another owner (Move-ClusterSharedVolume -Name {name})"
+            yield _about(volume, "I7", "warning", f"{owner.name}, which owns {name}, is {owner.state}", remedy)
+
+
+def jobs(cluster: Cluster) -> Iterator[Finding]:
+    for job in cluster.storage_jobs:
+        yield Finding(
+            rule="I7",
+            severity="info",
+            subject=f"volume {job.volume}",
+            message=f"storage job {job.name} is at {job.percent:g} %: {job.volume} is not fully redundant yet",
+            remedy="let it finish before a node that holds a part of the storage goes away (Get-StorageJob)",
+        )
+
+
+def shared_disks(cluster: Cluster) -> Iterator[Finding]:
+    """A disk that is no Cluster Shared Volume can follow one running VM, not two."""
+    for name, vms in cluster.vms_by_disk.items():
+        running = [vm.name for vm in vms if vm.holds_memory]
+        if len(running) > 1:
+            yield _about(
+                cluster.volume_by_name[name],
+                "R11",
+                "warning",
+                f"{listed(running)} run on the same disk {name}: none of them can move live",
+                f"put them on a Cluster Shared Volume (Add-ClusterSharedVolume -Name {name}) or on a LUN each",
+            )
+
+
+def _about(volume: Volume, rule: str, severity: Severity, message: str, remedy: str) -> Finding:
+    return Finding(rule=rule, severity=severity, subject=f"volume {volume.name}", message=message, remedy=remedy)
