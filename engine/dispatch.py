@@ -24,6 +24,7 @@ from shunter.topology.model import Cluster, MigrationUnderWay
 from shunter.topology.pairing import Backlog, Wanted, pair
 from shunter.topology.placement import Placement, wanted_move
 from shunter.topology.plan import Finding, Move, Verdict
+from shunter.topology.timeline import how_to_start
 
 MOST_ATTEMPTS = 3
 MOST_REFUSALS = 6
@@ -72,11 +73,16 @@ class Dispatcher:
         self._last_event_s = self.cluster.clock.now_s()
         first = {move.vm: move for move in reversed(planned)}
         self._passing = {vm for vm, times in Counter(move.vm for move in planned).items() if times > 1}
+        moves = [
+            Wanted(m.vm, m.source, m.target, m.end_s - m.start_s, frozenset(m.after or ())) for m in first.values()
+        ]
+        weigh, in_order = how_to_start(moves, max((move.end_s for move in first.values()), default=0.0))
+        self._backlog = Backlog(weigh=weigh)
         self._want(
             seen,
             {vm: move.target for vm, move in first.items()},
             {vm: move.after or () for vm, move in first.items()},
-            {move.vm: rank for rank, move in reversed(list(enumerate(planned)))},
+            {vm: rank for rank, vm in enumerate(reversed(first))} if in_order else {},
         )
         cancelled: asyncio.CancelledError | None = None
         while True:

@@ -4,12 +4,15 @@ Every idle node is a vertex and every pair of idle nodes with a wanted move betw
 that its two nodes still have before them. Taking the heaviest edge first yields a maximal matching: nothing that could
 start waits, and the nodes that would end last are served first. Between two nodes the longest move goes first. It stays
 cheap on a thousand idle nodes, where a maximum-weight matching takes a minute and ends no sooner.
+
+Where moves go in all directions, long moves left for the end can cost more than a busy node; which weighing ends first
+differs from case to case, so that a plan tries several (`timeline.py`).
 """
 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 
@@ -39,10 +42,22 @@ class Wanted:
         return (inf if self.rank is None else self.rank, -self.duration_s, self.vm)
 
 
+Weigh = Callable[[float, float], float]
+"""The weight of an edge from the work left on both of its nodes together and the duration of its move, in s."""
+
+WEIGHINGS: tuple[Weigh, ...] = (
+    lambda left_s, _: left_s,
+    lambda left_s, duration_s: left_s + 2 * duration_s,
+    lambda left_s, duration_s: left_s + 10 * duration_s,
+    lambda left_s, duration_s: left_s + 1000 * duration_s,
+)
+
+
 class Backlog:
     """The wanted moves that have not started, and how much work each node still has before it."""
 
-    def __init__(self, moves: Iterable[Wanted] = ()) -> None:
+    def __init__(self, moves: Iterable[Wanted] = (), weigh: Weigh = WEIGHINGS[0]) -> None:
+        self._weigh = weigh
         self._by_vm: dict[str, Wanted] = {}
         self._begun: set[str] = set()
         self._between: dict[str, dict[str, list[tuple[float, float, str]]]] = {}
@@ -120,7 +135,7 @@ class Backlog:
     def _weight(self, move: Wanted) -> float:
         if move.rank is not None:
             return RANKED_FIRST - move.rank
-        return round(self.load_s[move.source] + self.load_s[move.target], 6)
+        return round(self._weigh(self.load_s[move.source] + self.load_s[move.target], move.duration_s), 6)
 
 
 def pair(backlog: Backlog, busy: Collection[str]) -> list[Wanted]:
