@@ -1,12 +1,12 @@
 """Which migrations start now: a matching on the graph of idle nodes, so that no node joins two (R15, I1).
 
 Every idle node is a vertex and every pair of idle nodes with a wanted move between them an edge, weighted by the work
-that its two nodes still have before them. Taking the heaviest edge first yields a maximal matching: nothing that could
-start waits, and the nodes that would end last are served first. Between two nodes the longest move goes first. It stays
-cheap on a thousand idle nodes, where a maximum-weight matching takes a minute and ends no sooner.
+that its two nodes still have before them and, so that no long move is left for the end, by its own duration. Taking the
+heaviest edge first yields a maximal matching: nothing that could start waits, and the nodes that would end last are
+served first. Between two nodes the longest move goes first. It stays cheap on a thousand idle nodes, where a
+maximum-weight matching takes a minute and ends no sooner.
 
-Where moves go in all directions, long moves left for the end can cost more than a busy node; which weighing ends first
-differs from case to case, so that a plan tries several (`timeline.py`).
+How much a long move counts is a matter of the case: a plan tries several (`timeline.py`).
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class Wanted:
 Weigh = Callable[[float, float], float]
 """The weight of an edge from the work left on both of its nodes together and the duration of its move, in s."""
 
-WEIGHINGS: tuple[Weigh, ...] = (
-    lambda left_s, _: left_s,
-    lambda left_s, duration_s: left_s + 2 * duration_s,
-    lambda left_s, duration_s: left_s + 10 * duration_s,
-    lambda left_s, duration_s: left_s + 1000 * duration_s,
-)
+
+def _weighing(share: float) -> Weigh:
+    return lambda left_s, duration_s: left_s + share * duration_s
+
+
+WEIGHINGS: tuple[Weigh, ...] = tuple(_weighing(share) for share in (4, 2, 6, 0, 3, 5, 8, 1))
 
 
 class Backlog:

@@ -210,7 +210,10 @@ def plan_volume_moves(
         on_it = [vm for vm in cluster.vms_by_disk.get(volume.name, ()) if vm.node == volume.owner]
         if volume.owner not in emptied and not any(targets.get(vm.name, vm.node) != vm.node for vm in on_it):
             continue
-        if on_it and any(vm.name not in targets for vm in on_it):
+        staying = [vm for vm in on_it if vm.name not in targets]
+        if staying:
+            if volume.owner in emptied and not any(vm.clustered or vm.holds_memory for vm in staying):
+                stuck.append(_kept(volume.name, volume.owner, staying[0].name))  # no VM that is unplaced says it
             continue
         if on_it:
             target: str | None = targets[on_it[0].name]
@@ -234,6 +237,16 @@ def _stuck(volume: str, owner: str, state: str) -> Finding:
         message=f"{owner} owns it and no other node can: "
         + (f"it is {state}" if state else "none that is up reaches it"),
         remedy=f"bring {volume} online, or connect another node to it; until then {owner} is not empty",
+    )
+
+
+def _kept(volume: str, owner: str, vm: str) -> Finding:
+    return Finding(
+        rule="I7",
+        severity="warning",
+        subject=f"volume {volume}",
+        message=f"{owner} keeps it: {vm}, which is on it, is not in the cluster's care and stays",
+        remedy=f"add {vm} to the cluster, or put it on another volume; until then {owner} is not empty",
     )
 
 

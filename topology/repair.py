@@ -65,8 +65,6 @@ def choose_repair(
     `promised`: moves decided already (VM → node); `tried`: verdicts learnt by trying, by (VM, node).
     """
     repair = _Repair(cluster, dict(promised or {}), dict(tried or {}))
-    if not repair.standing:
-        return Choice(Placement(), 0 if reserve_nodes == "auto" else reserve_nodes)
     levels: tuple[int, ...] = (0,)
     lowered = ""
     if reserve_nodes == "auto":
@@ -124,6 +122,9 @@ class _Repair:
         return best or (self._placement(Way({}, {}, (), ())), levels[-1])
 
     def _candidates(self, reserve: int) -> Iterator[Placement]:
+        if not self.standing:
+            yield Placement()
+            return
         question = Question(self.cluster, self.movers, (), self.promised, reserve, repair=True)
         for answer, way in solutions(question):
             self.undecided |= not answer.proved

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from shunter.topology.capacity import packs, survives_loss
 from shunter.topology.errors import RequestError
 from shunter.topology.planning import plan_evacuation
+from shunter.topology.recheck import check_plan
 
 
 def worked_example() -> Any:
@@ -177,3 +178,13 @@ def test_i3_memory_in_pieces_too_small_for_a_large_vm_is_no_room() -> None:
     vms = [vm("big", "N1", 30000), vm("b", "N2", 40000), vm("c", "N3", 40000)]
     survival = survives_loss(cluster(3, vms), 1)
     assert (survival.ok, survival.lost) == (False, ("N1",))
+
+
+def test_i7_a_disk_that_stays_for_a_vm_outside_the_clusters_care_leaves_its_node_not_empty() -> None:
+    of = cluster(
+        2, [vm("old", state="off", clustered=False, volumes=["LUN1"])], volumes=[{"name": "LUN1", "kind": "disk"}]
+    )
+    plan = plan_evacuation(of, ["N1"])
+    assert not plan.ok
+    assert [(f.rule, f.subject) for f in plan.findings if f.severity == "warning"] == [("I7", "volume LUN1")]
+    assert check_plan(of, plan, ["N1"]) == ()

@@ -114,6 +114,15 @@ def test_i2_a_vm_that_stands_where_it_may_is_not_unplaced() -> None:
     assert wrong(of, repair(ok=False, unplaced=(stays("a", "N1", "N2", "N3"),))) == [("I2", "a")]
 
 
+def test_a_vm_that_moves_and_is_out_of_order_there_too_is_named_where_it_ends() -> None:
+    rules = [{"name": "r", "kind": "different_fault_domain", "vms": ["a", "b"]}]
+    of = cluster(RACKS[:2], [vm(name, "N1", 10, possible_owners=["N2"]) for name in "ab"], affinity_rules=rules)
+    moves = (to("a", "N1", "N2"), to("b", "N1", "N2", 5))
+    assert wrong(of, repair(*moves)) == [("I4", "rule r")]
+    assert wrong(of, repair(*moves, ok=False, unplaced=(stays("b", "N2", "N1"),))) == []
+    assert ("I2", "b") in wrong(of, repair(*moves, ok=False, unplaced=(stays("b", "N1", "N2"),)))
+
+
 def test_i2_nobody_is_moved_without_a_reason() -> None:
     silent = to("a", "N1", "N2").model_copy(update={"why": ""})
     assert wrong(misplaced("I4"), repair(silent)) == [("I2", "a")]

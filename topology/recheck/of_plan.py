@@ -83,7 +83,9 @@ class _PlanCheck:
     def everybody_once(self) -> Iterator[Violation]:
         plan = self.plan
         moved = legs_of(plan)
-        named = Counter([*moved, *(m.name for m in plan.role_moves), *(u.vm for u in plan.unplaced)])
+        # a VM that a repair moves may be out of order there, too: then it is named with the node where it ends
+        staying = [u.vm for u in plan.unplaced if plan.kind != "repair" or u.node == self.cluster.vm_by_name[u.vm].node]
+        named = Counter([*moved, *(m.name for m in plan.role_moves), *staying])
         for name, times in named.items():
             if times > 1:
                 yield Violation(0.0, "I2", name, f"the plan names it {times} times")
@@ -150,7 +152,7 @@ class _PlanCheck:
             yield from self._reasons(stays)
 
     def _reasons(self, stays: Unplaced) -> Iterator[Violation]:
-        is_on = self.cluster.vm_by_name[stays.vm].node
+        is_on = self.ends_on[stays.vm] if self.plan.kind == "repair" else self.cluster.vm_by_name[stays.vm].node
         if stays.node != is_on:
             yield Violation(0.0, "I2", stays.vm, f"it is on {is_on}, not on {stays.node}")
         asked = {verdict.target for verdict in stays.verdicts}

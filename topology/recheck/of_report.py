@@ -52,6 +52,8 @@ class _Told:
     roles: list[_Change] = field(default_factory=list)
     volumes: list[_Change] = field(default_factory=list)
     answers_lost_s: list[float] = field(default_factory=list)
+    earlier: set[tuple[str, float]] = field(default_factory=set)
+    """Target and end of migrations that were under way before the log began."""
     ended_s: float = 0.0
 
 
@@ -96,16 +98,13 @@ def _told(world: World, events: Iterable[Event], zero_s: float) -> _Told:
         at_s = told.ended_s = time_of(event) - zero_s
         match event["what"]:
             case "migration_ended":
-                flight = world.flights.get(event["vm"])
-                if flight is not None and flight.by == "us" and flight.vm not in world.begun_before:
-                    start_s = flight.started_s - zero_s
-                    told.migrations.append(_Migration(flight.vm, *flight.nodes, start_s, at_s, event["outcome"]))
+                _note_end(told, event, at_s, zero_s)
             case "migration_refused":
                 told.refusals.append(_refusal(world, event, before, at_s))
             case "role_moved":
-                told.roles.append(_change(world, event, event["name"], at_s))
+                told.roles.append(_change(told, event, event["name"], at_s))
             case "volume_owner_changed":
-                told.volumes.append(_change(world, event, event["volume"], at_s))
+                told.volumes.append(_change(told, event, event["volume"], at_s))
             case "fault_injected" if event.get("do") == "answer_lost":
                 told.answers_lost_s.append(at_s)
         world.apply(event)
@@ -117,6 +116,15 @@ def _told(world: World, events: Iterable[Event], zero_s: float) -> _Told:
     return told
 
 
+def _note_end(told: _Told, event: Event, at_s: float, zero_s: float) -> None:
+    flight = told.world.flights.get(event["vm"])
+    if flight is not None and flight.vm in told.world.begun_before:
+        told.earlier.add((flight.target, at_s))
+    elif flight is not None and flight.by == "us":
+        start_s = flight.started_s - zero_s
+        told.migrations.append(_Migration(flight.vm, *flight.nodes, start_s, at_s, event["outcome"]))
+
+
 def _refusal(world: World, event: Event, before: Event, at_s: float) -> _Change:
     """Ours, and to be reported, unless a node was busy (then we only wait) or somebody else had asked."""
     elsewhere = before.get("do") == "migration_elsewhere" and before.get("vm") == event["vm"]
@@ -125,10 +133,13 @@ def _refusal(world: World, event: Event, before: Event, at_s: float) -> _Change:
     return _Change(event["vm"], event["source"], event["target"], at_s, ours)
 
 
-def _change(world: World, event: Event, name: str, at_s: float) -> _Change:
-    """From a node that is lost the cluster takes; what shares a disk follows a VM that somebody else moves (R11)."""
-    ends = (event["source"], event["target"])
-    followed = any(flight.by != "us" and flight.nodes == ends for flight in world.flights.values())
+def _change(told: _Told, event: Event, name: str, at_s: float) -> _Change:
+    """From a node that is lost the cluster takes; what shares a disk follows a VM that another run or somebody else
+    moves (R11)."""
+    world, ends = told.world, (event["source"], event["target"])
+    followed = (event["target"], at_s) in told.earlier or any(
+        flight.by != "us" and flight.nodes == ends for flight in world.flights.values()
+    )
     by_us = event.get("by", "us") == "us"
     ours = by_us and not followed and world.node_state[event["source"]] in ("up", "paused")
     return _Change(name, *ends, at_s, ours)

@@ -1,4 +1,4 @@
-"""A plan played event by event: at equal times what ends comes before what starts."""
+"""A plan played event by event."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from shunter.topology.recheck.violation import EPSILON_S, Violation
 
 
 def events_of(plan: Plan) -> Iterable[tuple[float, bool, Move | RoleMove]]:
-    """(at_s, whether it starts, what), in order; times that differ by rounding alone count as equal."""
-    events: list[tuple[float, bool, Move | RoleMove]] = []
+    """(at_s, whether it starts, what), in order; times that differ by rounding alone count as equal.
+
+    At equal times what ends comes first, then what changes its node at one instant, then what starts.
+    """
+    events: list[tuple[float, float, bool, Move | RoleMove]] = []
     for move in plan.moves:
-        events += [(move.start_s, True, move), (move.end_s, False, move)]
-    events += [(role_move.start_s, True, role_move) for role_move in plan.role_moves]
-    return sorted(events, key=lambda event: event[0] if event[1] else event[0] - EPSILON_S)
+        events.append((move.end_s - EPSILON_S, move.end_s, False, move))
+        events.append((move.start_s, move.start_s, True, move))
+    events += [(move.start_s - EPSILON_S / 2, move.start_s, True, move) for move in plan.role_moves]
+    return [(at_s, is_start, move) for _, at_s, is_start, move in sorted(events, key=lambda event: event[0])]
 
 
 class Replay:
