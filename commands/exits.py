@@ -14,6 +14,7 @@ from shunter.flows.errors import PrefectUnreachable, RunError
 from shunter.topology.errors import RequestError, ShunterError
 from shunter.topology.plan import Plan
 from shunter.topology.preflight import Check
+from shunter.topology.why import Answer
 
 
 class Exit(IntEnum):
@@ -25,11 +26,17 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-def leave(work: Callable[[], Plan | Check]) -> NoReturn:
+def leave(work: Callable[[], Plan | Check | Answer]) -> NoReturn:
     """Do the work and end the command. Known errors are one message on standard error; bugs keep their traceback."""
     try:
         result = work()
-        code = of_check(result) if isinstance(result, Check) else of_plan(result)
+        match result:
+            case Check():
+                code = of_check(result)
+            case Answer():
+                code = Exit.DONE if result.ok else Exit.PARTLY
+            case Plan():
+                code = of_plan(result)
     except ShunterError as error:
         output.complain(str(error))
         code = of_error(error)

@@ -101,6 +101,20 @@ def check(cluster: ClusterName, *, as_json: Json = False) -> None:
     exits.leave(lambda: checking.check(cluster, as_json=as_json))
 
 
+@app.command(epilog=EXIT_CODES, short_help="May this VM go to that node, and if not, why not?")
+def why(vm: Vm, node: Target, cluster: ClusterName, *, as_json: Json = False) -> None:
+    """Say whether this VM may go to that node now; if not, every reason, what would have to change, and whether moving
+    others would help. Touches nothing.
+
+    Ends with 0 for yes and 1 for no.
+
+    Example: shunter why db-1 N3 --cluster prod-1.json
+    """
+    from shunter.commands import asking, exits
+
+    exits.leave(lambda: asking.ask(vm, node, cluster, as_json=as_json))
+
+
 @plan.command("evacuate", epilog=EXIT_CODES)
 def plan_evacuate(
     nodes: Nodes,

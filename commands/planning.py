@@ -8,6 +8,7 @@ from pathlib import Path
 from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file
 from shunter.topology.choosing import ReserveNodes
+from shunter.topology.contradiction import with_contradiction
 from shunter.topology.plan import Plan
 from shunter.topology.planning import emptied_nodes, plan_evacuation
 from shunter.topology.preflight import with_requirements
@@ -19,7 +20,8 @@ def evacuation(
 ) -> Plan:
     """Show the plan. Raises RequestError."""
     seen = cluster_of_file(cluster)
-    found = with_requirements(seen, plan_evacuation(seen, nodes, reserve_nodes))
+    planned = plan_evacuation(seen, nodes, reserve_nodes)
+    found = with_requirements(seen, with_contradiction(seen, planned, emptied_nodes(seen, nodes)))
     output.show(found, emptied_nodes(seen, nodes), seen, as_json=as_json, svg=svg)
     return found
 
@@ -27,6 +29,6 @@ def evacuation(
 def repair(cluster: str, *, reserve_nodes: ReserveNodes, as_json: bool, svg: Path | None) -> Plan:
     """Show the plan. Raises RequestError."""
     seen = cluster_of_file(cluster)
-    found = with_requirements(seen, plan_repair(seen, reserve_nodes))
+    found = with_requirements(seen, with_contradiction(seen, plan_repair(seen, reserve_nodes)))
     output.show(found, (), seen, as_json=as_json, svg=svg)
     return found

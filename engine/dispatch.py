@@ -366,13 +366,17 @@ class Dispatcher:
     def _worth_waiting(self, seen: Cluster) -> bool:
         """Whether something that waits may still come to pass within its patience."""
         waited_s = self.cluster.clock.now_s() - self._last_event_s
-        if len(self._backlog) and waited_s < BUSY_PATIENCE_S:
+        if (len(self._backlog) or self._still_busy(seen)) and waited_s < BUSY_PATIENCE_S:
             return True
         return waited_s < BACKUP_PATIENCE_S and any(
             any(verdict.rule == "R17" for verdict in why)
             for name, why in self.unplaced.items()
             if seen.vm_by_name[name].backup
         )
+
+    def _still_busy(self, seen: Cluster) -> list[MigrationUnderWay]:
+        """Migrations that others have under way at nodes that are to end up empty."""
+        return [m for m in seen.migrations if m.source in self.goal.emptied or m.target in self.goal.emptied]
 
     def _who_waits(self, seen: Cluster) -> tuple[Waiting, ...]:
         busy = self._busy(seen)
@@ -386,6 +390,11 @@ class Dispatcher:
             occupied += [f"{node} (held by another run)" for node in held if node not in busy]
             reason = f"waits for {' and '.join(occupied) or 'its turn'}"
             found.append(Waiting(f"{move.vm}: {move.source} → {move.target}", reason, until_s))
+        ours_vms = {errand.migration.vm for errand in self._running.values()}
+        for other in self._still_busy(seen):
+            if other.vm not in ours_vms:
+                label, reason = f"{other.vm}: {other.source} → {other.target}", "is moved by somebody else"
+                found.append(Waiting(label, reason, until_s))
         for name in self.unplaced:
             if seen.vm_by_name[name].backup:
                 reason = "held until its backup is done (R17)"

@@ -186,12 +186,13 @@ class _Evacuation:
         return any(self._occupied_node(seen, name) for name in self.emptied)
 
     def _occupied_node(self, seen: Cluster, name: str) -> bool:
-        return bool(leaving(seen, (name,))) or any(volume.owner == name for volume in seen.volumes)
+        under_way = any(name in (move.source, move.target) for move in seen.migrations)
+        return under_way or bool(leaving(seen, (name,))) or any(volume.owner == name for volume in seen.volumes)
 
     async def _report(self, seen: Cluster, started_s: float) -> Plan:
         log = await self.cluster.migration_log()
         moves = report.moves(self.dispatcher.errands, log, self.plan, started_s)
-        self.rest.note_followers(self.dispatcher.errands, moves, started_s)
+        self.rest.note_followers(self.dispatcher.errands, seen, moves, started_s)
         known = self.dispatcher.unplaced | self.rest.unplaced
         unplaced = report.unplaced(
             seen, leaving(seen, self.emptied), self.emptied, known=known, why=lambda vm: self._why_it_stays(seen, vm)
@@ -204,13 +205,14 @@ class _Evacuation:
             *self.pausing.findings(),
             *self.rest.findings,
             *self._fates(seen, moves),
+            *(under_way := self._under_way(seen)),
         )
         volumes_stay = any(volume.owner in self.emptied for volume in seen.volumes)
         in_doubt = any(move.outcome == "lost_sight" for move in moves)
         errors = any(finding.severity == "error" for finding in findings) or bool(self._crashed(seen))
         return Plan(
             cluster=self.plan.cluster,
-            ok=not (unplaced or volumes_stay or in_doubt or errors or self.stop.asked),
+            ok=not (unplaced or volumes_stay or under_way or in_doubt or errors or self.stop.asked),
             executed=True,
             reserve_nodes=self.plan.reserve_nodes,
             findings=findings,
@@ -231,6 +233,20 @@ class _Evacuation:
             return "the run was stopped before it could move"
         was_here = self.before.vm_by_name[vm.name].node == vm.node
         return "it could not be moved" if was_here else "it came to this node during the run"
+
+    def _under_way(self, seen: Cluster) -> list[Finding]:
+        """Migrations of others that have not ended within our patience."""
+        return [
+            Finding(
+                rule="R15",
+                severity="warning",
+                subject=f"vm {move.vm}",
+                message=f"{move.vm} is still on its way from {move.source} to {move.target}, moved by somebody else",
+                remedy="wait until this migration is over, then run it again",
+            )
+            for move in seen.migrations
+            if move.source in self.emptied or move.target in self.emptied
+        ]
 
     def _fates(self, seen: Cluster, moves: Sequence[Move]) -> list[Finding]:
         """VMs that are not where this run left them: restarted by the cluster, moved by somebody, or failed."""

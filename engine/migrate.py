@@ -96,6 +96,12 @@ class Errand:
         except (Refused, Failed, OutcomeUnknown) as error:
             self.why = f"could not be called off: {error}"
 
+    def look_back(self, seen: Cluster) -> None:
+        """What followed the VM, where only a look after this errand found it on its target."""
+        vm = seen.vm_by_name[self.migration.vm]
+        if self.migration.state is State.LOST_SIGHT and vm.node == self.migration.target:
+            self.came_along = followers(self._checked, seen, vm.name, vm.node)
+
     # -------------------------------------------------------------- check
 
     async def _is_still_right(self) -> bool:

@@ -93,7 +93,7 @@ class _Repair:
 
     async def _report(self, seen: Cluster, started_s: float) -> Plan:
         moves = report.moves(self.dispatcher.errands, await self.cluster.migration_log(), self.plan, started_s)
-        self.rest.note_followers(self.dispatcher.errands, moves, started_s)
+        self.rest.note_followers(self.dispatcher.errands, seen, moves, started_s)
         left = choose_repair(seen, 0)
         names = [*left.placement.unplaced, *left.placement.targets]
         why = "the run was stopped before it could move" if self.stop.asked else "it could not be moved in this run"

@@ -150,10 +150,13 @@ class Rest:
         elif problem:
             self._say("I7", f"volume {move.volume}", f"{move.volume} stays with {owner}: {problem}")
 
-    def note_followers(self, errands: Iterable[Errand], moves: Sequence[Move], started_s: float) -> None:
-        """What followed the VMs of these errands; `moves`: the report's, whose seconds count from `started_s`."""
+    def note_followers(self, errands: Iterable[Errand], seen: Cluster, moves: Sequence[Move], started_s: float) -> None:
+        """What followed the VMs of these errands. `seen`: the last look; `moves`: the report's, whose seconds count
+        from `started_s`.
+        """
         ends = {(move.vm, move.target): started_s + move.end_s for move in moves if move.outcome == "done"}
         for errand in errands:
+            errand.look_back(seen)
             if errand.came_along != Followers():
                 arrived_s = ends.get((errand.migration.vm, errand.migration.target), errand.ended_s or started_s)
                 self.note(errand.came_along, *errand.nodes, arrived_s)

@@ -63,12 +63,11 @@ def survives_loss(
         return Survival(ok=True)
     free = {name: cluster.free_mib(name) for name in nodes}
     restart: dict[str, list[int]] = {name: [] for name in nodes}
-    under_way = {migration.vm for migration in cluster.migrations}
     for vm in cluster.vms:
         if not vm.holds_memory:
             continue
         place = (placed or {}).get(vm.name, vm.node)
-        if place != vm.node and vm.name not in under_way:
+        if place not in (vm.node, cluster.heading.get(vm.name)):
             if place in free:
                 free[place] -= vm.memory_mib
             if vm.node in free:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+from shunter.topology.eligibility import BETWEEN, FitNodes
 from shunter.topology.model import Cluster
 from shunter.topology.ordering import hard_apart, near, order_of, order_of_roles, riders, room_mib, waits
 
@@ -109,6 +110,7 @@ class _Search:
         self.mib = [cluster.vm_by_name[vm].memory_mib for vm in vms]
         self.free_mib = room_mib(cluster, promised)
         self.riders = [riders(cluster, vm) for vm in vms]
+        self.between = FitNodes(cluster, [node.name for node in cluster.nodes], checks=BETWEEN)
         self.index = {name: i for i, vm in enumerate(vms) for name in (vm, *self.riders[i])}
 
     def run(self) -> tuple[Step, ...] | None:
@@ -146,8 +148,17 @@ class _Search:
             free[node] -= self.mib[i]
         for i, vm in enumerate(self.vms):
             for node in dict.fromkeys((self.goal[i], *self.options.get(vm, ()))):
-                if node != state[i] and self.mib[i] <= free[node] and not self._too_close(vm, node, state):
+                if node == state[i] or self.mib[i] > free[node] or not self._leads_to(i, state[i], node):
+                    continue
+                if not self._too_close(vm, node, state):
                     yield (vm, node), (*state[:i], node, *state[i + 1 :])
+
+    def _leads_to(self, i: int, here: str, node: str) -> bool:
+        """The options say where it may go from where it began."""
+        movers = (self.cluster.vm_by_name[name] for name in (self.vms[i], *self.riders[i]))
+        return here == self.start[i] or all(
+            node in self.between.of(vm.model_copy(update={"node": here})) for vm in movers
+        )
 
     def _too_close(self, vm: str, node: str, state: tuple[str, ...]) -> bool:
         here = state[self.index[vm]]

@@ -293,6 +293,9 @@ CHECKS: tuple[Check, ...] = (*FITNESS, _affinity)
 LASTING: tuple[Check, ...] = tuple(check for check in FITNESS if check is not _no_backup_under_way)
 """What does not go away by itself."""
 
+BETWEEN: tuple[Check, ...] = (_same_kind_of_processor, _network_between)
+"""What depends on the node that a VM comes from."""
+
 STANDING: tuple[Check, ...] = (_possible_owner, _storage_in_reach, _switches_exist)
 """What a VM asks of the node that it is on."""
 

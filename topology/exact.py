@@ -148,7 +148,7 @@ class _Model:
         terms: dict[str, list[Any]] = {node: [] for node in self.nodes}
         for vm, target in self.ask.promised.items():
             machine = self.cluster.vm_by_name[vm]
-            if machine.holds_memory and machine.node != target and vm not in self.cluster.heading:
+            if machine.holds_memory and target not in (machine.node, self.cluster.heading.get(vm)):
                 fixed[target] += machine.memory_mib
         for mover in self.ask.movers:
             for machine in mover.unit.live:

@@ -241,7 +241,7 @@ def room_mib(cluster: Cluster, promised: Mapping[str, str]) -> dict[str, int]:
     free = {node.name: cluster.free_mib(node.name) for node in cluster.nodes}
     for vm, target in promised.items():
         mover = cluster.vm_by_name[vm]
-        if mover.holds_memory and mover.node != target and vm not in cluster.heading:
+        if mover.holds_memory and target not in (mover.node, cluster.heading.get(vm)):
             free[target] -= mover.memory_mib
     return free
 

@@ -103,7 +103,8 @@ class Problem:
         self.free_mib = {name: cluster.free_mib(name) for name in self.nodes}
         for vm, target in promised.items():
             mover = cluster.vm_by_name[vm]
-            if target in self.free_mib and mover.holds_memory and mover.node != target and not _under_way(cluster, vm):
+            counted = (mover.node, cluster.heading.get(vm))
+            if target in self.free_mib and mover.holds_memory and target not in counted:
                 self.free_mib[target] -= mover.memory_mib
         self.ruled = {unit.name: self.is_ruled(unit) for unit in units}
         self.options = {unit.name: tuple(self._options(unit, promised)) for unit in units}
@@ -252,7 +253,7 @@ class Problem:
         promised = self.promised | placement.ends
         for name in placement.unplaced:
             if must_be_near_others(self.cluster, name):
-                promised[name] = self.cluster.vm_by_name[name].node
+                promised[name] = self._stays_on(name)
         because = Reasons(self.cluster, self.emptied, self.tried, free_mib, promised)
         placement.unplaced = {
             vm.name: tuple(because.against(unit, vm))
@@ -268,13 +269,17 @@ class Problem:
         while True:
             placement = self._solve(order, prefer, staying)
             missed = {
-                name: self.cluster.vm_by_name[name].node
+                name: self._stays_on(name)
                 for name in placement.unplaced
                 if name not in staying and must_be_near_others(self.cluster, name)
             }
             if not missed:
                 return placement
             staying |= missed
+
+    def _stays_on(self, vm: str) -> str:
+        """Where a VM ends that is not placed: where it is, or where somebody else moves it at this moment."""
+        return self.cluster.heading.get(vm, self.cluster.vm_by_name[vm].node)
 
     def _solve(self, order: Order, prefer: Prefer, staying: Mapping[str, str]) -> Placement:
         state = _Loads(self)
@@ -420,10 +425,6 @@ STRATEGIES: tuple[tuple[Order, Prefer], ...] = (
 def _without(promised: Mapping[str, str], unit: Unit) -> dict[str, str]:
     own = {vm.name for vm in unit.vms}
     return {name: node for name, node in promised.items() if name not in own}
-
-
-def _under_way(cluster: Cluster, vm: str) -> bool:
-    return any(migration.vm == vm for migration in cluster.migrations)
 
 
 def _why(unit: Unit, option: Option, fitting: int, state: _Loads) -> str:

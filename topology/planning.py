@@ -130,6 +130,8 @@ def scheduled(cluster: Cluster, placement: Placement) -> tuple[Move, ...]:
 def _as_planned(cluster: Cluster, placement: Placement, start_s: float, end_s: float, move: Wanted) -> Move:
     why = placement.why[move.vm]
     end = placement.ends[move.vm]
+    if move.vm in cluster.heading:
+        why = f"only if its migration to {cluster.heading[move.vm]}, under way now, comes to nothing; {why}"
     return Move(
         vm=move.vm,
         source=move.source,

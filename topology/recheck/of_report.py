@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shunter.topology.plan import Move, Plan, RoleMove, VolumeMove
@@ -205,8 +205,7 @@ def _changes(
 ) -> Iterator[Violation]:
     left = list(logged)
     for name, move in reported:
-        ends = (name, move.source, move.target)
-        entry = next((e for e in left if (e.name, e.source, e.target) == ends), None)
+        entry = next((e for e in left if _tells_of(e, name, move, left)), None)
         if entry is None:
             message = f"the log does not know that it {what}: {move.source} → {move.target}"
             yield Violation(move.start_s, "report", name, message)
@@ -219,6 +218,14 @@ def _changes(
         if entry.ours:
             message = f"the report does not know that it {what}: {entry.source} → {entry.target}"
             yield Violation(entry.at_s, "report", entry.name, message)
+
+
+def _tells_of(entry: _Change, name: str, move: RoleMove | VolumeMove, logged: Sequence[_Change]) -> bool:
+    """Whether the report's move is this one; between its looks the cluster may have changed the owner, too."""
+    if (entry.name, entry.target) != (name, move.target):
+        return False
+    took = ((c.source, c.target) for c in logged if c.name == name and not c.ours and c.at_s <= entry.at_s)
+    return move.source == entry.source or (move.source, entry.source) in took
 
 
 def _everybody(report: Plan, told: _Told, nodes: Collection[str]) -> Iterator[Violation]:

@@ -44,6 +44,7 @@ class Replay:
             self.used_mib[migration.target] += cluster.vm_by_name[migration.vm].memory_mib
             self.moving |= {migration.source: migration.vm, migration.target: migration.vm}
         self.busy_at_start = dict(self.moving)
+        self.heading = {migration.vm: migration.target for migration in cluster.migrations}
 
     def start(self, move: Move, at_s: float) -> Iterator[Violation]:
         """Let the move begin, whether it may or not; what speaks against it."""
@@ -56,6 +57,10 @@ class Replay:
                 yield Violation(at_s, "I1", node, f"joins the move of {move.vm} while in that of {self.moving[node]}")
         vm = self.cluster.vm_by_name[move.vm]
         yield from self._misfits(vm, move)
+        if move.vm in self.heading:
+            # it is in one migration at a time: the one that was under way has come to nothing
+            self.used_mib[self.heading.pop(move.vm)] -= vm.memory_mib
+            self.places[move.vm] = {move.source}
         target = self.cluster.node_by_name[move.target]
         self.used_mib[move.target] += vm.memory_mib
         if self.used_mib[move.target] > target.for_vms_mib:

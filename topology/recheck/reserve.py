@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from shunter.topology.model import Cluster
-from shunter.topology.plan import Move, Plan
+from shunter.topology.plan import Move, Plan, RoleMove
 from shunter.topology.recheck.packing import unabsorbed_loss
 from shunter.topology.recheck.replay import Replay, events_of
-from shunter.topology.recheck.violation import Violation
+from shunter.topology.recheck.violation import EPSILON_S, Violation
 
 
 def spent_reserve(
@@ -25,13 +25,26 @@ def spent_reserve(
         return
     replay = Replay(cluster, volume_state)
     last = None
-    for at_s, starts, move in [(0.0, False, None), *events_of(plan)]:
-        if isinstance(move, Move):
-            list(replay.start(move, at_s)) if starts else replay.end(move)
+    for at_s, events in _instants(plan):
+        for starts, move in events:
+            if isinstance(move, Move):
+                list(replay.start(move, at_s)) if starts else replay.end(move)
         why = _lost_at(replay, counted, plan.reserve_nodes)
         if why and last is None:
             yield Violation(at_s, "I3", f"cluster {cluster.name}", f"reserve of {plan.reserve_nodes}: {why}")
         last = why
+
+
+def _instants(plan: Plan) -> Iterator[tuple[float, list[tuple[bool, Move | RoleMove]]]]:
+    """(at_s, what happens then), from the start on; what happens at one instant is judged as a whole."""
+    now_s = 0.0
+    events: list[tuple[bool, Move | RoleMove]] = []
+    for at_s, starts, move in events_of(plan):
+        if at_s > now_s + EPSILON_S:
+            yield now_s, events
+            now_s, events = at_s, []
+        events.append((starts, move))
+    yield now_s, events
 
 
 def _end_of_all(cluster: Cluster, plan: Plan, volume_state: Mapping[str, str]) -> Replay:
