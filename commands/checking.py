@@ -6,6 +6,7 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.status import Status
 
@@ -17,13 +18,17 @@ from shunter.topology import preflight
 SILENT_S = 2.0
 
 
-def check(cluster: str, *, as_json: bool) -> preflight.Check:
+def check(cluster: str, *, as_json: bool, html: Path | None = None) -> preflight.Check:
     """Show what was found. Raises RequestError."""
     seen = cluster_of_file(cluster)
     with ExitStack() as stack:
         patience = Patience()
         stack.callback(patience.over)
         found = preflight.check(seen, patience.decided)
+    if html is not None:
+        from shunter.commands.page import page_of_check  # noqa: PLC0415  only pages need Jinja2
+
+        output.write(html, page_of_check(found, when=output.now()))
     if as_json:
         sys.stdout.buffer.write(found.to_json().encode() + b"\n")
         sys.stdout.flush()

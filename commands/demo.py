@@ -28,15 +28,17 @@ def demo() -> Plan:
         raise output.unwritable(FOLDER, error) from error
     output.write(FOLDER / "cluster.json", CLUSTER.read_text(encoding="utf-8"))
     output.write(FOLDER / "plan.json", plan.to_json() + "\n")
-    output.draw(plan, FOLDER / "timeline.svg")
+    pictures = output.Pictures(FOLDER / "timeline.svg", FOLDER / "report.html")
+    pictures.draw(plan, NODES)
     job = evacuation(NODES, str(CLUSTER), speed=SPEED, log=FOLDER / "witness.jsonl")
     report, forecast_s = carry_out(job, seen, plan)
     output.write(FOLDER / "report.json", report.to_json() + "\n")
-    output.show(report, NODES, seen, as_json=False, svg=FOLDER / "timeline.svg", forecast_s=forecast_s)
+    output.show(report, NODES, seen, as_json=False, pictures=pictures, forecast_s=forecast_s)
     console = output.results()
     console.print()
     console.print(
-        f"Left in {FOLDER}/: report.json, plan.json, timeline.svg, witness.jsonl, cluster.json", soft_wrap=True
+        f"Left in {FOLDER}/: report.html, report.json, plan.json, timeline.svg, witness.jsonl, cluster.json",
+        soft_wrap=True,
     )
     console.print("A node that cannot be emptied, with the reasons and what would help:", soft_wrap=True)
     console.print(f"  shunter plan evacuate {STUCK_NODE} --cluster {FOLDER}/cluster.json", soft_wrap=True)

@@ -11,6 +11,8 @@ import typer
 from shunter.commands.options import (
     ClusterFile,
     ClusterName,
+    Faults,
+    Html,
     Json,
     Log,
     Nodes,
@@ -88,7 +90,7 @@ def demo() -> None:
 
 
 @app.command(epilog=EXIT_CODES, short_help="Is this cluster fit for live migration?")
-def check(cluster: ClusterName, *, as_json: Json = False) -> None:
+def check(cluster: ClusterName, *, as_json: Json = False, html: Html = None) -> None:
     """Check everything that can be seen before a run: nodes, networks, storage, quorum, VMs that nobody else can take,
     and for each node whether its VMs would restart if it were lost. Touches nothing.
 
@@ -98,7 +100,7 @@ def check(cluster: ClusterName, *, as_json: Json = False) -> None:
     """
     from shunter.commands import checking, exits
 
-    exits.leave(lambda: checking.check(cluster, as_json=as_json))
+    exits.leave(lambda: checking.check(cluster, as_json=as_json, html=html))
 
 
 @app.command(epilog=EXIT_CODES, short_help="May this VM go to that node, and if not, why not?")
@@ -123,15 +125,21 @@ def plan_evacuate(
     reserve_nodes: Reserve = "auto",
     as_json: Json = False,
     svg: Svg = None,
+    html: Html = None,
 ) -> None:
     """Show what would move where, when and why if these nodes were emptied; what cannot, and why not.
 
     Example: shunter plan evacuate N1 N2 --cluster prod-1.json --svg plan.svg
     """
     from shunter.commands import exits, planning
+    from shunter.commands.output import Pictures
 
     reserve = cast("ReserveNodes", reserve_nodes)
-    exits.leave(lambda: planning.evacuation(nodes, cluster, reserve_nodes=reserve, as_json=as_json, svg=svg))
+    exits.leave(
+        lambda: planning.evacuation(
+            nodes, cluster, reserve_nodes=reserve, as_json=as_json, pictures=Pictures(svg, html)
+        )
+    )
 
 
 @plan.command("repair", epilog=EXIT_CODES)
@@ -141,15 +149,17 @@ def plan_repair(
     reserve_nodes: Reserve = "auto",
     as_json: Json = False,
     svg: Svg = None,
+    html: Html = None,
 ) -> None:
     """Show the fewest moves after which no VM stands where a rule or a lack of memory forbids it, and in which order.
 
     Example: shunter plan repair --cluster prod-1.json
     """
     from shunter.commands import exits, planning
+    from shunter.commands.output import Pictures
 
     reserve = cast("ReserveNodes", reserve_nodes)
-    exits.leave(lambda: planning.repair(cluster, reserve_nodes=reserve, as_json=as_json, svg=svg))
+    exits.leave(lambda: planning.repair(cluster, reserve_nodes=reserve, as_json=as_json, pictures=Pictures(svg, html)))
 
 
 @app.command(epilog=EXIT_CODES, short_help="Empty nodes, live.")
@@ -165,6 +175,7 @@ def evacuate(
     log: Log = None,
     as_json: Json = False,
     svg: Svg = None,
+    html: Html = None,
 ) -> None:
     """Empty these nodes: pause them, move their VMs live, hand over what does not run, then look.
 
@@ -174,13 +185,14 @@ def evacuate(
     Example: shunter evacuate N1 --cluster prod-1.json --speed 10
     """
     from shunter.commands import exits, running
+    from shunter.commands.output import Pictures
 
     reserve = cast("ReserveNodes", reserve_nodes)
     exits.leave(
         lambda: running.run(
             running.evacuation(nodes, cluster, reserve_nodes=reserve, speed=speed, undo_pause=undo_pause, log=log),
             as_json=as_json,
-            svg=svg,
+            pictures=Pictures(svg, html),
         )
     )
 
@@ -194,6 +206,7 @@ def repair(
     log: Log = None,
     as_json: Json = False,
     svg: Svg = None,
+    html: Html = None,
 ) -> None:
     """Make the fewest live moves after which no VM stands where a rule or a lack of memory forbids it.
 
@@ -202,11 +215,14 @@ def repair(
     Example: shunter repair --cluster prod-1.json --speed 10
     """
     from shunter.commands import exits, running
+    from shunter.commands.output import Pictures
 
     reserve = cast("ReserveNodes", reserve_nodes)
     exits.leave(
         lambda: running.run(
-            running.repair(cluster, reserve_nodes=reserve, speed=speed, log=log), as_json=as_json, svg=svg
+            running.repair(cluster, reserve_nodes=reserve, speed=speed, log=log),
+            as_json=as_json,
+            pictures=Pictures(svg, html),
         )
     )
 
@@ -221,15 +237,19 @@ def migrate(
     log: Log = None,
     as_json: Json = False,
     svg: Svg = None,
+    html: Html = None,
 ) -> None:
     """Move one running VM to a node of your choice, without interrupting it. Why it may not go: shunter why.
 
     Example: shunter migrate web-1 N3 --cluster prod-1.json
     """
     from shunter.commands import exits, running
+    from shunter.commands.output import Pictures
 
     exits.leave(
-        lambda: running.run(running.migration(vm, node, cluster, speed=speed, log=log), as_json=as_json, svg=svg)
+        lambda: running.run(
+            running.migration(vm, node, cluster, speed=speed, log=log), as_json=as_json, pictures=Pictures(svg, html)
+        )
     )
 
 
@@ -239,20 +259,20 @@ def simulate_evacuate(
     cluster: ClusterFile,
     *,
     seed: Seed = 0,
-    faults: Annotated[
-        str, typer.Option("--faults", metavar="PLAN", help="none, some or many (drawn from the seed), or a file.")
-    ] = "none",
+    faults: Faults = "none",
     noise: Noise = 0.0,
     log: Log = None,
     reserve_nodes: Reserve = "auto",
     as_json: Json = False,
     svg: Svg = None,
+    html: Html = None,
 ) -> None:
     """Simulate the evacuation with everything that may go wrong. The same seed gives the same log, byte for byte.
 
     Example: shunter simulate evacuate N1 --cluster prod-1.json --seed 7 --faults many --log night.jsonl
     """
     from shunter.commands import exits, simulating
+    from shunter.commands.output import Pictures
 
     exits.leave(
         lambda: simulating.simulate(
@@ -264,7 +284,42 @@ def simulate_evacuate(
             log=log,
             reserve_nodes=cast("ReserveNodes", reserve_nodes),
             as_json=as_json,
-            svg=svg,
+            pictures=Pictures(svg, html),
+        )
+    )
+
+
+@simulate.command("repair", epilog=EXIT_CODES)
+def simulate_repair(
+    cluster: ClusterFile,
+    *,
+    seed: Seed = 0,
+    faults: Faults = "none",
+    noise: Noise = 0.0,
+    log: Log = None,
+    reserve_nodes: Reserve = "auto",
+    as_json: Json = False,
+    svg: Svg = None,
+    html: Html = None,
+) -> None:
+    """Simulate bringing the cluster in order, with everything that may go wrong. Seeds as in simulate evacuate.
+
+    Example: shunter simulate repair --cluster prod-1.json --seed 7 --faults some
+    """
+    from shunter.commands import exits, simulating
+    from shunter.commands.output import Pictures
+
+    exits.leave(
+        lambda: simulating.simulate(
+            (),
+            cluster,
+            seed=seed,
+            faults=faults,
+            noise=noise,
+            log=log,
+            reserve_nodes=cast("ReserveNodes", reserve_nodes),
+            as_json=as_json,
+            pictures=Pictures(svg, html),
         )
     )
 

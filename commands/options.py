@@ -117,9 +117,21 @@ Noise = Annotated[
     typer.Option("--noise", metavar="X", parser=_noise, help="0.3: migrations take up to 30 % more or less."),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", parser=_seed, help="The same seed gives the same run.")]
+Faults = Annotated[
+    str, typer.Option("--faults", metavar="PLAN", help="none, some or many (drawn from the seed), or a file.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else there.")]
 Svg = Annotated[
     Path | None, typer.Option("--svg", metavar="FILE", help="Draw the timeline there, as SVG.", show_default=False)
+]
+Html = Annotated[
+    Path | None,
+    typer.Option(
+        "--html",
+        metavar="FILE",
+        help="Write there a page with everything, to look at in a browser.",
+        show_default=False,
+    ),
 ]
 Log = Annotated[
     Path | None,

@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
@@ -41,20 +43,41 @@ def complain(message: str) -> None:
     console.print(signs.text("shunter: ", "bold red") + "\n  ".join(lines), soft_wrap=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Files to look at: the timeline as SVG, everything as an HTML page."""
+
+    svg: Path | None = None
+    html: Path | None = None
+
+    def draw(self, plan: Plan, nodes: Sequence[str], forecast_s: float | None = None) -> None:
+        """Raises RequestError."""
+        if self.svg is not None:
+            from shunter.flows.picture import timeline_svg
+
+            write(self.svg, timeline_svg(plan))
+        if self.html is not None:
+            from shunter.commands.page import page_of_plan
+
+            write(self.html, page_of_plan(plan, nodes, when=now(), forecast_s=forecast_s))
+
+
+NO_PICTURES = Pictures()
+
+
 def show(
     plan: Plan,
     nodes: Sequence[str],
     cluster: Cluster | None,
     *,
     as_json: bool,
-    svg: Path | None,
+    pictures: Pictures = NO_PICTURES,
     forecast_s: float | None = None,
 ) -> None:
-    """The result of a command: one JSON document or screens on standard output, and the picture."""
+    """The result of a command: one JSON document or screens on standard output, and the pictures."""
     from shunter.commands.screens.plan import PlanScreen
 
-    if svg is not None:
-        draw(plan, svg)
+    pictures.draw(plan, nodes, forecast_s)
     if as_json:
         sys.stdout.buffer.write(plan.to_json().encode() + b"\n")
         sys.stdout.flush()
@@ -62,11 +85,9 @@ def show(
         PlanScreen.of(plan, nodes, results(), cluster, forecast_s).print()
 
 
-def draw(plan: Plan, svg: Path) -> None:
-    """Write the timeline as SVG. Raises RequestError."""
-    from shunter.flows.picture import timeline_svg
-
-    write(svg, timeline_svg(plan))
+def now() -> str:
+    """For a reader: date, time and how far from UTC that is."""
+    return datetime.now(UTC).astimezone().isoformat(" ", "minutes")
 
 
 def write(path: Path, text: str) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file
+from shunter.commands.output import Pictures
 from shunter.topology.choosing import ReserveNodes
 from shunter.topology.contradiction import with_contradiction
 from shunter.topology.plan import Plan
@@ -16,19 +16,19 @@ from shunter.topology.repair import plan_repair
 
 
 def evacuation(
-    nodes: Sequence[str], cluster: str, *, reserve_nodes: ReserveNodes, as_json: bool, svg: Path | None
+    nodes: Sequence[str], cluster: str, *, reserve_nodes: ReserveNodes, as_json: bool, pictures: Pictures
 ) -> Plan:
     """Show the plan. Raises RequestError."""
     seen = cluster_of_file(cluster)
     planned = plan_evacuation(seen, nodes, reserve_nodes)
     found = with_requirements(seen, with_contradiction(seen, planned, emptied_nodes(seen, nodes)))
-    output.show(found, emptied_nodes(seen, nodes), seen, as_json=as_json, svg=svg)
+    output.show(found, emptied_nodes(seen, nodes), seen, as_json=as_json, pictures=pictures)
     return found
 
 
-def repair(cluster: str, *, reserve_nodes: ReserveNodes, as_json: bool, svg: Path | None) -> Plan:
+def repair(cluster: str, *, reserve_nodes: ReserveNodes, as_json: bool, pictures: Pictures) -> Plan:
     """Show the plan. Raises RequestError."""
     seen = cluster_of_file(cluster)
     found = with_requirements(seen, with_contradiction(seen, plan_repair(seen, reserve_nodes)))
-    output.show(found, (), seen, as_json=as_json, svg=svg)
+    output.show(found, (), seen, as_json=as_json, pictures=pictures)
     return found

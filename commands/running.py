@@ -94,17 +94,17 @@ def migration(vm: str, node: str, cluster: str, *, speed: float | None = None, l
     return Job(f"Moving {vm} to {node}", cluster, lambda c: plan_migration(c, vm, node), flow, (), speed, log)
 
 
-def run(job: Job, *, as_json: bool, svg: Path | None) -> Plan:
+def run(job: Job, *, as_json: bool, pictures: output.Pictures) -> Plan:
     """Carry it out and show the report. Raises RequestError, Unreachable and PrefectUnreachable."""
     seen = cluster_of_file(job.cluster) if is_file(job.cluster) else None
     plan = with_requirements(seen, job.plan(seen)) if seen else None
-    if plan is not None and svg is not None:
-        output.draw(plan, svg)  # finds out before the first move whether it can be written
+    if plan is not None:
+        pictures.draw(plan, job.nodes)  # finds out before the first move whether they can be written
     if plan is not None and (plan.errors or not (plan.moves or plan.role_moves or job.nodes)):
-        output.show(plan, job.nodes, seen, as_json=as_json, svg=None)
+        output.show(plan, job.nodes, seen, as_json=as_json)
         return plan
     report, forecast_s = carry_out(job, seen, plan)
-    output.show(report, job.nodes, seen, as_json=as_json, svg=svg, forecast_s=forecast_s)
+    output.show(report, job.nodes, seen, as_json=as_json, pictures=pictures, forecast_s=forecast_s)
     return report
 
 

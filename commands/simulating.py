@@ -1,4 +1,4 @@
-"""`shunter simulate evacuate`: the real engine on a simulated cluster in virtual time. One seed, one outcome."""
+"""`shunter simulate …`: the real engine on a simulated cluster in virtual time. One seed, one outcome."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from shunter.commands.cluster_choice import cluster_of_file, path_of
 from shunter.engine.audience import Progress, Waiting
 from shunter.engine.evacuate import evacuate
 from shunter.engine.holds import OwnHolds
+from shunter.engine.repair import repair
 from shunter.flows.markdown import duration
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.choosing import ReserveNodes, check_reserve
@@ -43,11 +44,14 @@ def simulate(
     log: Path | None,
     reserve_nodes: ReserveNodes,
     as_json: bool,
-    svg: Path | None,
+    pictures: output.Pictures,
 ) -> Plan:
-    """Run it, write the witness log, show the report. Raises RequestError."""
+    """Run it, write the witness log, show the report. `nodes`: those to empty; none: the cluster is brought in order.
+
+    Raises RequestError.
+    """
     seen = cluster_of_file(cluster)
-    names = emptied_nodes(seen, nodes)
+    names = emptied_nodes(seen, nodes) if nodes else ()
     check_reserve(reserve_nodes)
     trouble = _faults(faults, seen, seed)
     patience = Patience()
@@ -67,7 +71,7 @@ def simulate(
                 patience=patience,
             )
         )
-    output.show(report, names, seen, as_json=as_json, svg=svg, forecast_s=patience.forecast_s)
+    output.show(report, names, seen, as_json=as_json, pictures=pictures, forecast_s=patience.forecast_s)
     return report
 
 
@@ -84,6 +88,8 @@ async def _night(
 ) -> Plan:
     world = SimulatedCluster(cluster, clock=Clock(), seed=seed, noise=noise, faults=faults, log=witness)
     try:
+        if not nodes:
+            return await repair(world, reserve_nodes=reserve_nodes, holds=OwnHolds(), audience=patience)
         return await evacuate(world, nodes, reserve_nodes=reserve_nodes, holds=OwnHolds(), audience=patience)
     finally:
         await world.close()

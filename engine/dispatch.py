@@ -24,6 +24,7 @@ from shunter.topology.model import Cluster, MigrationUnderWay
 from shunter.topology.pairing import Backlog, Wanted, pair
 from shunter.topology.placement import Placement, wanted_move
 from shunter.topology.plan import Finding, Move, Verdict
+from shunter.topology.reasons import Tried
 from shunter.topology.timeline import how_to_start
 
 MOST_ATTEMPTS = 3
@@ -60,7 +61,7 @@ class Dispatcher:
     _lost: set[str] = field(default_factory=set)
     _helpers: set[str] = field(default_factory=set)
     _passing: set[str] = field(default_factory=set)
-    _considered: tuple[Cluster, int] | None = None
+    _considered: tuple[Cluster, tuple[int, list[str]]] | None = None
     _last_event_s: float = 0.0
     _others_moves: tuple[MigrationUnderWay, ...] = ()
 
@@ -207,23 +208,25 @@ class Dispatcher:
         in_hand = {errand.migration.vm for errand in self._running.values()} | self._lost
         homeless = [vm for name, vm in to_move.items() if name not in self._backlog and name not in in_hand]
         self.unplaced = {name: why for name, why in self.unplaced.items() if name in to_move}
-        known = (seen, len(self.tried))
-        if homeless and (
-            self._considered is None or self._considered[0] is not seen or self._considered[1] != known[1]
-        ):
-            self._considered = known
-            self._find_targets(seen, [vm.name for vm in homeless])
+        names = [vm.name for vm in homeless]
+        asked = (len(self.tried), names)
+        if names and not (self._considered and self._considered[0] is seen and self._considered[1] == asked):
+            self._considered = seen, asked
+            self._find_targets(seen, names)
 
     def _find_targets(self, seen: Cluster, names: list[str]) -> None:
         patient = [
             name for name in names if self._attempts[name] < MOST_ATTEMPTS and self._refusals[name] < MOST_REFUSALS
         ]
         placement = self._placement(seen, patient)
-        again = [name for name in placement.unplaced if any(vm == name for vm, _ in self.tried)]
-        if again:
-            # no other node is left: one that failed before may do better now
-            self.tried = {key: verdict for key, verdict in self.tried.items() if key[0] not in again}
-            placement = self._placement(seen, patient)
+        if placement.unplaced and self.tried:
+            # where no other way is left, one that failed before may do better now
+            anew = self._placement(seen, patient, tried={})
+            if len(anew.unplaced) < len(placement.unplaced):
+                placement = anew
+                self.tried = {(vm, n): why for (vm, n), why in self.tried.items() if anew.targets.get(vm) != n}
+        if placement.targets or not self._running:
+            self.goal.take({**self._promised(), **placement.targets})
         self.unplaced = {name: why for name, why in self.unplaced.items() if name not in placement.targets}
         self.unplaced.update(placement.unplaced)
         for name in names:
@@ -231,12 +234,12 @@ class Dispatcher:
                 self.unplaced[name] = self._given_up(seen, name)
         self._want(seen, placement.targets, placement.after, placement.order)
 
-    def _placement(self, seen: Cluster, names: list[str]) -> Placement:
+    def _placement(self, seen: Cluster, names: list[str], tried: Tried | None = None) -> Placement:
         vms = [seen.vm_by_name[name] for name in names]
         if not vms:
             return Placement()
         # while others move anyway, there is time: a long search is for when nothing else is left
-        tried = {**self.tried, **self._exhausted(seen)}
+        tried = {**(self.tried if tried is None else tried), **self._exhausted(seen)}
         choice = self.goal.targets(seen, vms, self._promised(), tried, search=not self._running)
         self.findings |= {(finding.rule, finding.subject): finding for finding in choice.findings}
         return choice.placement
@@ -352,7 +355,7 @@ class Dispatcher:
                 self._leave_aside(*errand.nodes)
                 self._waiting[migration.vm] = migration
                 self._backlog.add(Wanted(migration.vm, *errand.nodes, errand.estimate_s))
-            case State.REFUSED | State.ROLLED_BACK:
+            case State.REFUSED | State.ROLLED_BACK | State.CANCELLED:
                 counted = self._refusals if migration.state is State.REFUSED else self._attempts
                 counted[migration.vm] += 1
                 self.tried[migration.vm, migration.target] = _lesson(errand)

@@ -24,12 +24,14 @@ from shunter.engine.rest import Rest
 from shunter.engine.stop import Stop
 from shunter.statemachines import node as node_life
 from shunter.topology.choosing import ReserveNodes
+from shunter.topology.memory import memory
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.plan import Finding, Move, Plan
 from shunter.topology.planning import emptied_nodes, leaving, plan_evacuation
 from shunter.topology.preflight import with_requirements
 
 RESTART_PATIENCE_S = 180.0
+MOST_RETURNS = 3
 
 
 async def evacuate(
@@ -134,7 +136,12 @@ class _Evacuation:
         to_move = {vm.name: vm for vm in leaving(seen, self.emptied) if vm.holds_memory}
         planned = [m for m in self.plan.moves if m.vm in to_move or self._still_makes_room(seen, m)]
         await self.dispatcher.run(seen, planned)
-        await self._await_restarts()
+        for _ in range(MOST_RETURNS):
+            back = await self._await_restarts()
+            if self.stop.asked or not self._has_come_back(back):
+                break
+            await self.pausing.pause(self.emptied)
+            await self.dispatcher.run(back, ())
         if not self.stop.asked:
             await self.rest.move_roles()
         if not self.stop.asked:
@@ -146,18 +153,27 @@ class _Evacuation:
 
     # -------------------------------------------------------------- the end
 
-    async def _await_restarts(self) -> None:
+    async def _await_restarts(self) -> Cluster:
         """Give the cluster time to restart what a lost node ran; that is its own to do."""
         until_s = self.cluster.clock.now_s() + RESTART_PATIENCE_S
-        while not self.stop.asked:
+        while True:
             seen = await look(self.cluster)
             self.lives.observe(seen)
             left_s = until_s - self.cluster.clock.now_s()
-            if left_s <= 0 or not self._crashed(seen):
-                return
+            if self.stop.asked or left_s <= 0 or not self._crashed(seen):
+                return seen
             crashed = ", ".join(vm.name for vm in self._crashed(seen))
             self.audience.waiting((Waiting(crashed, "waits to be restarted by the cluster", until_s),))
             await self.cluster.wait_for_change(seen, left_s)
+
+    def _has_come_back(self, seen: Cluster) -> bool:
+        """Whether VMs run again, or anew, on a node of ours that nobody has said to stay."""
+        return any(
+            vm.holds_memory and vm.name not in self.dispatcher.unplaced
+            for name in self.emptied
+            if seen.node_by_name[name].state in ("up", "paused")
+            for vm in seen.vms_by_node[name]
+        )
 
     async def _last_look(self) -> Cluster:
         await self._await_restarts()
@@ -223,6 +239,7 @@ class _Evacuation:
             makespan_s=max((move.end_s for move in moves), default=0.0),
             lower_bound_s=self.plan.lower_bound_s,
             interrupted=self.stop.asked,
+            memory=memory(self.before, seen, self.emptied, self.plan.reserve_nodes),
         )
 
     def _why_it_stays(self, seen: Cluster, vm: VirtualMachine) -> str:

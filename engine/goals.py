@@ -34,6 +34,10 @@ class Goal(Protocol):
         """
         ...
 
+    def take(self, targets: Mapping[str, str]) -> None:
+        """Of the choices that were offered, this was taken: VM → node of all that will move."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Emptied:
@@ -52,6 +56,9 @@ class Emptied:
             seen, vms, self.emptied, self.reserve_nodes, promised=promised, tried=tried, search=search
         )
         return _unless_refused(seen, vms, choice)
+
+    def take(self, targets: Mapping[str, str]) -> None:
+        pass  # it is asked anew of every look
 
 
 @dataclass(slots=True)
@@ -80,9 +87,10 @@ class InOrder:
         """Only once nothing moves any more: what is still to be mended depends on where all have arrived."""
         if not search:
             return Choice(Placement(), 0)
-        choice = choose_repair(seen, self.reserve_nodes, promised=promised, tried=tried)
-        self.planned = {**promised, **choice.placement.targets}
-        return _unless_refused(seen, vms, choice)
+        return _unless_refused(seen, vms, choose_repair(seen, self.reserve_nodes, promised=promised, tried=tried))
+
+    def take(self, targets: Mapping[str, str]) -> None:
+        self.planned = dict(targets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +124,9 @@ class MovedTo:
         }
         candidates = place(seen, vms, self.emptied, promised=promised, tried={**only_there, **tried})
         return Choice(next(candidates), 0)
+
+    def take(self, targets: Mapping[str, str]) -> None:
+        pass  # there is one target only
 
 
 def _unless_refused(seen: Cluster, vms: Sequence[VirtualMachine], choice: Choice) -> Choice:

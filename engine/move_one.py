@@ -11,6 +11,7 @@ from shunter.engine.holds import Holds
 from shunter.engine.lives import Lives
 from shunter.engine.migrate import StartMigration, run_here
 from shunter.engine.stop import Stop
+from shunter.topology.memory import memory
 from shunter.topology.plan import Plan
 from shunter.topology.planning import plan_migration
 from shunter.topology.preflight import with_requirements
@@ -30,19 +31,19 @@ async def move_one(
 
     Raises RequestError (unknown VM or node) and Unreachable; nothing was touched then.
     """
-    seen = await cluster.look()
-    plan = with_requirements(seen, plan_migration(seen, vm, target))
+    before = await cluster.look()
+    plan = with_requirements(before, plan_migration(before, vm, target))
     started_s = cluster.clock.now_s()
     audience.planned(plan, started_s)
     if plan.errors or plan.unplaced or not plan.moves:
         return plan
-    goal = MovedTo(seen.find_vm(vm).name, seen.find_node(target).name)
-    lives = Lives(seen, [goal.vm], cluster.clock, audience)
+    goal = MovedTo(before.find_vm(vm).name, before.find_node(target).name)
+    lives = Lives(before, [goal.vm], cluster.clock, audience)
     stop = stop or Stop()
     dispatcher = Dispatcher(
         cluster=cluster, goal=goal, holds=holds, lives=lives, audience=audience, start=start, stop=stop
     )
-    await dispatcher.run(seen, plan.moves)
+    await dispatcher.run(before, plan.moves)
     seen = await cluster.look()
     moves = report.moves(dispatcher.errands, await cluster.migration_log(), plan, started_s)
     why = "the run was stopped before it could move" if stop.asked else "it could not be moved"
@@ -55,5 +56,6 @@ async def move_one(
             "unplaced": report.unplaced(seen, staying, (), known=dispatcher.unplaced, why=lambda _: why),
             "makespan_s": max((move.end_s for move in moves), default=0.0),
             "interrupted": stop.asked,
+            "memory": memory(before, seen, (), 0),
         }
     )

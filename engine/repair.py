@@ -16,6 +16,7 @@ from shunter.engine.migrate import StartMigration, run_here
 from shunter.engine.rest import Rest
 from shunter.engine.stop import Stop
 from shunter.topology.choosing import ReserveNodes
+from shunter.topology.memory import memory
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Finding, Plan
 from shunter.topology.preflight import with_requirements
@@ -120,5 +121,6 @@ class _Repair:
                 "unplaced": unplaced,
                 "makespan_s": max((move.end_s for move in moves), default=0.0),
                 "interrupted": self.stop.asked,
+                "memory": memory(self.before, seen, (), self.plan.reserve_nodes),
             }
         )

@@ -7,13 +7,14 @@ with any kind of colour blindness tell apart; vermilion is kept for what went wr
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from xml.sax.saxutils import escape, quoteattr
 
+from shunter.flows.memory_picture import memory_height_px, memory_panel
+from shunter.flows.svg import FONT_PX, fitted, printable, tag, width_of_px, written
 from shunter.topology.plan import Move, Plan
 
 # (fill, text on it): orange, sky blue, bluish green, yellow, blue, reddish purple
@@ -25,7 +26,7 @@ FILLS = (
     ("#0072b2", "#fff"),
     ("#cc79a7", "#111"),
 )
-ROW_PX, BAR_PX, FONT_PX, MARGIN_PX, LABEL_INDENT_PX = 30, 22, 12, 12, 4
+ROW_PX, BAR_PX, MARGIN_PX, LABEL_INDENT_PX = 30, 22, 12, 4
 TICK_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 MOST_STAYING_SHOWN = 12
 
@@ -33,12 +34,12 @@ STYLE = """
 svg { font: 12px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 .paper { fill: #fff; } .ink { fill: #1f2328; } .faint { fill: #59636e; } .line { stroke: #d1d9e0; }
 .row { fill: #f6f8fa; } .edge { stroke: #fff; } .mark { stroke: #1f2328; } .wrong { stroke: #d55e00; }
-.alarm { fill: #b34700; }
+.alarm { fill: #b34700; } .was { stroke: #59636e; }
 .title { font-size: 14px; font-weight: 600; }
 @media (prefers-color-scheme: dark) {
 .paper { fill: #0d1117; } .ink { fill: #f0f6fc; } .faint { fill: #9198a1; } .line { stroke: #3d444d; }
 .row { fill: #151b23; } .edge { stroke: #0d1117; } .mark { stroke: #f0f6fc; } .wrong { stroke: #ff7b1c; }
-.alarm { fill: #ff9a4d; }
+.alarm { fill: #ff9a4d; } .was { stroke: #9198a1; }
 }
 """
 
@@ -47,10 +48,11 @@ def timeline_svg(plan: Plan, *, width_px: int = 960) -> str:
     """The picture as a document of its own. A migration shows on the rows of both its nodes, in one colour."""
     frame = _Frame.of(plan, max(width_px, 320))
     below = _below(plan)
-    height_px = frame.bottom_px + (26 if plan.moves else 0) + 20 * len(below) + MARGIN_PX
+    memory_px = frame.bottom_px + (26 if plan.moves else 0) + 20 * len(below)
+    height_px = memory_px + memory_height_px(plan.memory) + MARGIN_PX
     parts = [
-        _tag("rect", class_="paper", width=frame.width_px, height=height_px),
-        _text(MARGIN_PX, 24, fitted(_headline(plan), frame.width_px - 2 * MARGIN_PX, 14), "ink title"),
+        tag("rect", class_="paper", width=frame.width_px, height=height_px),
+        written(MARGIN_PX, 24, fitted(_headline(plan), frame.width_px - 2 * MARGIN_PX, 14), "ink title"),
         *_rows(frame),
         *_axis(frame),
         *_bars(plan, frame),
@@ -58,18 +60,14 @@ def timeline_svg(plan: Plan, *, width_px: int = 960) -> str:
     ]
     y_px = frame.bottom_px + (40 if plan.moves else 14)
     for line, kind in below:
-        parts.append(_text(MARGIN_PX, y_px, fitted(line, frame.width_px - 2 * MARGIN_PX), kind, title=line))
+        parts.append(written(MARGIN_PX, y_px, fitted(line, frame.width_px - 2 * MARGIN_PX), kind, title=line))
         y_px += 20
+    parts += memory_panel(plan.memory, memory_px, frame.width_px)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{frame.width_px}" height="{height_px}" '
         f'viewBox="0 0 {frame.width_px} {height_px}" role="img" aria-label={quoteattr(printable(_headline(plan)))}>'
         f"<style>{STYLE}</style>{''.join(parts)}</svg>\n"
     )
-
-
-def printable(text: str) -> str:
-    """Names come from outside: what would break a document, drive a terminal or reverse a line is replaced."""
-    return "".join("\ufffd" if _unprintable(char) else char for char in text)
 
 
 def axis_ticks(total_s: float, at_most: int) -> list[tuple[float, str]]:
@@ -113,19 +111,6 @@ def rows_of(moves: Iterable[Move]) -> list[str]:
     return [*sorted(sources, key=_natural), *sorted(targets, key=_natural)]
 
 
-def fitted(text: str, room_px: float, font_px: int = FONT_PX) -> str:
-    """The text, cut with an ellipsis where it is too long."""
-    text = printable(text)
-    if _width_px(text, font_px) <= room_px:
-        return text
-    kept = ""
-    for char in text:
-        if _width_px(kept + char + "…", font_px) > room_px:
-            break
-        kept += char
-    return kept + "…" if kept else ""
-
-
 # ---------------------------------------------------------------------- layout
 
 
@@ -142,7 +127,7 @@ class _Frame:
     @classmethod
     def of(cls, plan: Plan, width_px: int) -> _Frame:
         nodes = tuple(rows_of(plan.moves))
-        widest_px = max((_width_px(printable(node), FONT_PX) for node in nodes), default=0.0)
+        widest_px = max((width_of_px(printable(node), FONT_PX) for node in nodes), default=0.0)
         left_px = MARGIN_PX + LABEL_INDENT_PX + ceil(min(widest_px, width_px / 5)) + 10
         total_s = max([plan.makespan_s, plan.lower_bound_s, 1.0, *(move.end_s for move in plan.moves)])
         return cls(width_px, left_px, 58 if nodes else 36, total_s, nodes)
@@ -166,9 +151,9 @@ def _rows(frame: _Frame) -> Iterable[str]:
     for i, node in enumerate(frame.nodes):
         y_px = frame.y_px(node)
         if i % 2 == 0:
-            yield _tag("rect", class_="row", x=MARGIN_PX, y=y_px, width=frame.width_px - 2 * MARGIN_PX, height=ROW_PX)
+            yield tag("rect", class_="row", x=MARGIN_PX, y=y_px, width=frame.width_px - 2 * MARGIN_PX, height=ROW_PX)
         label = fitted(node, frame.left_px - MARGIN_PX - LABEL_INDENT_PX - 10)
-        yield _text(MARGIN_PX + LABEL_INDENT_PX, y_px + ROW_PX / 2 + 4, label, "ink", title=node)
+        yield written(MARGIN_PX + LABEL_INDENT_PX, y_px + ROW_PX / 2 + 4, label, "ink", title=node)
 
 
 def _axis(frame: _Frame) -> Iterable[str]:
@@ -177,8 +162,8 @@ def _axis(frame: _Frame) -> Iterable[str]:
     at_most = max(2, (frame.right_px - frame.left_px) // 70)
     for at_s, label in axis_ticks(frame.total_s, at_most):
         x_px = frame.x_px(at_s)
-        yield _tag("line", class_="line", x1=x_px, x2=x_px, y1=frame.top_px, y2=frame.bottom_px + 4)
-        yield _text(x_px, frame.bottom_px + 18, label, "faint", anchor="middle")
+        yield tag("line", class_="line", x1=x_px, x2=x_px, y1=frame.top_px, y2=frame.bottom_px + 4)
+        yield written(x_px, frame.bottom_px + 18, label, "faint", anchor="middle")
 
 
 def _bars(plan: Plan, frame: _Frame) -> Iterable[str]:
@@ -191,7 +176,7 @@ def _bars(plan: Plan, frame: _Frame) -> Iterable[str]:
             y_px = frame.y_px(node) + (ROW_PX - BAR_PX) / 2
             parts = [
                 f"<title>{escape(_tooltip(move))}</title>",
-                _tag(
+                tag(
                     "rect",
                     class_="wrong" if wrong else "edge",
                     x=x_px,
@@ -205,10 +190,10 @@ def _bars(plan: Plan, frame: _Frame) -> Iterable[str]:
                     stroke_dasharray="4 3" if wrong else None,
                 ),
             ]
-            label = _bar_label(move, other, width_px - 8, wrong)
-            if label:
+            inside = _bar_label(move, other, width_px - 8, wrong)
+            if inside:
                 kind = {"class_": "ink"} if wrong else {"fill": ink}
-                parts.append(_tag("text", label, x=x_px + 5, y=y_px + BAR_PX / 2 + 4, **kind))
+                parts.append(tag("text", inside, x=x_px + 5, y=y_px + BAR_PX / 2 + 4, **kind))
             yield f"<g>{''.join(parts)}</g>"
 
 
@@ -216,7 +201,7 @@ def _bar_label(move: Move, other: str, room_px: float, wrong: bool) -> str:
     """As much of "web-1 → N3" as fits: both, the VM alone, its beginning, or nothing."""
     name = f"✗ {move.vm}" if wrong else move.vm
     whole = printable(f"{name} {other}")
-    if _width_px(whole, FONT_PX) <= room_px:
+    if width_of_px(whole, FONT_PX) <= room_px:
         return whole
     label = fitted(name, room_px)
     return label if len(label) >= min(4, len(name)) else ""
@@ -248,14 +233,14 @@ def _marks(plan: Plan, frame: _Frame) -> Iterable[str]:
         yield from _mark(frame, plan.makespan_s, f"{end_label} = lower bound", "", 14)
         return
     yield from _mark(frame, plan.makespan_s, end_label, "", 14)
-    higher = 0 if apart_px > _width_px(end_label, FONT_PX) + 12 else -13
+    higher = 0 if apart_px > width_of_px(end_label, FONT_PX) + 12 else -13
     if plan.lower_bound_s > 0:
         yield from _mark(frame, plan.lower_bound_s, bound_label, "5 4", 14 - higher if higher else 14)
 
 
 def _mark(frame: _Frame, at_s: float, label: str, dashes: str, rise_px: int) -> Iterable[str]:
     x_px = frame.x_px(at_s)
-    yield _tag(
+    yield tag(
         "line",
         class_="mark",
         x1=x_px,
@@ -265,8 +250,8 @@ def _mark(frame: _Frame, at_s: float, label: str, dashes: str, rise_px: int) -> 
         stroke_width=1.5,
         stroke_dasharray=dashes or None,
     )
-    on_the_left = x_px - _width_px(label, FONT_PX) > frame.left_px
-    yield _text(x_px, frame.top_px - rise_px + 2, label, "ink", anchor="end" if on_the_left else "start")
+    on_the_left = x_px - width_of_px(label, FONT_PX) > frame.left_px
+    yield written(x_px, frame.top_px - rise_px + 2, label, "ink", anchor="end" if on_the_left else "start")
 
 
 def _exact(seconds: float, total_s: float) -> str:
@@ -309,39 +294,3 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
         for part in re.split(r"([0-9]+)", name)
         if part
     ]
-
-
-def _unprintable(char: str) -> bool:
-    category = unicodedata.category(char)
-    return (
-        category in ("Cc", "Cs", "Cn", "Co")
-        or char in "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-    )
-
-
-def _width_px(text: str, font_px: int) -> float:
-    """About how wide the text is; a little too much rather than too little."""
-    return sum(font_px * (1.05 if unicodedata.east_asian_width(char) in "WF" else 0.6) for char in text)
-
-
-# ---------------------------------------------------------------------- SVG
-
-
-def _text(x_px: float, y_px: float, text: str, kind: str, *, anchor: str = "start", title: str = "") -> str:
-    tooltip = title if printable(title) != text else ""
-    return _tag("text", text, tooltip, class_=kind, x=x_px, y=y_px, text_anchor=anchor)
-
-
-def _tag(name: str, text: str = "", tooltip: str = "", /, **attributes: str | float | None) -> str:
-    """One element. Underscores in attribute names stand for dashes."""
-    inside = (f"<title>{escape(printable(tooltip))}</title>" if tooltip else "") + escape(printable(text))
-    said = "".join(
-        f" {key.rstrip('_').replace('_', '-')}={quoteattr(_number(value))}"
-        for key, value in attributes.items()
-        if value is not None
-    )
-    return f"<{name}{said}>{inside}</{name}>" if inside else f"<{name}{said}/>"
-
-
-def _number(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:.2f}".rstrip("0").rstrip(".")

@@ -45,6 +45,48 @@ def draw_night(seed: int) -> tuple[Cluster, list[str]]:
     return read_cluster(raw), leaving
 
 
+def draw_tight_night(seed: int) -> tuple[Cluster, list[str]]:
+    """A cluster of 2 to 4 nodes with little room, and which of them to evacuate; none: it is to be brought in order.
+
+    Small enough to be tried out, so tight that others must make room, and then and now out of order from the start.
+    """
+    rng = random.Random(f"tight night/{seed}")
+    names = [f"N{i}" for i in range(1, rng.randint(2, 4) + 1)]
+    nodes: list[Raw] = [
+        {"name": name, "memory_mib": rng.choice((100, 100, 120, 160)), "reserved_mib": 0, "fault_domain": f"r{i % 2}"}
+        for i, name in enumerate(names)
+    ]
+    free = {node["name"]: node["memory_mib"] for node in nodes}
+    vms: list[Raw] = []
+    for i in range(rng.randint(3, 7)):
+        mib, on = rng.choice((5, 10, 20, 30, 40, 60)), rng.choice(names)
+        if free[on] < mib and rng.random() < 0.9:
+            continue
+        free[on] -= mib
+        owners = sorted(rng.sample(names, rng.randint(1, len(names)))) if rng.random() < 0.2 else []
+        state = "off" if rng.random() < 0.1 else "running"
+        vms.append({"name": f"vm-{i}", "node": on, "memory_mib": mib, "possible_owners": owners, "state": state})
+    volumes = []
+    if len(vms) > 1 and rng.random() < 0.2:
+        one, other = rng.sample(vms, 2)
+        other["node"] = one["node"]
+        one["volumes"] = other["volumes"] = ["LUN1"]
+        volumes.append({"name": "LUN1", "kind": "disk", "owner": one["node"]})
+    kinds = ("different_node", "same_node", "different_fault_domain", "same_fault_domain")
+    rules: list[Raw] = [
+        {
+            "name": f"rule-{i}",
+            "kind": rng.choice(kinds),
+            "vms": [vm["name"] for vm in rng.sample(vms, 2)],
+            "soft": rng.random() < 0.2,
+        }
+        for i in range(rng.randint(0, 2) if len(vms) > 2 else 0)
+    ]
+    leaving = [] if rng.random() < 0.4 else rng.sample(names, rng.randint(1, max(1, len(names) - 1)))
+    raw = {"name": f"tight-{seed}", "nodes": nodes, "vms": vms, "volumes": volumes, "affinity_rules": rules}
+    return read_cluster(raw), leaving
+
+
 def _draw_nodes(rng: random.Random, count: int) -> list[Raw]:
     mixed = rng.random() < 0.4
     memory_mib = rng.choice(NODE_MIB)

@@ -1,5 +1,7 @@
-"""Simulated nights: the real engine evacuates a drawn cluster in virtual time while things go wrong, and the witness
-log and the report are rechecked. A night is replayed exactly from its seed."""
+"""Simulated nights: the real engine evacuates or repairs a drawn cluster in virtual time while things go wrong; the
+witness log and the report are rechecked, and on small clusters whether all was moved that could be.
+
+A night is replayed exactly from its seed."""
 
 from __future__ import annotations
 
@@ -13,13 +15,15 @@ from pathlib import Path
 from typing import Literal
 
 import async_solipsism
-from drawing import draw_night
+from brute_force import fewest_live_steps, most_placed_live
+from drawing import draw_night, draw_tight_night
 
 from shunter.clusters.clock import Clock
 from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults
 from shunter.engine.audience import Progress, Waiting
 from shunter.engine.evacuate import evacuate
 from shunter.engine.holds import OwnHolds
+from shunter.engine.repair import repair
 from shunter.engine.stop import Running, Stop
 from shunter.statemachines.lifecycle import Step
 from shunter.statemachines.migration import MIGRATION
@@ -34,12 +38,14 @@ from shunter.topology.recheck import Violation, check_log, check_plan, check_rep
 HowMany = Literal["none", "some", "many"]
 LIFECYCLES = (MIGRATION, VM, NODE, VOLUME)
 LONGEST_NIGHT_S = 48 * 3600.0
+MOST_NODES, MOST_VMS = 4, 8
 
 
 @dataclass(frozen=True)
 class Night:
-    """What a seed stands for. `stop_at_s`: the operator asks to stop then; `running` says what of that which runs.
+    """What a seed stands for. `nodes`: those to empty; none: the cluster is brought in order.
 
+    `stop_at_s`: the operator asks to stop then; `running` says what of that which runs.
     `given`: these faults, in place of those that are drawn from the seed.
     """
 
@@ -58,7 +64,8 @@ class Night:
         path = folder / f"{self.cluster.name}.json"
         path.write_text(cluster_json(self.cluster) + "\n", encoding="utf-8")
         return (
-            f"shunter simulate evacuate {' '.join(self.nodes)} --cluster {path} --seed {self.seed} "
+            f"shunter simulate {' '.join(('evacuate', *self.nodes) if self.nodes else ('repair',))} --cluster {path} "
+            f"--seed {self.seed} "
             f"--faults {self.faults} --noise {self.noise:g} --log {folder / self.cluster.name}.log.jsonl"
         )
 
@@ -74,6 +81,8 @@ class Outcome:
     moves: Counter[str] = field(default_factory=Counter)
     executed: bool = False
     ok: bool = False
+    tried_out: bool = False
+    """Whether it was found out, by trying, that nothing was left that could have moved."""
 
 
 def draw(seed: int, *, stops: bool = False) -> Night:
@@ -86,37 +95,48 @@ def draw(seed: int, *, stops: bool = False) -> Night:
     return Night(seed, cluster, tuple(nodes), faults, noise, stop_at_s, rng.choice(("finish", "cancel")))
 
 
+def draw_tight(seed: int) -> Night:
+    """A night on a cluster that is small and has little room."""
+    cluster, nodes = draw_tight_night(seed)
+    rng = random.Random(f"tight weather/{seed}")
+    faults: HowMany = rng.choice(("none", "some", "many"))
+    return Night(seed, cluster, tuple(nodes), faults, rng.choice((0.0, 0.3)))
+
+
 def spend(night: Night) -> Outcome:
     """Run the night in virtual time, and check all that it left behind."""
     listener = _Listener()
     lines: list[str] = []
     try:
-        report = _spent(night, listener, lines)
+        report, left = _spent(night, listener, lines)
     except Exception as error:  # noqa: BLE001  whatever ends a night is what this looks for
         return Outcome(night, (Violation(0.0, "crash", "the run", repr(error)),))
+    behind = left_behind(night, report, left)
     return Outcome(
         night,
-        _judge(night, report, listener, lines),
+        (*_judge(night, report, listener, lines), *(behind or ())),
         states=Counter((step.lifecycle, step.target) for step in listener.steps),
         faults=Counter(event["do"] for line in lines if (event := json.loads(line))["what"] == "fault_injected"),
         moves=Counter(str(move.outcome) for move in report.moves) if report.executed else Counter(),
         executed=report.executed,
         ok=report.ok,
+        tried_out=behind is not None,
     )
 
 
 def recorded(night: Night) -> tuple[Plan, list[str]]:
     """The report and the witness log of a night."""
     lines: list[str] = []
-    return _spent(night, _Listener(), lines), lines
+    return _spent(night, _Listener(), lines)[0], lines
 
 
-def _spent(night: Night, listener: _Listener, lines: list[str]) -> Plan:
+def _spent(night: Night, listener: _Listener, lines: list[str]) -> tuple[Plan, Cluster]:
     with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
         return runner.run(_run(night, listener, lines))
 
 
-async def _run(night: Night, listener: _Listener, lines: list[str]) -> Plan:
+async def _run(night: Night, listener: _Listener, lines: list[str]) -> tuple[Plan, Cluster]:
+    """The report, and how the cluster stands at the end."""
     drawn = draw_faults(night.cluster, night.seed, night.faults) if night.given is None else night.given
     world = SimulatedCluster(night.cluster, clock=Clock(), seed=night.seed, noise=night.noise, faults=drawn)
     stop = Stop()
@@ -124,12 +144,44 @@ async def _run(night: Night, listener: _Listener, lines: list[str]) -> Plan:
         asyncio.get_running_loop().call_later(night.stop_at_s, lambda: stop.request(running=night.running))
     try:
         async with asyncio.timeout(LONGEST_NIGHT_S):
-            return await evacuate(
-                world, night.nodes, holds=OwnHolds(), audience=listener, stop=stop, undo_pause=night.running == "cancel"
-            )
+            report = await _work(night, world, listener, stop)
+            return report, await world.look()
     finally:
         lines += world.witness.lines
         await world.close()
+
+
+async def _work(night: Night, world: SimulatedCluster, listener: _Listener, stop: Stop) -> Plan:
+    if not night.nodes:
+        return await repair(world, holds=OwnHolds(), audience=listener, stop=stop)
+    return await evacuate(
+        world, night.nodes, holds=OwnHolds(), audience=listener, stop=stop, undo_pause=night.running == "cancel"
+    )
+
+
+def left_behind(night: Night, report: Plan, at_the_end: Cluster) -> tuple[Violation, ...] | None:
+    """What could still have been moved when the run ended; None where nobody can tell by trying: large clusters, runs
+    that were refused or stopped, and VMs given up because their migrations failed again and again.
+    """
+    given_up = any(verdict.rule == "R01" for stays in report.unplaced for verdict in stays.verdicts)
+    if len(at_the_end.nodes) > MOST_NODES or len(at_the_end.vms) > MOST_VMS or given_up:
+        return None
+    if not report.executed or report.interrupted or at_the_end.migrations:
+        return None
+    try:
+        more = _could_move(at_the_end, night.nodes)
+    except ValueError:
+        return None
+    if more == "undecided":
+        return None
+    message = f"{more} more could have {'left' if night.nodes else 'been mended'}"
+    return (Violation(report.makespan_s, "I2", night.cluster.name, message),) if more else ()
+
+
+def _could_move(cluster: Cluster, nodes: Sequence[str]) -> int | Literal["undecided"]:
+    if nodes:
+        return most_placed_live(cluster, [name for name in nodes if cluster.node_by_name[name].state != "down"])
+    return fewest_live_steps(cluster) or 0
 
 
 def _judge(night: Night, report: Plan, listener: _Listener, lines: Sequence[str]) -> tuple[Violation, ...]:

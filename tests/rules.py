@@ -171,7 +171,11 @@ RULES: tuple[Rule, ...] = (
         "An evacuated node is paused, empty, and never a target meanwhile",
         ("engine/evacuate.py", ELIGIBILITY),
         (f"{OF_EVACUATE}::test_r16_an_evacuated_node_is_empty_paused_and_stays_so",),
-        Break("engine/evacuate.py", "await self.pausing.pause(self.emptied)", "await self.pausing.pause(())"),
+        Break(
+            "engine/evacuate.py",
+            "await self.pausing.pause(self.emptied)\n            if not",
+            "await self.pausing.pause(())\n            if not",
+        ),
     ),
     Rule(
         "R17",

@@ -199,12 +199,20 @@ class _Model:
                 self.model.add(sum(inside[vm] for vm in movable) <= 1 - min(fixed, 1))
                 continue
             for one, other in combinations(rule.vms, 2):
-                if not {one, other} <= today:
+                if {one, other} <= today:
+                    self._apart_if_moved(rule, one, other, inside)
+                else:
                     self._not_both(inside[one], inside[other])
-                elif self.ask.repair:
-                    breach = self.model.new_bool_var(f"{rule.name}: {one} and {other} stay together")
-                    self.model.add(inside[one] + inside[other] <= 1 + breach)
-                    self.undone.append(breach)
+
+    def _apart_if_moved(self, rule: AffinityRule, one: str, other: str, inside: Mapping[str, Any]) -> None:
+        """Too near each other today: they may stay so, but nobody moves to where it is too near still."""
+        breach = self.model.new_bool_var(f"{rule.name}: {one} and {other} stay together")
+        self.model.add(inside[one] + inside[other] <= 1 + breach)
+        for vm in (one, other):
+            if vm in self.mover_of:
+                self.model.add_implication(breach, self.stays[self.mover_of[vm].unit.name])
+        if self.ask.repair:
+            self.undone.append(breach)
 
     def _not_both(self, one: Any, other: Any) -> None:
         if not (isinstance(one, int) and isinstance(other, int)):

@@ -77,6 +77,20 @@ class Unplaced(Value):
     verdicts: tuple[Verdict, ...]
 
 
+class NodeMemory(Value):
+    """What the VMs of a node use before and after, of what is there for VMs. MiB.
+
+    `line_mib`: how far it may be filled while the reserve is kept, if one is.
+    """
+
+    node: str
+    for_vms_mib: int
+    before_mib: int
+    after_mib: int
+    line_mib: int | None = None
+    emptied: bool = False
+
+
 class Plan(Value):
     """What will happen (`executed` false) or what did (a report)."""
 
@@ -94,6 +108,7 @@ class Plan(Value):
     lower_bound_s: float = 0.0
     interrupted: bool = False
     degraded_backups: tuple[str, ...] = Field(default=())
+    memory: tuple[NodeMemory, ...] = ()
 
     @property
     def errors(self) -> tuple[Finding, ...]:

@@ -9,6 +9,7 @@ from shunter.topology.choosing import ReserveNodes, check_reserve, choose_target
 from shunter.topology.eligibility import disks_of, verdicts
 from shunter.topology.errors import RequestError
 from shunter.topology.estimate import estimate
+from shunter.topology.memory import memory
 from shunter.topology.model import Cluster, Role, VirtualMachine
 from shunter.topology.ordering import order_of_roles
 from shunter.topology.pairing import Wanted
@@ -55,6 +56,7 @@ def plan_evacuation(cluster: Cluster, nodes: Sequence[str], reserve_nodes: Reser
         unplaced=unplaced,
         makespan_s=makespan_s,
         lower_bound_s=choice.placement.least_bound_s,
+        memory=memory(cluster, cluster.with_vms_on(choice.placement.ends), emptied, choice.reserve_nodes),
     )
 
 
@@ -95,6 +97,7 @@ def plan_migration(cluster: Cluster, vm_name: str, target_name: str) -> Plan:
         moves=moves,
         makespan_s=move.duration_s,
         lower_bound_s=move.duration_s,
+        memory=memory(cluster, cluster.with_vms_on({vm.name: target.name}), (), 0),
     )
 
 

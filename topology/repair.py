@@ -12,6 +12,7 @@ from shunter.topology.choosing import Choice, ReserveNodes, check_reserve, no_re
 from shunter.topology.detours import Way
 from shunter.topology.eligibility import FitNodes, verdicts
 from shunter.topology.exact import Mover, Question
+from shunter.topology.memory import memory
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.placement import Placement
 from shunter.topology.plan import Finding, Plan, Unplaced, Verdict
@@ -50,6 +51,7 @@ def plan_repair(cluster: Cluster, reserve_nodes: ReserveNodes = "auto") -> Plan:
         unplaced=unplaced,
         makespan_s=makespan_s,
         lower_bound_s=fixed_pairs_bound_s(moves),
+        memory=memory(cluster, cluster.with_vms_on(placement.ends), (), choice.reserve_nodes),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
-from shunter.flows.picture import printable
+from shunter.flows.svg import printable
 
 GIB_MIB = 1024
 

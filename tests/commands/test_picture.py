@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shunter.flows.picture import axis_ticks, bar_colours, rows_of, timeline_svg
-from shunter.topology.plan import Move, Plan, Unplaced, Verdict
+from shunter.topology.plan import Move, NodeMemory, Plan, Unplaced, Verdict
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = st.one_of(
@@ -108,3 +108,26 @@ def test_the_axis_counts_in_units_that_suit() -> None:
     assert [label for _, label in axis_ticks(60, 6)] == ["0 s", "10 s", "20 s", "30 s", "40 s", "50 s", "60 s"]
     assert [label for _, label in axis_ticks(600, 5)] == ["0:00", "2:00", "4:00", "6:00", "8:00", "10:00"]
     assert [label for _, label in axis_ticks(7200, 2)] == ["0:00:00", "1:00:00", "2:00:00"]
+
+
+def test_memory_before_and_after_is_in_the_picture_with_the_line_of_the_reserve() -> None:
+    memory = (
+        NodeMemory(node="N1", for_vms_mib=10240, before_mib=6144, after_mib=0, emptied=True),
+        NodeMemory(node="N2", for_vms_mib=10240, before_mib=1024, after_mib=7168, line_mib=5120),
+    )
+    picture = drawn(plan(memory=memory))
+    assert {"6 → 0 of 10 GiB", "1 → 7 of 10 GiB"} <= set(words(picture))
+    tooltips = [element.text for element in picture.iter(f"{SVG}title")]
+    assert "N1 (to be emptied)\nbefore 6144 MiB\nafter 0 MiB\nfor VMs 10240 MiB" in tooltips
+    before = {rect.get("width") for rect in picture.iter(f"{SVG}rect") if rect.get("class") == "was"}
+    (line,) = [line for line in picture.iter(f"{SVG}line") if line.get("class") == "mark"]
+    room = next(rect for rect in picture.iter(f"{SVG}rect") if rect.get("class") == "row")
+    assert float(line.get("x1", "0")) == float(room.get("x", "0")) + float(room.get("width", "0")) / 2
+    assert len(before) == 2
+
+
+def test_of_very_many_nodes_the_picture_shows_the_memory_that_changes() -> None:
+    memory = tuple(
+        NodeMemory(node=f"N{i}", for_vms_mib=1024, before_mib=0, after_mib=512 if i == 90 else 0) for i in range(100)
+    )
+    assert [text for text in words(drawn(plan(memory=memory))) if "GiB" in text] == ["0 → 0.5 of 1 GiB"]

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from nights import LIFECYCLES, Night, draw, spend
+from nights import LIFECYCLES, Night, draw, draw_tight, spend
 
 CHUNKS = tuple(range(0, 400, 50))
 
@@ -29,6 +29,11 @@ def states_entered(nights: Iterable[Night], replays: Path) -> Counter[tuple[str,
 @pytest.mark.parametrize("first", CHUNKS)
 def test_no_invariant_breaks_in_a_night_with_faults(first: int, tmp_path: Path) -> None:
     states_entered((draw(seed) for seed in range(first, first + 50)), tmp_path)
+
+
+@pytest.mark.parametrize("first", [0, 50, 100, 150])
+def test_where_there_is_little_room_every_vm_that_can_be_moved_is_moved(first: int, tmp_path: Path) -> None:
+    states_entered((draw_tight(seed) for seed in range(first, first + 50)), tmp_path)
 
 
 @pytest.mark.parametrize("first", [10_000, 10_050])
