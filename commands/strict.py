@@ -45,6 +45,12 @@ def _wrong_to_write(name: str, files: dict[str, Path]) -> str | None:
     path = files.get(name)
     if path is None:
         return None
+    if str(path).startswith("-"):
+        return f"{path} reads like an option; name a file"
+    return _unwritable(name, path, files)
+
+
+def _unwritable(name: str, path: Path, files: dict[str, Path]) -> str | None:
     try:
         if path.is_dir():
             return f"{path} is a folder; name a file in it"

@@ -20,7 +20,7 @@ from shunter.topology.placement import Placement, Problem
 from shunter.topology.plan import Finding
 from shunter.topology.reasons import Tried
 from shunter.topology.reserve import first_failure
-from shunter.topology.units import units_of
+from shunter.topology.units import units_at_home
 from shunter.topology.ways import solutions
 
 WELL_SPREAD = 1.01
@@ -202,8 +202,8 @@ class _Chooser:
         ]
         movers = [
             Mover(unit, tuple(self.problem.fit_nodes(unit)), must=False)
-            for unit in units_of(self.cluster, staying)
-            if unit.live and len({vm.node for vm in unit.vms}) == 1
+            for unit in units_at_home(self.cluster, staying)
+            if unit.live
         ]
         movers = [mover for mover in movers if mover.options]
         if len(self.problem.nodes) > 2 * MOST_ROOMY_NODES:

@@ -17,7 +17,7 @@ from typing import Any
 
 from shunter.topology.capacity import available, survives_loss
 from shunter.topology.model import AffinityRule, Cluster, VirtualMachine
-from shunter.topology.ordering import near
+from shunter.topology.ordering import Deadlock, deadlock, near
 from shunter.topology.units import Unit
 
 MOST_WORK = 4.0
@@ -39,7 +39,8 @@ class Mover:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`targets`: VM → node for every VM that moves; `left`: VMs that must move and do not.
+    """`targets`: VM → node for every VM that moves; `left`: VMs that must move and do not; `undone`: these and, in a
+    repair, whatever else stays broken.
 
     `proved`: no answer leaves fewer, or needs fewer moves. Not `found`: there is none that keeps the reserve
     (`proved`), or that was not decided within the limits.
@@ -49,6 +50,7 @@ class Answer:
     proved: bool
     targets: Mapping[str, str] = field(default_factory=dict)
     left: tuple[str, ...] = ()
+    undone: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class Question:
 
 def answers(question: Question) -> Iterator[Answer]:
     """The answer that leaves fewest VMs where they must not stay, and then moves fewest others; then, if asked on,
-    the best of the others. The last one is not `found`.
+    the best of the others, but for those that no order of straight moves leads to for the same reason as to one that
+    came before. The last one is not `found`.
     """
     if question.literals <= MOST_LITERALS:
         model = _Model(question)
@@ -84,6 +87,10 @@ def answers(question: Question) -> Iterator[Answer]:
             if not answer.found:
                 return
             model.rule_out(answer)
+            live = {vm: to for vm, to in answer.targets.items() if question.cluster.vm_by_name[vm].holds_memory}
+            stuck = deadlock(question.cluster, live, question.promised)
+            if stuck is not None:
+                model.release(stuck, live)
     yield Answer(found=False, proved=False)
 
 
@@ -369,7 +376,8 @@ class _Model:
                 targets |= {vm.name: target for vm in mover.unit.vms}
             elif mover.must:
                 left += [vm.name for vm in mover.unit.vms]
-        return Answer(found=True, proved=proved, targets=targets, left=tuple(left))
+        undone = sum(solver.boolean_value(literal) for literal in self.undone)
+        return Answer(found=True, proved=proved, targets=targets, left=tuple(left), undone=undone)
 
     def rule_out(self, answer: Answer) -> None:
         """Never this answer again."""
@@ -378,6 +386,21 @@ class _Model:
             for name, goes in self.goes.items()
         ]
         self.model.add_bool_or([literal.negated() for literal in chosen])
+
+    def release(self, stuck: Deadlock, targets: Mapping[str, str]) -> None:
+        """Not all of these moves together, unless others leave that let one of them begin."""
+        units = {self.mover_of[vm].unit.name for vm in stuck.vms}
+        ways_out = [self.goes[self.mover_of[vm].unit.name][targets[vm]].negated() for vm in stuck.vms]
+        for vm, lacking_mib in stuck.lacking_mib.items():
+            leaving_mib = sum(
+                mover.unit.memory_mib * self.stays[mover.unit.name].negated()
+                for mover in self.ask.movers
+                if mover.unit.vms[0].node == targets[vm] and mover.unit.name not in units
+            )
+            begins = self.model.new_bool_var(f"{vm} can be the first of the stuck")
+            self.model.add(leaving_mib >= lacking_mib * begins)
+            ways_out.append(begins)
+        self.model.add_bool_or(ways_out)
 
 
 def _ms(seconds: float) -> int:

@@ -45,6 +45,32 @@ def order_of(cluster: Cluster, moves: Mapping[str, str], promised: Mapping[str, 
     return Order(tuple(steps), waits(cluster, moves, steps, promised or {}))
 
 
+@dataclass(frozen=True, slots=True)
+class Deadlock:
+    """Moves of which none can be the first to be made, unless VMs that are not of them leave its target before.
+
+    `lacking_mib`: VM → what must leave its target; not told of those that wait for another of `vms` in any case.
+    """
+
+    vms: tuple[str, ...]
+    lacking_mib: Mapping[str, int]
+
+
+def deadlock(cluster: Cluster, moves: Mapping[str, str], promised: Mapping[str, str] | None = None) -> Deadlock | None:
+    """What is left of these live moves (VM → target) when all that can be made are; None where that is no deadlock."""
+    state = _State(cluster, moves, promised or {})
+    left = sorted(moves)
+    while (vm := next((vm for vm in left if state.is_possible(vm)), None)) is not None:
+        state.make(vm)
+        left.remove(vm)
+    free_mib = room_mib(cluster, promised or {})
+    lacking_mib = {
+        vm: cluster.vm_by_name[vm].memory_mib - free_mib[moves[vm]] for vm in left if not state.is_too_close(vm)
+    }
+    stuck = left and all(mib > 0 for mib in lacking_mib.values())
+    return Deadlock(tuple(left), lacking_mib) if stuck else None
+
+
 def order_of_roles(cluster: Cluster, targets: Mapping[str, str]) -> tuple[str, ...] | None:
     """An order for VMs that do not run (VM → target): who is kept apart from one comes only when that one has left.
 
@@ -85,7 +111,7 @@ class _State:
 
     def is_possible(self, vm: str) -> bool:
         target = self.moves[vm]
-        return self.cluster.vm_by_name[vm].memory_mib <= self.free_mib[target] and not self._too_close(vm)
+        return self.cluster.vm_by_name[vm].memory_mib <= self.free_mib[target] and not self.is_too_close(vm)
 
     def make(self, vm: str) -> None:
         source, target, mib = self._ends(vm)
@@ -105,7 +131,7 @@ class _State:
         machine = self.cluster.vm_by_name[vm]
         return machine.node, self.moves[vm], machine.memory_mib
 
-    def _too_close(self, vm: str) -> bool:
+    def is_too_close(self, vm: str) -> bool:
         source, target, _ = self._ends(vm)
         return any(
             near(self.cluster, rule, target, place) and not near(self.cluster, rule, source, place)

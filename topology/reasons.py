@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shunter.topology.eligibility import verdicts
@@ -31,8 +31,7 @@ class Reasons:
         torn = torn_by(self.cluster, unit)
         for node in (node.name for node in self.cluster.nodes if node.name != vm.node):
             found = list(verdicts(self.cluster, vm, node, emptied=self.emptied, promised=promised))
-            if (vm.name, node) in self.tried:
-                found.append(self.tried[vm.name, node])
+            found += self._learnt(vm, node, found)
             room_mib = self.free_mib.get(node)
             if room_mib is not None and room_mib < unit.memory_mib:
                 found.append(_no_room(unit, node, room_mib, self.cluster.free_mib(node)))
@@ -45,11 +44,15 @@ class Reasons:
     ) -> Iterator[Verdict]:
         for other in (other for other in unit.vms if other.name != vm.name):
             found = list(verdicts(self.cluster, other, node, emptied=self.emptied, promised=promised))
-            if (other.name, node) in self.tried:
-                found.append(self.tried[other.name, node])
+            found += self._learnt(other, node, found)
             for verdict in found:
                 reason = f"{vm.name} goes with {other.name}: {verdict.reason}"
                 yield verdict.model_copy(update={"target": node, "reason": reason})
+
+    def _learnt(self, vm: VirtualMachine, node: str, known: Sequence[Verdict]) -> list[Verdict]:
+        """What trying has shown; mostly it is what the rules say by now."""
+        learnt = self.tried.get((vm.name, node))
+        return [] if learnt is None or learnt in known else [learnt]
 
 
 def _no_room(unit: Unit, node: str, room_mib: int, now_mib: int) -> Verdict:

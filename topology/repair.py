@@ -20,7 +20,7 @@ from shunter.topology.planning import plan_volume_moves, role_moves_of, schedule
 from shunter.topology.reasons import Tried
 from shunter.topology.reserve import first_failure
 from shunter.topology.timeline import fixed_pairs_bound_s
-from shunter.topology.units import Unit, units_of
+from shunter.topology.units import units_at_home
 from shunter.topology.ways import solutions
 
 
@@ -102,7 +102,7 @@ class _Repair:
         in_hand = self.promised.keys() | self.cluster.heading.keys()
         vms = [vm for vm in self.cluster.vms if vm.clustered and vm.name not in in_hand]
         self.movers = []
-        for unit in _units_at_home(self.cluster, vms):
+        for unit in units_at_home(self.cluster, vms):
             nodes = [node for node in fit.of(unit.vms[0]) if all(node in fit.of(vm) for vm in unit.vms)]
             options = tuple(n for n in nodes if not any((vm.name, n) in self.tried for vm in unit.vms))
             self.movers.append(Mover(unit, options, must=any(vm.name in misplaced for vm in unit.vms)))
@@ -201,15 +201,6 @@ class _Repair:
             remedy = "free memory, or loosen a rule"
             found.append(Finding(rule="I3", severity="warning", subject=subject, message=message, remedy=remedy))
         return tuple(found)
-
-
-def _units_at_home(cluster: Cluster, vms: Sequence[VirtualMachine]) -> list[Unit]:
-    """Move units; where a unit is scattered over several nodes, what is on each is a unit of its own."""
-    found = []
-    for unit in units_of(cluster, vms):
-        homes = dict.fromkeys(vm.node for vm in unit.vms)
-        found += [Unit(tuple(vm for vm in unit.vms if vm.node == home)) for home in homes]
-    return found
 
 
 def _who_must(cluster: Cluster, breach: Breach, moved: Collection[str]) -> Collection[str]:

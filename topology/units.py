@@ -44,6 +44,15 @@ def units_of(cluster: Cluster, leaving: Sequence[VirtualMachine]) -> list[Unit]:
     return [Unit(tuple(by_name[name] for name in group)) for group in sorted(groups, key=lambda g: order[g[0]])]
 
 
+def units_at_home(cluster: Cluster, vms: Sequence[VirtualMachine]) -> list[Unit]:
+    """Move units; where a unit is scattered over several nodes, what is on each is a unit of its own."""
+    found = []
+    for unit in units_of(cluster, vms):
+        homes = dict.fromkeys(vm.node for vm in unit.vms)
+        found += [Unit(tuple(vm for vm in unit.vms if vm.node == home)) for home in homes]
+    return found
+
+
 def torn_by(cluster: Cluster, unit: Unit) -> AffinityRule | None:
     """A hard rule that keeps apart what the unit keeps together."""
     if len(unit.vms) == 1:

@@ -11,25 +11,38 @@ MOST_DETOURS = 4
 
 
 def solutions(question: Question) -> Iterator[tuple[Answer, Way | None]]:
-    """The answers in the solver's order, with a way to each; None where no way was found, and with the last one, which
-    is not `found`. Of answers that move equally many, those reached with no detour come first.
+    """The answers that leave fewest undone first, and of those what takes the fewest steps, each with a way to it; None
+    where no way was found, and with the last one, which is not `found`.
     """
     stuck: list[Answer] = []
+    detoured: list[tuple[Answer, Way]] = []
     size = None
     for answer in answers(question):
         if stuck and (not answer.found or _size(answer) != size):
-            yield from _with_detours(question, stuck)
+            for other, way in _with_detours(question, stuck):
+                if way is None:
+                    yield other, None
+                else:
+                    detoured.append((other, way))
             stuck = []
         size = _size(answer)
-        way = straight_way(question.cluster, answer.targets, question.promised) if answer.found else None
-        if way is None and answer.found:
+        straight = straight_way(question.cluster, answer.targets, question.promised) if answer.found else None
+        if straight is None and answer.found:
             stuck.append(answer)
-        else:
-            yield answer, way
+            continue
+        better = [pair for pair in detoured if straight is None or _steps(pair) <= _steps((answer, straight))]
+        detoured = [pair for pair in detoured if pair not in better]
+        yield from sorted(better, key=_steps)
+        yield answer, straight
 
 
 def _size(answer: Answer) -> tuple[int, int]:
-    return len(answer.left), len(answer.targets)
+    return answer.undone, len(answer.targets)
+
+
+def _steps(reached: tuple[Answer, Way]) -> tuple[int, int]:
+    answer, way = reached
+    return answer.undone, len(way.steps)
 
 
 def _with_detours(question: Question, stuck: Sequence[Answer]) -> Iterator[tuple[Answer, Way | None]]:

@@ -22,7 +22,7 @@ from shunter.topology.model import Cluster, Value, VirtualMachine
 from shunter.topology.ordering import riders
 from shunter.topology.plan import Finding, Severity, Verdict
 from shunter.topology.requirements import OF_EVERY_RUN, findings
-from shunter.topology.units import Unit, units_of
+from shunter.topology.units import Unit, units_at_home
 from shunter.topology.ways import solutions
 
 FEW_LITERALS, FEW_ANSWERS = 5_000, 4
@@ -302,11 +302,7 @@ class _Room:
     def _units(self) -> list[Unit]:
         """What moves as one; what should be together and is scattered, node by node."""
         vms = [vm for vm in self.cluster.vms if vm.clustered and vm.name not in self.cluster.heading]
-        found = []
-        for unit in units_of(self.cluster, vms):
-            homes = dict.fromkeys(vm.node for vm in unit.vms)
-            found += [Unit(tuple(vm for vm in unit.vms if vm.node == home)) for home in homes]
-        return found
+        return units_at_home(self.cluster, vms)
 
     def _options(self, unit: Unit) -> tuple[str, ...]:
         fit = [self.fit.of(vm) for vm in unit.vms]

@@ -38,7 +38,7 @@ def grouped(unplaced: Iterable[Unplaced]) -> list[Staying]:
     """In the order in which VMs and nodes come first."""
     alike: dict[object, list[Unplaced]] = {}
     for stays in unplaced:
-        pattern = tuple((v.target, *_pattern(stays.vm, v)) for v in stays.verdicts)
+        pattern = tuple(sorted((v.target, *_pattern(stays.vm, v)) for v in stays.verdicts))
         alike.setdefault((stays.node, pattern), []).append(stays)
     return [Staying(tuple(stays.vm for stays in group), group[0].node, _reasons(group)) for group in alike.values()]
 

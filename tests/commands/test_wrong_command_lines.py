@@ -111,6 +111,9 @@ WRONG_COMMANDS: list[tuple[str, str]] = [
         "simulate evacuate N1 --cluster {good} --svg {nowhere}.x --log {nowhere}.x",
         "nowhere.x is what --log names; name another file",
     ),
+    ("plan evacuate N1 --cluster {good} --svg --json", "--json reads like an option; name a file"),
+    ("check --cluster {good} --html {folder}", "is a folder; name a file in it"),
+    ("why a N1 --cluster {good} --svg x", "No such option"),
 ]
 
 

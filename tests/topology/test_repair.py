@@ -72,6 +72,17 @@ def test_two_vms_change_places_over_a_third_node_or_not_at_all(
         assert any("no order" in finding.message for finding in plan.findings)
 
 
+@pytest.mark.parametrize("room", [13, 14])
+def test_five_small_vms_leave_rather_than_all_make_a_detour_for_two_that_change_places(room: int) -> None:
+    """"big" and "late" could change places, but "late" needs more room on N1 than is free before "big" has left."""
+    small = [vm(f"small-{i}", "N1", 1) for i in range(5)]
+    vms = [*small, vm("big", "N1", 9), vm("late", "N2", 6, possible_owners=["N1"])]
+    of = cluster([node("N1", 15), node("N2", room)], vms)
+    plan = plan_repair(of, reserve_nodes=0)
+    assert plan.ok
+    assert sorted(move.vm for move in plan.moves) == ["late", *(f"small-{i}" for i in range(5))]
+
+
 def test_a_chain_of_vms_kept_apart_moves_from_its_end() -> None:
     vms = [vm(name, f"N{i}", 1, possible_owners=[f"N{i + 1}"]) for i, name in enumerate("abc", start=1)]
     rules = [{"name": f"{x}{y}", "kind": "different_node", "vms": [x, y]} for x, y in ("ab", "bc")]
