@@ -6,7 +6,7 @@ stay in service make room, as few as possible, in an order that is valid live at
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Literal
@@ -14,17 +14,19 @@ from typing import Literal
 from shunter.topology.capacity import survives_loss
 from shunter.topology.detours import Way, straight_way
 from shunter.topology.errors import RequestError
-from shunter.topology.exact import MOST_LITERALS, Answer, Mover, Question, spread
+from shunter.topology.evening import evened_out
+from shunter.topology.exact import LARGE_LITERALS, MOST_LITERALS, Answer, Mover, Question
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.placement import Placement, Problem
 from shunter.topology.plan import Finding
 from shunter.topology.reasons import Tried
+from shunter.topology.relaxation import relaxed_targets
 from shunter.topology.reserve import first_failure
-from shunter.topology.units import units_at_home
+from shunter.topology.room import make_room
+from shunter.topology.units import Unit, units_at_home
 from shunter.topology.ways import solutions
 
 WELL_SPREAD = 1.01
-MOST_SPREAD_LITERALS = 12_000
 MOST_ROOMY_NODES = 8
 
 ReserveNodes = int | Literal["auto"]
@@ -94,7 +96,7 @@ class _Chooser:
         for reserve, helped in levels:
             for placement in self._complete(reserve, helped=helped):
                 if self._keeps(placement, reserve):
-                    best = placement if helped else self._spread(placement, reserve)
+                    best = placement if helped else self._evened(placement, reserve)
                     return self.problem.with_reasons(best), reserve
         pool = sorted([*self._fast(), *self.partial], key=lambda placement: len(placement.unplaced))
         most = [placement for placement in pool if len(placement.unplaced) == len(pool[0].unplaced)]
@@ -141,10 +143,19 @@ class _Chooser:
     def _solved(self, reserve: int, *, helped: bool) -> Iterator[Placement]:
         leavers = [Mover(unit, tuple(self.problem.fit_nodes(unit)), must=True) for unit in self.hopeful]
         known = next(self._fast()).targets
+        if helped and reserve == 0 and len(self.cluster.vms) * len(self.problem.nodes) > LARGE_LITERALS:
+            yield from self._with_room_made()
         for helpers, all_of_them in self._helpers(len(leavers)) if helped else [([], True)]:
             movers = [*leavers, *helpers]
             question = Question(self.cluster, movers, self.emptied, self.promised, reserve, known=known)
             yield from self._answered(question, whole=all_of_them, chained=helped and reserve > 0)
+
+    def _with_room_made(self) -> Iterator[Placement]:
+        fewest_left = min(self._fast(), key=lambda placement: len(placement.unplaced))
+        targets = make_room(self.problem, fewest_left.targets)
+        way = straight_way(self.cluster, targets, self.promised) if targets else None
+        if targets and way:
+            yield self.problem.settled(targets, way)
 
     def _answered(self, question: Question, *, whole: bool, chained: bool) -> Iterator[Placement]:
         """Placements of all; what places fewer is kept as partial. `whole`: nobody else could help."""
@@ -170,23 +181,22 @@ class _Chooser:
             chain = {vm: frozenset(names[:i]) for i, vm in enumerate(names)}
             yield self.problem.settled(answer.targets, replace(way, after=chain))
 
-    def _spread(self, placement: Placement, reserve: int) -> Placement:
+    def _evened(self, placement: Placement, reserve: int) -> Placement:
         """Where the targets bound the time, as when half of the nodes leave, a placement that ends sooner, if found."""
-        movers = [Mover(unit, tuple(self.problem.fit_nodes(unit)), must=True) for unit in self.hopeful]
-        question = Question(self.cluster, movers, self.emptied, self.promised, reserve, known=placement.targets)
-        worth_it = placement.makespan_s > placement.least_bound_s * WELL_SPREAD
-        if not (worth_it and self.search and question.literals <= MOST_SPREAD_LITERALS):
-            return placement
-        takes_s = {
-            (mover.unit.name, node): self.problem.takes_s(mover.unit, node)
-            for mover in movers
-            for node in mover.options
-        }
-        answer = spread(question, takes_s, placement.least_bound_s)
-        way = straight_way(self.cluster, answer.targets, self.promised) if answer.found else None
+        goal_s = placement.least_bound_s
+        best = self._sooner(placement, evened_out(self.problem, placement.targets, goal_s), reserve)
+        if best.makespan_s > goal_s * WELL_SPREAD and self.search:
+            relaxed = relaxed_targets(self.problem, placement.targets, goal_s)
+            if relaxed is not None:
+                best = self._sooner(best, evened_out(self.problem, relaxed, goal_s), reserve)
+        return best
+
+    def _sooner(self, placement: Placement, targets: Mapping[str, str], reserve: int) -> Placement:
+        """The placement with these targets where that ends sooner and keeps the reserve; else the one given."""
+        way = straight_way(self.cluster, targets, self.promised)
         if way is None:
             return placement
-        other = self.problem.settled(answer.targets, way)
+        other = self.problem.settled(targets, way)
         return other if other.makespan_s < placement.makespan_s and self._keeps(other, reserve) else placement
 
     def _helpers(self, leaving: int) -> Iterator[tuple[list[Mover], bool]]:
@@ -200,19 +210,22 @@ class _Chooser:
             for vm in self.cluster.vms_by_node[node]
             if vm.clustered and vm.name not in in_hand
         ]
-        movers = [
-            Mover(unit, tuple(self.problem.fit_nodes(unit)), must=False)
-            for unit in units_at_home(self.cluster, staying)
-            if unit.live
-        ]
-        movers = [mover for mover in movers if mover.options]
+        units = [unit for unit in units_at_home(self.cluster, staying) if unit.live]
+        most = max(0, MOST_LITERALS // max(len(self.problem.nodes), 1) - leaving)
+        if not most:
+            return
         if len(self.problem.nodes) > 2 * MOST_ROOMY_NODES:
             by_room = sorted(self.problem.nodes, key=lambda node: (-self.problem.free_mib[node], node))
             roomy = set(by_room[:MOST_ROOMY_NODES])
-            yield [mover for mover in movers if mover.unit.vms[0].node in roomy], False
-        most = max(0, MOST_LITERALS // max(len(self.problem.nodes), 1) - leaving)
-        if movers and most:
-            yield (movers, True) if len(movers) <= most else (_spread(movers, most), False)
+            yield list(self._as_helpers(unit for unit in units if unit.vms[0].node in roomy)), False
+        if units:
+            yield list(self._as_helpers(_spread(units, min(most, len(units))))), len(units) <= most
+
+    def _as_helpers(self, units: Iterable[Unit]) -> Iterator[Mover]:
+        for unit in units:
+            options = tuple(self.problem.fit_nodes(unit))
+            if options:
+                yield Mover(unit, options, must=False)
 
     # -------------------------------------------------------------- words
 
@@ -243,9 +256,9 @@ class _Chooser:
         return tuple(found)
 
 
-def _spread(movers: Sequence[Mover], count: int) -> list[Mover]:
+def _spread(units: Sequence[Unit], count: int) -> list[Unit]:
     """So many of them, of all sizes and from all nodes."""
-    by_size = sorted(movers, key=lambda mover: (mover.unit.memory_mib, mover.unit.vms[0].node, mover.unit.name))
+    by_size = sorted(units, key=lambda unit: (unit.memory_mib, unit.vms[0].node, unit.name))
     return [by_size[i * len(by_size) // count] for i in range(count)]
 
 

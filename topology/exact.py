@@ -94,14 +94,6 @@ def answers(question: Question) -> Iterator[Answer]:
     yield Answer(found=False, proved=False)
 
 
-def spread(question: Question, takes_s: Mapping[tuple[str, str], float], bound_s: float) -> Answer:
-    """All placed, so that the busiest node, source or target, is busy for as short a time as possible.
-
-    `takes_s`: by (VM that names the unit, node); `bound_s`: what need not be beaten.
-    """
-    return _Model(question).spread(takes_s, bound_s)
-
-
 class _Model:
     def __init__(self, question: Question) -> None:
         from ortools.sat.python import cp_model
@@ -310,22 +302,6 @@ class _Model:
             if not self._reserve_for(survival.lost):
                 return Answer(found=False, proved=False)
 
-    def spread(self, takes_s: Mapping[tuple[str, str], float], bound_s: float) -> Answer:
-        longest_s = sum(max((takes_s[name, node] for node in goes), default=0.0) for name, goes in self.goes.items())
-        busiest_ms = self.model.new_int_var(_ms(bound_s), _ms(longest_s) + 1, "the busiest node")
-        busy: dict[str, list[Any]] = {}
-        for mover in self.ask.movers:
-            name = mover.unit.name
-            self.model.add(self.stays[name] == 0)
-            for node, literal in self.goes[name].items():
-                term = _ms(takes_s[name, node]) * literal
-                for end in (node, mover.unit.vms[0].node):
-                    busy.setdefault(end, []).append(term)
-        for terms in busy.values():
-            self.model.add(sum(terms) <= busiest_ms)
-        solver, proved = self._solve(self.model, busiest_ms, hint=self.ask.known)
-        return Answer(found=False, proved=proved) if solver is None else self._read(solver, proved=proved)
-
     def _best_in_sum(self) -> Answer:
         """First leave as little undone as can be, then move as few as that allows."""
         undone, moved = sum(self.undone), self._moved()
@@ -401,7 +377,3 @@ class _Model:
             self.model.add(leaving_mib >= lacking_mib * begins)
             ways_out.append(begins)
         self.model.add_bool_or(ways_out)
-
-
-def _ms(seconds: float) -> int:
-    return round(1000 * seconds)

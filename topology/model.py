@@ -261,7 +261,7 @@ class Cluster(Value):
 
     def with_vms_on(self, places: Mapping[str, str]) -> Cluster:
         """The same cluster with these VMs (name → node) where they are said to be."""
-        vms = tuple(vm.model_copy(update={"node": places.get(vm.name, vm.node)}) for vm in self.vms)
+        vms = tuple(vm.model_copy(update={"node": places[vm.name]}) if vm.name in places else vm for vm in self.vms)
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return Cluster.model_construct(**{**fields, "vms": vms})
 

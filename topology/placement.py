@@ -53,6 +53,11 @@ class Placement:
     order: Mapping[str, int] = field(default_factory=dict)
 
     @property
+    def is_perfect(self) -> bool:
+        """All are placed, and nothing could end sooner."""
+        return not self.unplaced and self.makespan_s <= self.least_bound_s * (1 + 1e-9)
+
+    @property
     def ends(self) -> dict[str, str]:
         """VM → the node where it ends up, of all that move."""
         return self.targets | dict(self.onward)
@@ -127,6 +132,8 @@ class Problem:
         if torn_by(self.cluster, unit):
             return []
         fit = [self._fit.of(vm) for vm in unit.vms]
+        if len(fit) == 1 and not self.tried:
+            return list(fit[0])
         return [
             node
             for node in fit[0]
@@ -165,14 +172,27 @@ class Problem:
     def candidates(self) -> Iterator[Placement]:
         """What the strategies make of it, best first; see `place`."""
         first = self.solve(*STRATEGIES[0])
-        if perfect := not first.unplaced and first.makespan_s <= first.least_bound_s * (1 + 1e-9):
+        candidates = [] if first.is_perfect else [first]
+        if first.is_perfect:
             yield first
-        others = [self.solve(order, prefer) for order, prefer in STRATEGIES[1:]]
+        for placement in self._others():
+            if first.is_perfect and placement.is_perfect:
+                yield placement
+            else:
+                candidates.append(placement)
+        yield from sorted(candidates, key=lambda placement: (len(placement.unplaced), round(placement.makespan_s, 6)))
+
+    def _others(self) -> Iterator[Placement]:
         going = self.as_they_go()
         if not any(must_be_near_others(self.cluster, name) for name in going.unplaced):
-            others.insert(0, going)
-        candidates = others if perfect else [first, *others]
-        yield from sorted(candidates, key=lambda placement: (len(placement.unplaced), round(placement.makespan_s, 6)))
+            yield going
+        by_room = sorted(self.nodes, key=lambda node: (-self.free_mib[node], node))
+        for share in REFUGES:
+            if share * len(self.nodes) >= 1:
+                refuges = frozenset(by_room[: round(share * len(self.nodes))])
+                yield self.solve(_longest_first, partial(_spares, refuges))
+        for order, prefer in STRATEGIES[1:]:
+            yield self.solve(order, prefer)
 
     def settled(self, ends: Mapping[str, str], way: Way) -> Placement:
         """The placement that ends so (VM → node), which may include VMs that only make room for others."""
@@ -401,6 +421,14 @@ def _ends_first(loads: _Loads, unit: Unit, option: Option) -> tuple[float, ...]:
         loads.roles[option.target],
         -loads.free_mib[option.target],
     )
+
+
+REFUGES = (1 / 32, 1 / 16, 1 / 8, 1 / 4)
+"""Shares of the nodes that are filled last, so that the VMs of a node that is lost find large gaps there (I3)."""
+
+
+def _spares(refuges: Collection[str], loads: _Loads, unit: Unit, option: Option) -> tuple[float, ...]:
+    return (option.soft_breaks, option.target in refuges, *_ends_first(loads, unit, option))
 
 
 def _tightest(loads: _Loads, _: Unit, option: Option) -> tuple[float, ...]:

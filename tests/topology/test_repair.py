@@ -74,7 +74,7 @@ def test_two_vms_change_places_over_a_third_node_or_not_at_all(
 
 @pytest.mark.parametrize("room", [13, 14])
 def test_five_small_vms_leave_rather_than_all_make_a_detour_for_two_that_change_places(room: int) -> None:
-    """"big" and "late" could change places, but "late" needs more room on N1 than is free before "big" has left."""
+    """ "big" and "late" could change places, but "late" needs more room on N1 than is free before "big" has left."""
     small = [vm(f"small-{i}", "N1", 1) for i in range(5)]
     vms = [*small, vm("big", "N1", 9), vm("late", "N2", 6, possible_owners=["N1"])]
     of = cluster([node("N1", 15), node("N2", room)], vms)
