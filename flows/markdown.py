@@ -158,6 +158,8 @@ def _figures(plan: Plan) -> str:
     if not plan.moves:
         return ""
     took = f"{'took' if plan.executed else 'will take'} {duration(plan.makespan_s)}"
+    if plan.kind == "migration":
+        return f"Cluster {plain(plan.cluster)}. The live migration {took}."
     return (
         f"Cluster {plain(plan.cluster)}. The live migrations {took}; whatever the order and "
         f"the targets, it takes at least {duration(plan.lower_bound_s)}. Nodes whose loss stays covered: "

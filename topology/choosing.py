@@ -27,6 +27,9 @@ from shunter.topology.units import Unit, units_at_home
 from shunter.topology.ways import solutions
 
 WELL_SPREAD = 1.01
+MOST_HALVINGS = 5
+ENOUGH = (1.0, 0.97, 0.9, 0.0)
+"""How early all targets should be done, as shares of the bound. With some time to spare pairs are easier to find."""
 MOST_ROOMY_NODES = 8
 
 ReserveNodes = int | Literal["auto"]
@@ -94,6 +97,9 @@ class _Chooser:
         reserve it keeps. Where there is none: of those that place most, the one that keeps most.
         """
         for reserve, helped in levels:
+            if not self._could_keep(reserve):
+                self._keeps(next(self._fast()), reserve)  # which says why not
+                continue
             for placement in self._complete(reserve, helped=helped):
                 if self._keeps(placement, reserve):
                     best = placement if helped else self._evened(placement, reserve)
@@ -115,6 +121,14 @@ class _Chooser:
                 yield placement
         if self._could_place_more() and self.search:
             yield from self._solved(reserve, helped=helped)
+
+    def _could_keep(self, reserve: int) -> bool:
+        """Whether all placed VMs that restart at all would fit without the largest nodes, as far as the sum tells."""
+        room_mib = sorted(self.cluster.node_by_name[node].for_vms_mib for node in self.problem.nodes)
+        staying = (vm for node in self.problem.nodes for vm in self.cluster.vms_by_node[node])
+        coming = (vm for unit in self.hopeful for vm in unit.vms)
+        needed = (vm.memory_mib for vm in (*staying, *coming) if vm.holds_memory and vm.priority)
+        return not reserve or sum(needed) <= sum(room_mib[:-reserve])
 
     def _could_place_more(self) -> bool:
         """Whether more could be placed than the fast passes did, as far as the sum of what is free tells."""
@@ -184,11 +198,31 @@ class _Chooser:
     def _evened(self, placement: Placement, reserve: int) -> Placement:
         """Where the targets bound the time, as when half of the nodes leave, a placement that ends sooner, if found."""
         goal_s = placement.least_bound_s
-        best = self._sooner(placement, evened_out(self.problem, placement.targets, goal_s), reserve)
-        if best.makespan_s > goal_s * WELL_SPREAD and self.search:
-            relaxed = relaxed_targets(self.problem, placement.targets, goal_s)
+        best = placement
+        for targets in self._evener(placement):
+            for share in ENOUGH:
+                if best.makespan_s > goal_s * WELL_SPREAD:
+                    best = self._sooner(best, evened_out(self.problem, targets, share * goal_s), reserve)
+        return self._somewhat_evened(best, reserve) if best is placement and reserve else best
+
+    def _evener(self, placement: Placement) -> Iterator[Mapping[str, str]]:
+        yield placement.targets
+        for share in (1.0, 0.0) if self.search else ():
+            relaxed = relaxed_targets(self.problem, placement.targets, share * placement.least_bound_s)
             if relaxed is not None:
-                best = self._sooner(best, evened_out(self.problem, relaxed, goal_s), reserve)
+                yield relaxed
+
+    def _somewhat_evened(self, placement: Placement, reserve: int) -> Placement:
+        """Only so far as the gaps that the reserve needs are left."""
+        best, too_soon_s = placement, placement.least_bound_s
+        for _ in range(MOST_HALVINGS):
+            if best.makespan_s <= too_soon_s * WELL_SPREAD:
+                break
+            goal_s = (best.makespan_s + too_soon_s) / 2
+            sooner = self._sooner(best, evened_out(self.problem, best.targets, goal_s), reserve)
+            if sooner is best:
+                too_soon_s = goal_s
+            best = sooner
         return best
 
     def _sooner(self, placement: Placement, targets: Mapping[str, str], reserve: int) -> Placement:

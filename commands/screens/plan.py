@@ -178,6 +178,9 @@ class PlanScreen:
 
     def _figures(self) -> str:
         plan = self.plan
+        if plan.kind == "migration":
+            took = f"The migration took {duration(plan.makespan_s)}{self._against_forecast()}"
+            return sentence(took if plan.executed else f"Forecast: {duration(plan.makespan_s)}")
         whose = "these moves allow" if plan.kind == "repair" else "any choice of targets allows"
         bound = f"the least {whose} is {duration(plan.lower_bound_s)}"
         reserve = (
