@@ -16,7 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    (\S.*)$", README, re.MULTILINE)
 SHUNTER = "import sys; from shunter.commands.main import main; main()"
-ENDS_WITH = {"shunter plan evacuate HV1 --cluster examples/branch-office.json": 1}
+ENDS_WITH = {
+    "shunter plan evacuate HV1 --cluster examples/branch-office.json": 1,
+    "shunter why erp-1 HV2 --cluster examples/branch-office.json": 1,
+}
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md")]
 
 
