@@ -58,7 +58,7 @@ class Dispatcher:
     _held_elsewhere: dict[str, float] = field(default_factory=dict)
     _attempts: Counter[str] = field(default_factory=Counter)
     _refusals: Counter[str] = field(default_factory=Counter)
-    _lost: set[str] = field(default_factory=set)
+    _lost: dict[str, Errand] = field(default_factory=dict)
     _helpers: set[str] = field(default_factory=set)
     _passing: set[str] = field(default_factory=set)
     _considered: tuple[Cluster, tuple[int, list[str]]] | None = None
@@ -110,6 +110,7 @@ class Dispatcher:
         """One turn of the loop; True when it was the last."""
         seen = await look(self.cluster)
         self.lives.observe(seen)
+        self._find_the_lost(seen)
         if seen.migrations != self._others_moves:
             # as long as others get on, their nodes will be free some day
             self._others_moves, self._last_event_s = seen.migrations, self.cluster.clock.now_s()
@@ -205,11 +206,11 @@ class Dispatcher:
             elif state != "up":
                 self._drop(move.vm, f"{move.target} is {state}")
         self._drop_what_has_no_room(seen)
-        in_hand = {errand.migration.vm for errand in self._running.values()} | self._lost
+        in_hand = {errand.migration.vm for errand in self._running.values()} | self._lost.keys()
         homeless = [vm for name, vm in to_move.items() if name not in self._backlog and name not in in_hand]
         self.unplaced = {name: why for name, why in self.unplaced.items() if name in to_move}
         names = [vm.name for vm in homeless]
-        asked = (len(self.tried), names)
+        asked = (self._attempts.total() + self._refusals.total(), names)
         if names and not (self._considered and self._considered[0] is seen and self._considered[1] == asked):
             self._considered = seen, asked
             self._find_targets(seen, names)
@@ -345,11 +346,21 @@ class Dispatcher:
 
     def _conclude(self, errand: Errand) -> None:
         """Draw the consequences of a migration that is over."""
-        migration = errand.migration
         self._last_event_s = self.cluster.clock.now_s()
-        self._backlog.end(migration.vm)
-        if errand.asked_s is not None and migration.state is not State.WAITING:
+        self._backlog.end(errand.migration.vm)
+        if errand.asked_s is not None and errand.migration.state is not State.WAITING:
             self.errands.append(errand)
+        self._learn(errand)
+
+    def _find_the_lost(self, seen: Cluster) -> None:
+        for name, errand in list(self._lost.items()):
+            if errand.is_found(seen):
+                del self._lost[name]
+                self._last_event_s = self.cluster.clock.now_s()
+                self._learn(errand)
+
+    def _learn(self, errand: Errand) -> None:
+        migration = errand.migration
         match migration.state:
             case State.WAITING:
                 self._leave_aside(*errand.nodes)
@@ -360,7 +371,7 @@ class Dispatcher:
                 counted[migration.vm] += 1
                 self.tried[migration.vm, migration.target] = _lesson(errand)
             case State.LOST_SIGHT:
-                self._lost.add(migration.vm)
+                self._lost[migration.vm] = errand
         if migration.state is not State.DONE and migration.state is not State.WAITING:
             self._drop_linked(Wanted(migration.vm, *errand.nodes, 0.0), f"{migration.vm} did not move as planned")
 

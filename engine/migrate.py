@@ -96,6 +96,14 @@ class Errand:
         except (Refused, Failed, OutcomeUnknown) as error:
             self.why = f"could not be called off: {error}"
 
+    def is_found(self, seen: Cluster) -> bool:
+        """After sight of it was lost: whether a later look tells how it ended, as it does once nothing is under way."""
+        if any(migration.vm == self.migration.vm for migration in seen.migrations):
+            return False
+        self._conclude(seen)
+        self.ended_s = self.cluster.clock.now_s()
+        return True
+
     def look_back(self, seen: Cluster) -> None:
         """What followed the VM, where only a look after this errand found it on its target."""
         vm = seen.vm_by_name[self.migration.vm]
@@ -214,14 +222,14 @@ class Errand:
             if any(migration.vm == self.migration.vm for migration in seen.migrations):
                 await self.cluster.wait_for_change(seen, until_s - clock.now_s())
             elif seen.vm_by_name[self.migration.vm].node == self.migration.target or clock.now_s() >= sure_s:
-                await self._conclude(seen)
+                self._conclude(seen)
                 return
             else:
                 await self.cluster.wait_for_change(seen, sure_s - clock.now_s())
         if self.migration.state is not State.LOST_SIGHT:
             self._lose_sight("no look could tell where it is")
 
-    async def _conclude(self, seen: Cluster) -> None:
+    def _conclude(self, seen: Cluster) -> None:
         migration = self.migration
         vm = seen.vm_by_name[migration.vm]
         if vm.node == migration.target and vm.holds_memory:

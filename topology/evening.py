@@ -40,15 +40,15 @@ class _Evening:
         self.problem, self.targets = problem, dict(targets)
         self.free_mib = dict(problem.free_mib)
         self.inbound_s = dict.fromkeys(problem.nodes, 0.0)
-        self.takes_s = {
-            unit.name: {option.target: option.duration_s for option in problem.options[unit.name]}
-            for unit in problem.units
-            if unit.live and unit.name in targets
-        }
+        self.takes_s: dict[str, dict[str, float]] = {}
         self.coming: dict[str, list[tuple[float, str]]] = {node: [] for node in problem.nodes}
         self.unit_of = {unit.name: unit for unit in problem.units}
-        for unit in problem.units:
-            if unit.name in self.takes_s:
+        for unit in (unit for unit in problem.units if unit.live and unit.name in targets):
+            if problem.ruled[unit.name]:
+                self.free_mib[targets[unit.name]] -= unit.memory_mib
+                self.inbound_s[targets[unit.name]] += problem.takes_s(unit, targets[unit.name])
+            else:
+                self.takes_s[unit.name] = {option.target: option.duration_s for option in problem.options[unit.name]}
                 self._put(unit, targets[unit.name])
 
     def run(self, goal_s: float) -> dict[str, str]:
@@ -101,8 +101,7 @@ class _Evening:
         self.targets.update((vm.name, node) for vm in unit.vms)
         self.free_mib[node] -= unit.memory_mib
         self.inbound_s[node] += self.takes_s[unit.name][node]
-        if not self.problem.ruled[unit.name]:
-            insort(self.coming[node], (self.takes_s[unit.name][node], unit.name))
+        insort(self.coming[node], (self.takes_s[unit.name][node], unit.name))
 
     def _take(self, unit: Unit, node: str) -> None:
         duration_s = self.takes_s[unit.name][node]

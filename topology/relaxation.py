@@ -31,7 +31,10 @@ def relaxed_targets(problem: Problem, targets: Mapping[str, str], goal_s: float)
         if unit.name in targets and unit not in freely:
             relaxed.put(unit, targets[unit.name])
     split: list[Unit] = []
-    for unit, shares in zip(freely, relaxed.shares(freely, goal_s), strict=True):
+    solution = relaxed.shares(freely, goal_s)
+    if solution is None:
+        return None
+    for unit, shares in zip(freely, solution, strict=True):
         target = max(shares, key=lambda node: (shares[node], node))
         if shares[target] > WHOLE:
             relaxed.put(unit, target)
@@ -63,15 +66,15 @@ class _Relaxed:
             self.put(unit, min(ends_s, key=lambda node: (ends_s[node], node)))
         return bool(ends_s)
 
-    def shares(self, units: Sequence[Unit], goal_s: float) -> list[dict[str, float]]:
-        """Of each unit: node → the share of it that goes there."""
+    def shares(self, units: Sequence[Unit], goal_s: float) -> list[dict[str, float]] | None:
+        """Of each unit: node → the share of it that goes there. None where that was not found."""
         from ortools.linear_solver import pywraplp
 
         solver: Any = pywraplp.Solver.CreateSolver("GLOP")
         none = -solver.infinity()
         latest_s = solver.NumVar(goal_s, solver.infinity(), "latest")
         solver.Minimize(latest_s)
-        room = {node: solver.Constraint(none, mib) for node, mib in self.free_mib.items()}
+        room = {node: solver.Constraint(none, max(mib, 0)) for node, mib in self.free_mib.items()}
         time = {node: solver.Constraint(none, -busy_s) for node, busy_s in self.inbound_s.items()}
         for constraint in time.values():
             constraint.SetCoefficient(latest_s, -1)
@@ -84,5 +87,6 @@ class _Relaxed:
                 whole.SetCoefficient(share, 1)
                 time[option.target].SetCoefficient(share, option.duration_s)
                 room[option.target].SetCoefficient(share, unit.memory_mib)
-        solver.Solve()
+        if solver.Solve() != solver.OPTIMAL:
+            return None
         return [{node: share.solution_value() for node, share in shares.items()} for shares in goes]

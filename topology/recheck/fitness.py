@@ -1,4 +1,4 @@
-"""Where a VM may be, read afresh from the rules (I4, R08, R11, R13, R20), without the planners' filters."""
+"""Where a VM may be, read afresh from the rules (I4, R07, R08, R11, R13, R20), without the planners' filters."""
 
 from __future__ import annotations
 
@@ -30,6 +30,17 @@ def misfits(
             yield "R08", f"{target} does not reach {name}"
         if volume_state[name] in ("offline", "failed"):
             yield "R08", f"{name} is {volume_state[name]}"
+    if vm.state in ("running", "paused") and source != target and not _joined(cluster, here, there):
+        yield "R07", f"no network joins {source} and {target}"
+
+
+def _joined(cluster: Cluster, here: Node, there: Node) -> bool:
+    """Whether both have a working adapter on one network that is meant for both."""
+    on = [{adapter.network for adapter in node.adapters if adapter.link_mbps} for node in (here, there)]
+    return any(
+        network.name in on[0] & on[1] and (not network.nodes or {here.name, there.name} <= {*network.nodes})
+        for network in cluster.networks
+    )
 
 
 def _processor_bridged(vm: VirtualMachine, here: Node, there: Node) -> bool:
