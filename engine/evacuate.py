@@ -24,6 +24,7 @@ from shunter.engine.rest import Rest
 from shunter.engine.stop import Stop
 from shunter.statemachines import node as node_life
 from shunter.topology.choosing import ReserveNodes
+from shunter.topology.eligibility import verdicts
 from shunter.topology.memory import memory
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.plan import Finding, Move, Plan
@@ -167,12 +168,19 @@ class _Evacuation:
             await self.cluster.wait_for_change(seen, left_s)
 
     def _has_come_back(self, seen: Cluster) -> bool:
-        """Whether VMs run again, or anew, on a node of ours that nobody has said to stay."""
+        """Whether VMs run again, or anew, on a node of ours that nobody has said to stay, or that can go by now."""
         return any(
-            vm.holds_memory and vm.name not in self.dispatcher.unplaced
+            vm.holds_memory and (vm.name not in self.dispatcher.unplaced or self._can_go(seen, vm))
             for name in self.emptied
             if seen.node_by_name[name].state in ("up", "paused")
             for vm in seen.vms_by_node[name]
+        )
+
+    def _can_go(self, seen: Cluster, vm: VirtualMachine) -> bool:
+        """Whether what stood against it has passed, as while a lost node was waited for."""
+        return any(
+            seen.free_mib(node.name) >= vm.memory_mib and not verdicts(seen, vm, node.name, emptied=self.emptied)
+            for node in seen.nodes
         )
 
     async def _last_look(self) -> Cluster:

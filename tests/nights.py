@@ -166,7 +166,7 @@ def left_behind(night: Night, report: Plan, at_the_end: Cluster) -> tuple[Violat
     given_up = any(verdict.rule == "R01" for stays in report.unplaced for verdict in stays.verdicts)
     if len(at_the_end.nodes) > MOST_NODES or len(at_the_end.vms) > MOST_VMS or given_up:
         return None
-    if not report.executed or report.interrupted or at_the_end.migrations:
+    if not report.executed or report.interrupted or report.errors or at_the_end.migrations:
         return None
     try:
         more = _could_move(at_the_end, night.nodes)

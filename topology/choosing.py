@@ -238,11 +238,10 @@ class _Chooser:
         that have most room already; then all, or of very many some of all sizes and nodes.
         """
         in_hand = self.promised.keys() | self.cluster.heading.keys()
+        # from a node that somebody has paused VMs may go, too
+        nodes = [n.name for n in self.cluster.nodes if n.name not in self.emptied and n.state in {"up", "paused"}]
         staying = [
-            vm
-            for node in self.problem.nodes
-            for vm in self.cluster.vms_by_node[node]
-            if vm.clustered and vm.name not in in_hand
+            vm for node in nodes for vm in self.cluster.vms_by_node[node] if vm.clustered and vm.name not in in_hand
         ]
         units = [unit for unit in units_at_home(self.cluster, staying) if unit.live]
         most = max(0, MOST_LITERALS // max(len(self.problem.nodes), 1) - leaving)

@@ -376,7 +376,8 @@ class _Loads:
         """A VM that stays in service moves on to another node."""
         if vm.holds_memory and target != vm.node:
             self.free_mib[target] -= vm.memory_mib
-            self.free_mib[vm.node] += vm.memory_mib
+            if vm.node in self.free_mib:
+                self.free_mib[vm.node] += vm.memory_mib
 
     def take(self, unit: Unit, option: Option) -> None:
         self.free_mib[option.target] -= unit.memory_mib

@@ -157,6 +157,18 @@ def test_a_slow_migration_that_fails_long_after_sight_of_it_was_lost_is_made_aga
     assert night.report.ok
 
 
+def test_what_comes_right_while_a_lost_node_is_waited_for_is_not_left_behind() -> None:
+    vms = [vm("web", "N1", volumes=["CSV1"]), vm("db", "N2")]
+    of = cluster(4, vms, volumes=[{"name": "CSV1", "owner": "N3", "state": "offline"}])
+    faults = [
+        {"at_s": 1.0, "do": "node_down", "node": "N2"},
+        {"at_s": 8.0, "do": "volume_state", "volume": "CSV1", "state": "online"},
+    ]
+    night = evacuated(of, ["N1", "N2"], faults=faults)
+    assert [(move.vm, move.outcome) for move in night.report.moves] == [("db", "failed"), ("web", "done")]
+    assert night.report.unplaced == ()
+
+
 def test_a_lost_answer_to_a_pause_leads_to_a_look() -> None:
     night = evacuated(cluster(3, [vm("web")]), faults=[{"when": {"node": "N1"}, "do": "answer_lost", "moved": True}])
     assert night.notes.of("node N1")[:3] == ["pausing", "lost_sight", "paused"]

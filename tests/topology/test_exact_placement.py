@@ -106,3 +106,13 @@ def test_a_fault_domain_decides_who_can_leave_and_the_other_vm_makes_way() -> No
     plan = plan_evacuation(of, ["N1"], reserve_nodes=0)
     assert [(move.vm, move.target) for move in plan.moves] == [("b", "N3"), ("a", "N2")]
     assert check_plan(of, plan, ["N1"]) == ()
+
+
+def test_a_vm_of_a_node_that_somebody_has_paused_joins_the_one_it_belongs_to() -> None:
+    """They must be together; on N2, which takes nobody, they cannot be."""
+    rule = {"name": "pair", "kind": "same_node", "vms": ["a", "b"]}
+    nodes = [node("N1"), node("N2", state="paused", paused_by="elsewhere"), node("N3")]
+    of = cluster(nodes, [vm("a", "N1"), vm("b", "N2")], affinity_rules=[rule])
+    plan = plan_evacuation(of, ["N1"], reserve_nodes=0)
+    assert check_plan(of, plan, ("N1",)) == ()
+    assert {(move.vm, move.target) for move in plan.moves} == {("a", "N3"), ("b", "N3")}
