@@ -53,6 +53,8 @@ async def move_one(
             "executed": True,
             "ok": not staying,
             "moves": moves,
+            "role_moves": tuple(m for m in plan.role_moves if seen.vm_by_name[m.name].node == m.target),
+            "volume_moves": tuple(m for m in plan.volume_moves if seen.volume_by_name[m.volume].owner == m.target),
             "unplaced": report.unplaced(seen, staying, (), known=dispatcher.unplaced, why=lambda _: why),
             "makespan_s": max((move.end_s for move in moves), default=0.0),
             "interrupted": stop.asked,

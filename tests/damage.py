@@ -118,7 +118,7 @@ def spoil(rng: random.Random, value: Any, times: int) -> Any:
     for _ in range(times):
         found = places(value)
         if not found:
-            return rng.choice(ODD_VALUES)
+            return copy.deepcopy(rng.choice(ODD_VALUES))
         holder, key = rng.choice(found)
         rng.choice(CHANGES)(rng, value, holder, key)
     return value
@@ -129,7 +129,7 @@ def _delete(_rng: random.Random, _root: Any, holder: Any, key: Any) -> None:
 
 
 def _odd(rng: random.Random, _root: Any, holder: Any, key: Any) -> None:
-    holder[key] = rng.choice(rng.choice((ODD_TEXTS, ODD_NUMBERS, ODD_VALUES)))
+    holder[key] = copy.deepcopy(rng.choice(rng.choice((ODD_TEXTS, ODD_NUMBERS, ODD_VALUES))))
 
 
 def _other_type(_rng: random.Random, _root: Any, holder: Any, key: Any) -> None:

@@ -11,7 +11,7 @@ from shunter.topology.errors import RequestError
 from shunter.topology.estimate import estimate
 from shunter.topology.memory import memory
 from shunter.topology.model import Cluster, Role, VirtualMachine
-from shunter.topology.ordering import order_of_roles
+from shunter.topology.ordering import order_of_roles, riders
 from shunter.topology.pairing import Wanted
 from shunter.topology.placement import Placement, wanted_move
 from shunter.topology.plan import Finding, Move, Plan, RoleMove, Unplaced, Verdict, VolumeMove
@@ -63,7 +63,13 @@ def plan_evacuation(cluster: Cluster, nodes: Sequence[str], reserve_nodes: Reser
 def plan_migration(cluster: Cluster, vm_name: str, target_name: str) -> Plan:
     """How one VM goes to one node, or every reason why it may not. Raises RequestError for unknown names."""
     vm, target = cluster.find_vm(vm_name), cluster.find_node(target_name)
-    against = list(verdicts(cluster, vm, target.name))
+    along = [cluster.vm_by_name[name] for name in riders(cluster, vm.name)]
+    all_go = {each.name: target.name for each in (vm, *along)}
+    against = list(verdicts(cluster, vm, target.name, promised=all_go))
+    for rider in along:
+        for verdict in verdicts(cluster, rider, target.name, promised=all_go):
+            reason = f"{rider.name} must come along (they share a disk): {verdict.reason}"
+            against.append(verdict.model_copy(update={"reason": reason}))
     free_mib = cluster.free_mib(target.name)
     if not vm.holds_memory:
         reason = f"{vm.name} is {vm.state}: only a running VM migrates live"
@@ -88,6 +94,7 @@ def plan_migration(cluster: Cluster, vm_name: str, target_name: str) -> Plan:
         ),
     )
     findings = tuple(_slow_to_converge(cluster, {vm.name: target.name}))
+    volume_moves, _ = plan_volume_moves(cluster, (), all_go, moves, move.duration_s)
     return Plan(
         kind="migration",
         cluster=cluster.name,
@@ -95,9 +102,13 @@ def plan_migration(cluster: Cluster, vm_name: str, target_name: str) -> Plan:
         reserve_nodes=0,
         findings=findings,
         moves=moves,
+        role_moves=tuple(
+            RoleMove(name=rider.name, source=rider.node, target=target.name, start_s=move.duration_s) for rider in along
+        ),
+        volume_moves=volume_moves,
         makespan_s=move.duration_s,
         lower_bound_s=move.duration_s,
-        memory=memory(cluster, cluster.with_vms_on({vm.name: target.name}), (), 0),
+        memory=memory(cluster, cluster.with_vms_on(all_go), (), 0),
     )
 
 

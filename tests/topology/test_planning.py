@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shunter.topology.capacity import packs, survives_loss
 from shunter.topology.errors import RequestError
-from shunter.topology.planning import plan_evacuation
+from shunter.topology.planning import plan_evacuation, plan_migration
 from shunter.topology.recheck import check_plan
 
 
@@ -75,6 +75,25 @@ def test_r11_the_off_vms_on_a_disk_go_where_its_running_vm_goes_and_the_disk_wit
     web = next(move for move in plan.moves if move.vm == "web")
     assert [(m.name, m.target, m.start_s) for m in plan.role_moves] == [("old", web.target, web.end_s)]
     assert [(m.volume, m.target, m.start_s) for m in plan.volume_moves] == [("LUN1", web.target, web.end_s)]
+
+
+def test_r11_what_is_off_on_a_disk_comes_along_when_one_vm_is_moved() -> None:
+    vms = [vm("web", volumes=["LUN1"]), vm("old", volumes=["LUN1"], state="off")]
+    rule = {"name": "pair", "kind": "same_node", "vms": ["web", "old"]}
+    of = cluster(3, vms, volumes=[{"name": "LUN1", "kind": "disk", "owner": "N1"}], affinity_rules=[rule])
+    plan = plan_migration(of, "web", "N2")
+    assert plan.ok
+    assert [(m.name, m.target) for m in plan.role_moves] == [("old", "N2")]
+    assert [(m.volume, m.target) for m in plan.volume_moves] == [("LUN1", "N2")]
+
+
+def test_r11_who_must_come_along_and_may_not_is_named() -> None:
+    vms = [vm("web", volumes=["LUN1"]), vm("old", volumes=["LUN1"], state="off", possible_owners=["N1"])]
+    of = cluster(3, vms, volumes=[{"name": "LUN1", "kind": "disk", "owner": "N1"}])
+    plan = plan_migration(of, "web", "N2")
+    assert [v.reason for v in plan.unplaced[0].verdicts] == [
+        "old must come along (they share a disk): N2 is not a possible owner of old (N1)"
+    ]
 
 
 def test_i7_a_volume_goes_to_a_node_that_reaches_it_and_one_that_cannot_is_said() -> None:
