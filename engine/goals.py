@@ -9,6 +9,7 @@ from typing import Protocol
 from shunter.topology.breaches import breaches
 from shunter.topology.choosing import Choice, ReserveNodes, choose_targets
 from shunter.topology.model import Cluster, VirtualMachine
+from shunter.topology.ordering import riders
 from shunter.topology.placement import Placement, place
 from shunter.topology.plan import Verdict
 from shunter.topology.reasons import Tried
@@ -122,7 +123,8 @@ class MovedTo:
             for vm in vms
             for name in elsewhere
         }
-        candidates = place(seen, vms, self.emptied, promised=promised, tried={**only_there, **tried})
+        along = dict.fromkeys(riders(seen, self.vm), self.target)
+        candidates = place(seen, vms, self.emptied, promised={**promised, **along}, tried={**only_there, **tried})
         return Choice(next(candidates), 0)
 
     def take(self, targets: Mapping[str, str]) -> None:

@@ -19,6 +19,7 @@ from shunter.statemachines import vm as vm_life
 from shunter.statemachines.migration import MIGRATION, Event, Migration, State
 from shunter.topology.eligibility import verdicts
 from shunter.topology.model import Cluster
+from shunter.topology.ordering import riders
 from shunter.topology.plan import Verdict
 
 SECOND_LOOK_S = 10.0
@@ -146,7 +147,8 @@ class Errand:
         if vm.node != migration.source or not vm.holds_memory:
             reason, remedy = f"{vm.name} is {vm.state} on {vm.node} now", "nothing; a fresh plan sees it"
             return (Verdict(target=migration.target, rule="I2", reason=reason, remedy=remedy),)
-        found = verdicts(seen, vm, migration.target, emptied=self.emptied, promised=self.promised, passing=self.passing)
+        promised = {**self.promised, **dict.fromkeys(riders(seen, vm.name), migration.target)}
+        found = verdicts(seen, vm, migration.target, emptied=self.emptied, promised=promised, passing=self.passing)
         free_mib = seen.free_mib(migration.target)
         if free_mib >= vm.memory_mib:
             return found
