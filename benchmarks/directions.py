@@ -16,7 +16,8 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 from shunter.topology.pairing import Backlog, Wanted, Weigh, pair
@@ -95,7 +96,13 @@ def bound_s(moves: Sequence[Wanted], takes_s: Mapping[str, float]) -> float:
     return max(*load.values(), *odd, *takes_s.values())
 
 
-def noisy_s(moves: Sequence[Wanted], takes_s: Mapping[str, float], weigh: Weigh) -> float:
+Redirect = Callable[[Backlog, Collection[str]], Mapping[str, str]]
+"""New targets (VM → node) for moves that wait, given the nodes that are busy."""
+
+
+def noisy_s(
+    moves: Sequence[Wanted], takes_s: Mapping[str, float], weigh: Weigh, redirect: Redirect = lambda _, __: {}
+) -> float:
     """The moves take their true time; the pairing knows only the estimates."""
     backlog, busy, now_s = Backlog(moves, weigh), set[str](), 0.0
     running: list[tuple[float, str, str, str]] = []
@@ -104,6 +111,10 @@ def noisy_s(moves: Sequence[Wanted], takes_s: Mapping[str, float], weigh: Weigh)
             backlog.begin(move.vm)
             busy |= {move.source, move.target}
             heapq.heappush(running, (now_s + takes_s[move.vm], move.vm, move.source, move.target))
+        if redirected := redirect(backlog, busy):
+            for vm, target in redirected.items():
+                backlog.add(replace(backlog.remove(vm), target=target))
+            continue
         now_s, vm, *ends = heapq.heappop(running)
         backlog.end(vm)
         busy.difference_update(ends)

@@ -32,6 +32,8 @@ MOST_REFUSALS = 6
 HOLD_AGAIN_S = 3.0
 BUSY_PATIENCE_S = 1800.0
 BACKUP_PATIENCE_S = 3600.0
+OFF_PLAN = 0.02
+"""By so much of its estimate a migration took another time than planned."""
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +65,7 @@ class Dispatcher:
     _passing: set[str] = field(default_factory=set)
     _considered: tuple[Cluster, tuple[int, list[str]]] | None = None
     _last_event_s: float = 0.0
+    _off_plan: bool = False
     _others_moves: tuple[MigrationUnderWay, ...] = ()
 
     async def run(self, seen: Cluster, planned: Sequence[Move]) -> None:
@@ -298,7 +301,7 @@ class Dispatcher:
         self._held_elsewhere = {node: until for node, until in self._held_elsewhere.items() if until > now_s}
         while not self.stop.asked:
             pairs = pair(self._backlog, self._busy(seen) | self._held_elsewhere.keys())
-            if not pairs:
+            if not pairs and not self._redirect(seen):
                 return
             for move in pairs:
                 hold = await self.holds.try_hold((move.source, move.target))
@@ -319,6 +322,18 @@ class Dispatcher:
                 )
                 self._passing.discard(move.vm)
                 self._running[asyncio.create_task(self._carry_out(errand))] = errand
+
+    def _redirect(self, seen: Cluster) -> bool:
+        """Once the plan's times do not hold: other targets for moves that wait, so that no node waits that need not."""
+        if not self._off_plan:
+            return False
+        busy = self._busy(seen) | self._held_elsewhere.keys()
+        tried = {**self.tried, **self._exhausted(seen)}
+        targets = self.goal.redirected(seen, self._backlog, busy, self._promised(), tried)
+        for name in targets:
+            self._drop(name, "another target is idle already")
+        self._want(seen, targets, {}, {})
+        return bool(targets)
 
     async def _find_out_who_is_held(self, *nodes: str) -> None:
         """Of two nodes that cannot be held together, leave the one aside that another run holds."""
@@ -348,6 +363,9 @@ class Dispatcher:
         """Draw the consequences of a migration that is over."""
         self._last_event_s = self.cluster.clock.now_s()
         self._backlog.end(errand.migration.vm)
+        if errand.asked_s is not None and errand.ended_s is not None:
+            took_s = errand.ended_s - errand.asked_s
+            self._off_plan |= abs(took_s - errand.estimate_s) > OFF_PLAN * errand.estimate_s
         if errand.asked_s is not None and errand.migration.state is not State.WAITING:
             self.errands.append(errand)
         self._learn(errand)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,9 +10,11 @@ from shunter.topology.breaches import breaches
 from shunter.topology.choosing import Choice, ReserveNodes, choose_targets
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.ordering import riders
+from shunter.topology.pairing import Backlog
 from shunter.topology.placement import Placement, place
 from shunter.topology.plan import Verdict
 from shunter.topology.reasons import Tried
+from shunter.topology.redirecting import redirection
 from shunter.topology.repair import choose_repair
 
 
@@ -33,6 +35,12 @@ class Goal(Protocol):
 
         `search`: also look for what no fast pass finds, and let others make room.
         """
+        ...
+
+    def redirected(
+        self, seen: Cluster, backlog: Backlog, busy: Collection[str], promised: Mapping[str, str], tried: Tried
+    ) -> Mapping[str, str]:
+        """Other targets (VM → node) for moves that wait, where a node waits with them that need not."""
         ...
 
     def take(self, targets: Mapping[str, str]) -> None:
@@ -57,6 +65,14 @@ class Emptied:
             seen, vms, self.emptied, self.reserve_nodes, promised=promised, tried=tried, search=search
         )
         return _unless_refused(seen, vms, choice)
+
+    def redirected(
+        self, seen: Cluster, backlog: Backlog, busy: Collection[str], promised: Mapping[str, str], tried: Tried
+    ) -> Mapping[str, str]:
+        reserve = 1 if self.reserve_nodes == "auto" else self.reserve_nodes
+        return redirection(
+            seen, backlog, busy, emptied=self.emptied, promised=promised, reserve_nodes=reserve, tried=tried
+        )
 
     def take(self, targets: Mapping[str, str]) -> None:
         pass  # it is asked anew of every look
@@ -89,6 +105,16 @@ class InOrder:
         if not search:
             return Choice(Placement(), 0)
         return _unless_refused(seen, vms, choose_repair(seen, self.reserve_nodes, promised=promised, tried=tried))
+
+    def redirected(
+        self,
+        seen: Cluster,  # noqa: ARG002
+        backlog: Backlog,  # noqa: ARG002
+        busy: Collection[str],  # noqa: ARG002
+        promised: Mapping[str, str],  # noqa: ARG002
+        tried: Tried,  # noqa: ARG002
+    ) -> Mapping[str, str]:
+        return {}  # these moves are as few as can be, and lead to one end
 
     def take(self, targets: Mapping[str, str]) -> None:
         self.planned = dict(targets)
@@ -126,6 +152,16 @@ class MovedTo:
         along = dict.fromkeys(riders(seen, self.vm), self.target)
         candidates = place(seen, vms, self.emptied, promised={**promised, **along}, tried={**only_there, **tried})
         return Choice(next(candidates), 0)
+
+    def redirected(
+        self,
+        seen: Cluster,  # noqa: ARG002
+        backlog: Backlog,  # noqa: ARG002
+        busy: Collection[str],  # noqa: ARG002
+        promised: Mapping[str, str],  # noqa: ARG002
+        tried: Tried,  # noqa: ARG002
+    ) -> Mapping[str, str]:
+        return {}  # there is one target only
 
     def take(self, targets: Mapping[str, str]) -> None:
         pass  # there is one target only

@@ -264,3 +264,14 @@ def test_r15_a_node_that_another_run_holds_is_passed_over_and_used_when_it_is_gi
     assert all(start_s < 60 for source, start_s in moves if source == "N2")
     assert all(start_s >= 60 for source, start_s in moves if source == "N1")
     assert asked < 120
+
+
+def test_no_source_waits_with_idle_nodes_around_when_migrations_take_other_times_than_planned() -> None:
+    vms = [vm(f"vm-{i}", f"N{i % 2 + 1}", 1000 + 517 * i) for i in range(20)]
+    night = evacuated(cluster(4, vms), ["N1", "N2"], noise=0.3, seed=4, reserve_nodes=0)
+    took_s = {"N1": 0.0, "N2": 0.0}
+    for move in night.report.moves:
+        took_s[move.source] += move.end_s - move.start_s
+    assert night.report.ok
+    assert {move.outcome for move in night.report.moves} == {"done"}
+    assert night.report.makespan_s == pytest.approx(max(took_s.values()), rel=0.001)
