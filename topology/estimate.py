@@ -8,7 +8,9 @@ the performance of virtual machine migration", MASCOTS 2010).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from shunter.topology.model import Cluster, Node, VirtualMachine
 
@@ -40,24 +42,19 @@ class Estimate:
 
 def link_mbps(cluster: Cluster, source: Node, target: Node) -> int | None:
     """Speed of the best live-migration network that both nodes are on; failing that, of any network; else None."""
-    memo, ends_of = cluster.link_mbps_between, (source.name, target.name)
-    if ends_of not in memo:
-        memo[ends_of] = _link_mbps(cluster, source, target)
-    return memo[ends_of]
+    memo, ends = cluster.link_mbps_between, (cluster.links[source.name], cluster.links[target.name])
+    if ends not in memo:
+        memo[ends] = _link_mbps(cluster, *map(dict, ends))
+    return memo[ends]
 
 
-def _link_mbps(cluster: Cluster, source: Node, target: Node) -> int | None:
+def _link_mbps(cluster: Cluster, source: Mapping[str, int], target: Mapping[str, int]) -> int | None:
     best: dict[bool, int] = {}
     for network in cluster.networks:
-        if network.nodes and not {source.name, target.name} <= set(network.nodes):
-            continue
-        ends = [
-            max((a.link_mbps for a in node.adapters if a.network == network.name), default=0)
-            for node in (source, target)
-        ]
+        slowest = min(source.get(network.name, 0), target.get(network.name, 0))
         dedicated = "live_migration" in network.roles
-        if min(ends) > 0:
-            best[dedicated] = max(best.get(dedicated, 0), min(ends))
+        if slowest > 0:
+            best[dedicated] = max(best.get(dedicated, 0), slowest)
     return best.get(True, best.get(False))
 
 
@@ -81,11 +78,16 @@ def estimate(cluster: Cluster, vm: VirtualMachine, target: str) -> Estimate | No
 def at_rate(vm: VirtualMachine, rate: float, *, source_offloads: bool) -> Estimate:
     """Of a live migration at `rate` MiB/s."""
     dirty = vm.dirty_mib_per_s if vm.state == "running" else 0.0
-    to_copy, copying_s = float(vm.memory_mib), 0.0
+    return _precopy(float(vm.memory_mib), dirty, rate, source_offloads)
+
+
+@lru_cache(maxsize=65_536)
+def _precopy(memory_mib: float, dirty_mib_per_s: float, rate: float, source_offloads: bool) -> Estimate:
+    to_copy, copying_s = memory_mib, 0.0
     for _ in range(MOST_ROUNDS):
         round_s = to_copy / rate
         copying_s += round_s
-        written = min(dirty * round_s, float(vm.memory_mib))
+        written = min(dirty_mib_per_s * round_s, memory_mib)
         if written <= SMALL_REST_S * rate or written >= to_copy:
             break
         to_copy = written

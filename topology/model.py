@@ -182,6 +182,10 @@ class StorageJob(Value):
     percent: Percent = 0.0
 
 
+Links = frozenset[tuple[str, int]]
+"""(network, speed in Mbit/s of the fastest adapter) of a node, for each network that it is on."""
+
+
 class Cluster(Value):
     """One snapshot. Build it with `clusterfile.read_cluster`, which fills defaults and checks references."""
 
@@ -218,8 +222,23 @@ class Cluster(Value):
         return {name: tuple(vms) for name, vms in on.items()}
 
     @cached_property
-    def link_mbps_between(self) -> dict[tuple[str, str], int | None]:
-        """Memo of `estimate.link_mbps`, by (source, target); a snapshot's networks never change."""
+    def links(self) -> Mapping[str, Links]:
+        """Node → its links. Most nodes are alike in this, and are asked about once."""
+        fastest: dict[str, dict[str, int]] = {node.name: {} for node in self.nodes}
+        members = {network.name: set(network.nodes) for network in self.networks}
+        for node in self.nodes:
+            speeds = fastest[node.name]
+            for adapter in node.adapters:
+                among = members.get(adapter.network)
+                if among is not None and (not among or node.name in among):
+                    speeds[adapter.network] = max(speeds.get(adapter.network, 0), adapter.link_mbps)
+        alike: dict[Links, Links] = {}
+        all_links = {name: frozenset(speeds.items()) for name, speeds in fastest.items()}
+        return {name: alike.setdefault(links, links) for name, links in all_links.items()}
+
+    @cached_property
+    def link_mbps_between(self) -> dict[tuple[Links, Links], int | None]:
+        """Memo of `estimate.link_mbps`, by the links of both ends; a snapshot's networks never change."""
         return {}
 
     @cached_property

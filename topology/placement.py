@@ -366,11 +366,10 @@ class _Loads:
         self.outbound_s = dict(problem.outbound_s)
         self.least_s = problem.least_s
 
-    def bound_with(self, unit: Unit, option: Option) -> float:
-        """What would bound the makespan from below at these two nodes."""
+    def outbound_with(self, unit: Unit, option: Option) -> float:
+        """What the unit's source would have to send if it went there."""
         source = unit.vms[0].node
-        outbound = self.outbound_s.get(source, 0.0) + option.duration_s - self.least_s[unit.name]
-        return max(self.inbound_s[option.target] + option.duration_s, outbound)
+        return self.outbound_s.get(source, 0.0) + option.duration_s - self.least_s[unit.name]
 
     def give_way(self, vm: VirtualMachine, target: str) -> None:
         """A VM that stays in service moves on to another node."""
@@ -414,11 +413,12 @@ def _pickiest_first(problem: Problem, unit: Unit) -> tuple[float, ...]:
 
 
 def _ends_first(loads: _Loads, unit: Unit, option: Option) -> tuple[float, ...]:
+    inbound_s = round(loads.inbound_s[option.target] + option.duration_s, 6)
     return (
         option.soft_breaks,
-        round(loads.bound_with(unit, option), 6),
+        max(inbound_s, round(loads.outbound_with(unit, option), 6)),
         not option.preferred,
-        round(loads.inbound_s[option.target] + option.duration_s, 6),
+        inbound_s,
         loads.roles[option.target],
         -loads.free_mib[option.target],
     )
