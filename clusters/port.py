@@ -123,6 +123,16 @@ class ClusterPort(Protocol):
         """Make another node the owner (coordinator) of a volume."""
         ...
 
+    async def reboot_node(self, node: str) -> None:
+        """Restart the node's operating system; return once the node has taken the order up. It comes back paused if it
+        was paused. Whatever still runs on it is lost: look first.
+        """
+        ...
+
+    async def booted_s(self, node: str) -> float | None:
+        """When the node's operating system started last, by the cluster's clock; None while the node cannot tell."""
+        ...
+
     async def migration_log(self) -> tuple[MigrationRecord, ...]:
         """Every migration that ended since this port was opened, in order of its end."""
         ...

@@ -13,6 +13,7 @@ from shunter.topology.model import Value
 
 Severity = Literal["error", "warning", "info"]
 Outcome = Literal["done", "failed", "refused", "cancelled", "lost_sight"]
+MaintenanceOutcome = Literal["done", "failed", "skipped"]
 
 
 class Finding(Value):
@@ -91,10 +92,48 @@ class NodeMemory(Value):
     emptied: bool = False
 
 
+class Maintenance(Value):
+    """A node's turn in a rolling run.
+
+    From `paused_s` on it takes no VM and is no refuge, from `start_s` on it is empty and its maintenance is under way,
+    at `end_s` it is back and takes VMs again. `left_mib`: of the memory that the other nodes have free, the least that
+    was left over between `paused_s` and `end_s` once the VMs of any one of them had been restarted (below 0: too
+    little). In a report also how it ended, and why so.
+    """
+
+    node: str
+    paused_s: float
+    start_s: float
+    end_s: float
+    left_mib: int | None = None
+    outcome: MaintenanceOutcome | None = None
+    reason: str | None = None
+
+
+class Untouched(Value):
+    """A node that was to be maintained and will not be, or was not; its VMs that stand in the way are in `unplaced`."""
+
+    node: str
+    reason: str
+    remedy: str
+
+
+class Alternative(Value):
+    """Another way to do the same rolling run, to choose with open eyes."""
+
+    name: str
+    parallel: int
+    makespan_s: float
+    moves: int
+    moves_per_vm: float
+    left_mib: int | None = None
+    chosen: bool = False
+
+
 class Plan(Value):
     """What will happen (`executed` false) or what did (a report)."""
 
-    kind: Literal["evacuation", "migration", "repair"] = "evacuation"
+    kind: Literal["evacuation", "migration", "repair", "rolling_maintenance"] = "evacuation"
     cluster: str
     ok: bool
     executed: bool = False
@@ -109,6 +148,9 @@ class Plan(Value):
     interrupted: bool = False
     degraded_backups: tuple[str, ...] = Field(default=())
     memory: tuple[NodeMemory, ...] = ()
+    maintenance: tuple[Maintenance, ...] = ()
+    untouched: tuple[Untouched, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -117,7 +159,7 @@ class Plan(Value):
 
     def to_json(self, indent: int | None = 2) -> str:
         """The JSON of interfaces: fields that say nothing of a plan (or of a report) are left out."""
-        only_of_reports = {"interrupted", "degraded_backups"}
-        return self.model_dump_json(
-            indent=indent, exclude_none=True, exclude=None if self.executed else only_of_reports
-        )
+        left_out = set() if self.executed else {"interrupted", "degraded_backups"}
+        if self.kind != "rolling_maintenance":
+            left_out |= {"maintenance", "untouched", "alternatives"}
+        return self.model_dump_json(indent=indent, exclude_none=True, exclude=left_out)
