@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Literal, TextIO
@@ -10,24 +11,25 @@ from typing import Any, Literal, TextIO
 from shunter.clusters.clock import Clock
 from shunter.clusters.port import MigrationRecord, MigrationSeen, OutcomeUnknown, Phase, Refused
 from shunter.clusters.simulated import troubles
+from shunter.clusters.simulated.balancing import Balancer
 from shunter.clusters.simulated.copying import course
-from shunter.clusters.simulated.failover import MEMBER, Failover
+from shunter.clusters.simulated.failover import Failover
 from shunter.clusters.simulated.faults import OF_MIGRATIONS, Fault
 from shunter.clusters.simulated.flight import Flight, Outcome
-from shunter.clusters.simulated.rules import RUNS, migration_refusal, role_refusal, volume_refusal
-from shunter.clusters.simulated.witness import Witness
+from shunter.clusters.simulated.presence import Presence
+from shunter.clusters.simulated.rules import MEMBER, RUNS, migration_refusal, role_refusal, volume_refusal
+from shunter.clusters.simulated.witness import Doer, Witness
 from shunter.topology.errors import RequestError
-from shunter.topology.model import Actor, Cluster, MigrationUnderWay, Node, VirtualMachine
-
-Doer = Literal["us", "elsewhere", "cluster", "fault"]
+from shunter.topology.model import Actor, Cluster, MigrationUnderWay, Node, Role, VirtualMachine
 
 
 class SimulatedCluster:
     """Starts from a snapshot and lives on in the clock's time.
 
-    `noise` 0.3: a migration takes up to 30 % more or less than undisturbed, drawn from the seed. `faults`: what goes
-    wrong. `log`: the witness log is written there, too. Must be made inside a running event loop. Raises RequestError
-    (a noise that is not at least 0 and below 1).
+    `noise` 0.3: a migration or a reboot takes up to 30 % more or less than undisturbed, drawn from the seed. `faults`:
+    what goes wrong. `log`: the witness log is written there, too. `reboot_s`: how long a node is away that reboots.
+    `balances`: nodes that have come back are given VMs by the cluster itself. Must be made inside a running event loop.
+    Raises RequestError (a noise that is not at least 0 and below 1, a reboot that takes no time).
     """
 
     def __init__(
@@ -39,9 +41,13 @@ class SimulatedCluster:
         noise: float = 0.0,
         faults: Sequence[Fault] = (),
         log: TextIO | None = None,
+        reboot_s: float = 600.0,
+        balances: bool = False,
     ) -> None:
         if not 0 <= noise < 1:
             raise RequestError(f"noise {noise:g}: must be at least 0 and below 1")
+        if not 0 < reboot_s < math.inf:
+            raise RequestError(f"reboot_s {reboot_s:g}: must be above 0")
         self._clock, self._seed, self._noise = clock, seed, noise
         self._begun = cluster
         self._nodes = {node.name: node for node in cluster.nodes}
@@ -55,6 +61,8 @@ class SimulatedCluster:
         self._attempts: dict[str, int] = {}
         self.flights: dict[str, Flight] = {}
         self.failover = Failover(self)
+        self.presence = Presence(self, reboot_s=reboot_s, noise=noise, seed=seed)
+        self.balancer = Balancer(self, seed=seed, is_on=balances)
         self.postponed: dict[str, list[Fault]] = {}
         self._pending = [fault for fault in faults if fault.when is not None]
         self.witness = Witness(cluster, clock, log)
@@ -129,6 +137,14 @@ class SimulatedCluster:
         if node.state == "paused":
             self.put_node(name, state="up", paused_by=None)
             self.witness.saw("node_resumed", node=name, by="us")
+            self.balancer.node_takes_vms(name)
+
+    async def reboot_node(self, node: str) -> None:
+        await self._answering("node", node, lambda: self.presence.reboot(self._node(node).name))
+
+    async def booted_s(self, node: str) -> float | None:
+        await asyncio.sleep(0)
+        return self.presence.booted_s(self._node(node).name)
 
     # ------------------------------------------------------------------ live migrations
 
@@ -139,7 +155,7 @@ class SimulatedCluster:
             self.note_refusal(vm, target, refusal, "us")
             raise refusal
         moving = self._vms[vm]
-        lost = self._next_fault(("answer_lost",), vm=vm, source=moving.node, target=target)
+        lost = self.next_fault(("answer_lost",), vm=vm, source=moving.node, target=target)
         if lost is None:
             self.take_off(moving, target, "us")
             return
@@ -168,9 +184,9 @@ class SimulatedCluster:
         attempt = self._attempts[vm.name] = self._attempts.get(vm.name, 0) + 1
         stretch = 1.0 + self._noise * random.Random(f"{self._seed}/{vm.name}/{attempt}").uniform(-1.0, 1.0)
         about = {"vm": vm.name, "source": vm.node, "target": target}
-        slow = self._next_fault(("migration_slow",), **about)
+        slow = self.next_fault(("migration_slow",), **about)
         if fails_at == "as planned":
-            fails = self._next_fault(("migration_fails",), **about)
+            fails = self.next_fault(("migration_fails",), **about)
             fails_at = fails.fraction if fails is not None else None
         phases = course(self.now(), vm, self._nodes[target], stretch * (slow.factor if slow else 1.0))
         if phases is None:
@@ -188,7 +204,7 @@ class SimulatedCluster:
         self.flights[vm.name] = flight
         self.touch()
         self.in_background(self._fly(flight))
-        while (fault := self._next_fault(None, **about)) is not None:
+        while (fault := self.next_fault(None, **about)) is not None:
             troubles.happen(self, fault)
         return flight
 
@@ -248,16 +264,13 @@ class SimulatedCluster:
             reason = role_refusal(self.now(), vm, target)
             if reason is not None:
                 raise Refused(reason)
-            self._give(vm, target, "us")
-            self._carry_disks(vm, vm.node, target, "us")
+            self.hand_over(vm, target, "us")
         elif role is None:
             raise Refused(f"there is no role {name}")
         elif role.node != target:
             if node.state != "up":
                 raise Refused(f"{target} is {node.state}")
-            self._roles[name] = role.model_copy(update={"node": target})
-            self.touch()
-            self.witness.saw("role_moved", name=name, source=role.node, target=target, by="us")
+            self.put_role(role, target, "us")
 
     async def move_volume(self, volume: str, target: str) -> None:
         await self._answering("volume", volume, lambda: self._move_volume(volume, target))
@@ -283,6 +296,11 @@ class SimulatedCluster:
         self.put_vm(vm.name, state="running", node=target, memory_mib=memory_mib, memory_maximum_mib=maximum_mib)
         self.witness.saw("vm_started", vm=vm.name, node=target, by=by, memory_mib=memory_mib)
 
+    def hand_over(self, vm: VirtualMachine, target: str, by: Doer) -> None:
+        """Give a VM that does not run to another node; nothing may stand against it."""
+        self._give(vm, target, by)
+        self._carry_disks(vm, vm.node, target, by)
+
     def _carry_disks(self, vm: VirtualMachine, source: str, target: str, by: Doer) -> None:
         """Disks follow the VM, and with them what else stands on them where it was and does not run (R11)."""
         for disk in vm.volumes:
@@ -303,6 +321,11 @@ class SimulatedCluster:
         if before != target:
             self.put_volume(volume, owner=target)
             self.witness.saw("volume_owner_changed", volume=volume, source=before, target=target, by=by)
+
+    def put_role(self, role: Role, target: str, by: Doer) -> None:
+        self._roles[role.name] = role.model_copy(update={"node": target})
+        self.touch()
+        self.witness.saw("role_moved", name=role.name, source=role.node, target=target, by=by)
 
     def put_vm(self, name: str, **fields: Any) -> None:
         self._vms[name] = self._vms[name].model_copy(update=fields)
@@ -348,13 +371,13 @@ class SimulatedCluster:
     async def _answering(self, kind: str, name: str, act: Callable[[], None]) -> None:
         """Act and answer; a fault may swallow the answer, with or without the act."""
         await asyncio.sleep(0)
-        lost = self._next_fault(("answer_lost",), **{kind: name})
+        lost = self.next_fault(("answer_lost",), **{kind: name})
         if lost is None or lost.moved:
             act()
         if lost is not None:
             raise OutcomeUnknown(f"no answer from the cluster about {kind} {name}")
 
-    def _next_fault(self, do: Sequence[str] | None, **about: str) -> Fault | None:
+    def next_fault(self, do: Sequence[str] | None, **about: str) -> Fault | None:
         """The first pending fault that matches, of these kinds or (None) of those that leave migrations alone."""
         for fault in self._pending:
             assert fault.when is not None  # noqa: S101  only such faults are pending

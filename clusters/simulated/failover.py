@@ -1,25 +1,26 @@
-"""What a simulated cluster does by itself when it loses a node, and when one comes back."""
+"""What a simulated cluster does by itself for a node that it has lost: volumes, roles and VMs go to others."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from shunter.clusters.simulated.rules import RUNS, room_mib, start_refusal
-from shunter.topology.model import VirtualMachine, Volume, VolumeState
+from shunter.clusters.simulated.rules import MEMBER, RUNS, role_refusal, room_mib, start_refusal
+from shunter.clusters.simulated.witness import Doer
+from shunter.topology.model import Cluster, VirtualMachine, Volume, VolumeState
 
 if TYPE_CHECKING:
     from shunter.clusters.simulated.cluster import SimulatedCluster
 
 RESTART_AFTER_S = 30.0
-MEMBER = ("up", "paused")
+Refusal = Callable[[Cluster, VirtualMachine, str], str | None]
 
 
 class Failover:
-    """Gives volumes of a lost node another owner at once, and starts its VMs elsewhere after a while.
+    """Gives volumes and roles of a lost node to others at once, and starts its VMs elsewhere after a while.
 
-    What fits nowhere stays failed where it was, and is tried again whenever something changes. VMs that are off or
-    saved, and roles that are not VMs, stay with the lost node.
+    A VM that fits nowhere stays failed where it was, and is tried again whenever something changes.
     """
 
     def __init__(self, world: SimulatedCluster) -> None:
@@ -30,15 +31,11 @@ class Failover:
         """Of volumes that are offline because no node that reaches them is there."""
         self._asked = False
 
-    # ------------------------------------------------------------------ nodes go and come
+    # ------------------------------------------------------------------ nodes go
 
-    def lose_node(self, name: str) -> None:
-        """The node stops: its migrations end, what ran there is lost, its volumes get another owner."""
+    def crash_all_on(self, name: str, by: Doer) -> None:
+        """What runs on the node is lost, and so are the migrations from and to it."""
         world = self._world
-        if world.now().node_by_name[name].state == "down":
-            return
-        world.put_node(name, state="down", paused_by=None)
-        world.witness.saw("node_down", node=name, by="fault")
         for flight in list(world.flights.values()):
             if flight.switched and name in (flight.source, flight.target):
                 world.end_flight(flight, "done")  # the VM runs on the target, whatever becomes of that now
@@ -46,34 +43,56 @@ class Failover:
                 world.end_flight(flight, "source_lost" if flight.source == name else "target_lost")
         lost = [vm for vm in world.now().vms_by_node[name] if vm.state in RUNS]
         for vm in lost:
-            self._crash(vm)
-        self.rehome_volumes()
-        self._count_votes()
-        if lost:
-            world.in_background(self._restart_later([vm.name for vm in lost if vm.clustered and vm.priority > 0]))
+            self._crash(vm, by)
+        waiting = [vm.name for vm in lost if vm.clustered and vm.priority > 0]
+        if waiting:
+            self._crashed |= dict.fromkeys(waiting, False)
+            world.in_background(self._restart_later(waiting))
 
-    def _crash(self, vm: VirtualMachine) -> None:
+    def _crash(self, vm: VirtualMachine, by: Doer) -> None:
         world = self._world
         world.put_vm(vm.name, state="failed", backup=False)
-        world.witness.saw("vm_crashed", vm=vm.name, node=vm.node, by="fault")
+        world.witness.saw("vm_crashed", vm=vm.name, node=vm.node, by=by)
         if vm.backup:
             world.witness.saw("backup_ended", vm=vm.name, outcome="failed")
 
-    def _count_votes(self) -> None:
-        """Every node's vote counts, whether the node is there or not: a static majority, as in 2008 R2."""
-        nodes, witness = self._world.now().nodes, int(self._world.now().witness)
-        votes = witness + sum(node.votes for node in nodes)
-        there = witness + sum(node.votes for node in nodes if node.state in MEMBER)
-        if 2 * there <= votes:
-            self._world.witness.saw("quorum_lost", votes=there, of=votes)
+    def part_from(self, name: str) -> None:
+        """The node is out of sight and its VMs run on: none of them gets away, and none gets there any more."""
+        for flight in list(self._world.flights.values()):
+            if flight.switched and name in (flight.source, flight.target):
+                self._world.end_flight(flight, "done")
+            elif name in (flight.source, flight.target):
+                self._world.end_flight(flight, "failed" if flight.source == name else "target_lost")
 
-    def bring_back(self, name: str) -> None:
-        """The node is up again, and empty."""
-        if self._world.now().node_by_name[name].state != "down":
-            return
-        self._world.put_node(name, state="up", paused_by=None)
-        self._world.witness.saw("node_up", node=name, by="fault")
+    def take_over(self, name: str) -> None:
+        """What the node owned and does not run goes to nodes that are there."""
+        world = self._world
         self.rehome_volumes()
+        for vm_name in [vm.name for vm in world.now().vms_by_node[name] if vm.state in ("off", "saved")]:
+            vm = world.now().vm_by_name[vm_name]
+            if vm.node == name and vm.clustered and not self._disk_is_awaited(vm):
+                target = self._best_node(vm, role_refusal)
+                if target is not None:
+                    world.hand_over(vm, target, "cluster")
+        for role in world.now().roles:
+            if role.node == name and (host := self._host_of_roles()) is not None:
+                world.put_role(role, host, "cluster")
+
+    def _disk_is_awaited(self, vm: VirtualMachine) -> bool:
+        """Whether a VM that will be started again takes the disk along, and with it this VM (R11)."""
+        others = (other for disk in vm.volumes for other in self._world.now().vms_by_disk.get(disk, ()))
+        return any(other.name in self._crashed for other in others)
+
+    def _host_of_roles(self) -> str | None:
+        """A node that takes VMs, else a paused one; of these that with the fewest roles."""
+        seen = self._world.now()
+        hosts = [role.node for role in seen.roles]
+        there = [
+            (node.state != "up", hosts.count(node.name), i, node.name)
+            for i, node in enumerate(seen.nodes)
+            if node.state in MEMBER
+        ]
+        return min(there)[-1] if there else None
 
     # ------------------------------------------------------------------ volumes
 
@@ -83,6 +102,8 @@ class Failover:
         for volume in world.now().volumes:
             if world.now().node_by_name[volume.owner].state in MEMBER and volume.name not in self._state_before:
                 continue
+            if any(vm.node == volume.owner and vm.state in RUNS for vm in world.now().vms_by_disk.get(volume.name, ())):
+                continue  # its owner is isolated and runs a VM on it
             owner = self._new_owner(volume)
             if owner is None:
                 self._take_offline(volume)
@@ -122,7 +143,6 @@ class Failover:
     # ------------------------------------------------------------------ VMs
 
     async def _restart_later(self, names: list[str]) -> None:
-        self._crashed |= dict.fromkeys(names, False)
         await self._world.clock.sleep(RESTART_AFTER_S)
         self._crashed |= {name: True for name in names if name in self._crashed}
         self._restart()
@@ -138,20 +158,20 @@ class Failover:
         waiting = [self._world.now().vm_by_name[name] for name, its_time in self._crashed.items() if its_time]
         self._asked = True  # what is started here is no reason to try again
         for vm in sorted(waiting, key=lambda vm: (-vm.priority, vm.name)):
-            target = self._refuge(vm) if vm.state == "failed" else None
+            target = self._best_node(vm, start_refusal) if vm.state == "failed" else None
             if target is not None:
                 self._world.start(vm, target, "cluster")
             if target is not None or vm.state != "failed":
                 del self._crashed[vm.name]
         self._asked = False
 
-    def _refuge(self, vm: VirtualMachine) -> str | None:
-        """A preferred owner, else where there is most room."""
+    def _best_node(self, vm: VirtualMachine, refusal: Refusal) -> str | None:
+        """Of the nodes against which nothing stands a preferred owner, else where there is most room."""
         seen = self._world.now()
         rank = {name: i for i, name in enumerate(vm.preferred_owners)}
         fitting = [
             (rank.get(node.name, len(rank)), -room_mib(seen, node), i, node.name)
             for i, node in enumerate(seen.nodes)
-            if start_refusal(seen, vm, node.name) is None
+            if refusal(seen, vm, node.name) is None
         ]
         return min(fitting)[-1] if fitting else None

@@ -13,10 +13,11 @@ from shunter.topology.jsontext import parse_json
 from shunter.topology.model import Cluster, Mib, Name, Value, VolumeState
 from shunter.topology.wording import listed, problems_of
 
-NOT_YET = ("node_isolated", "node_back", "role_fails")
+NOT_YET = ("role_fails",)
 MOST_FAULTS = 20_000
 OF_MIGRATIONS = ("migration_fails", "answer_lost", "migration_slow")
-"""These say how something goes that was asked for; the others happen by themselves."""
+OF_REBOOTS = ("reboot_fails", "reboot_slow", "reboot_isolated")
+"""These and those before say how something goes that was asked for; the others happen by themselves."""
 
 NEEDS: dict[str, tuple[str, ...]] = {
     "migration_fails": (),
@@ -24,6 +25,11 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "migration_slow": (),
     "node_down": ("node",),
     "node_up": ("node",),
+    "node_isolated": ("node",),
+    "node_back": ("node",),
+    "reboot_fails": (),
+    "reboot_slow": (),
+    "reboot_isolated": (),
     "migration_elsewhere": ("vm", "target"),
     "vm_started": ("vm",),
     "vm_memory_changed": ("vm", "memory_mib"),
@@ -35,6 +41,7 @@ MAY_HAVE: dict[str, tuple[str, ...]] = {
     "migration_fails": ("fraction",),
     "answer_lost": ("moved",),
     "migration_slow": ("factor",),
+    "reboot_slow": ("factor",),
     "backup_starts": ("vm", "volume"),
     "backup_ends": ("vm", "volume", "outcome"),
 }
@@ -43,8 +50,9 @@ MAY_HAVE: dict[str, tuple[str, ...]] = {
 class When(Value):
     """The next migration that matches all that is given.
 
-    Only for a lost answer: `node`, its next pause or resume; `volume`, its next change of owner; `vm` alone, also
-    the next time it is given to another node while it does not run.
+    `node`, for what a reboot comes to: its next reboot. Only for a lost answer: `node`, its next pause, resume or
+    reboot; `volume`, its next change of owner; `vm` alone, also the next time it is given to another node while it does
+    not run.
     """
 
     vm: Name | None = None
@@ -75,6 +83,11 @@ class Fault(Value):
         "migration_slow",
         "node_down",
         "node_up",
+        "node_isolated",
+        "node_back",
+        "reboot_fails",
+        "reboot_slow",
+        "reboot_isolated",
         "migration_elsewhere",
         "vm_started",
         "vm_memory_changed",
@@ -101,7 +114,10 @@ class Fault(Value):
             raise ValueError("give either at_s or when")
         if self.do in OF_MIGRATIONS and self.when is None:
             raise ValueError(f"{self.do} needs when; name there the vm, source or target of a migration")
-        if self.when is not None and (self.when.node or self.when.volume) and self.do != "answer_lost":
+        if self.do in OF_REBOOTS and (self.when is None or self.when.node is None):
+            raise ValueError(f"{self.do} needs when; name there the node that is rebooted")
+        of_anything = self.do == "answer_lost" or self.do in OF_REBOOTS
+        if self.when is not None and (self.when.node or self.when.volume) and not of_anything:
             raise ValueError(f"{self.do} happens when a migration starts; name its vm, source or target")
         for field in NEEDS[self.do]:
             if getattr(self, field) is None:

@@ -50,6 +50,8 @@ class Host:
             "wait_for_change": self._wait_for_change,
             "pause_node": lambda asked: cluster.pause_node(_name(asked, "node")),
             "resume_node": lambda asked: cluster.resume_node(_name(asked, "node")),
+            "reboot_node": lambda asked: cluster.reboot_node(_name(asked, "node")),
+            "booted_s": lambda asked: cluster.booted_s(_name(asked, "node")),
             "start_migration": lambda asked: cluster.start_migration(_name(asked, "vm"), _name(asked, "target")),
             "cancel_migration": lambda asked: cluster.cancel_migration(_name(asked, "vm")),
             "move_role": lambda asked: cluster.move_role(_name(asked, "name"), _name(asked, "target")),

@@ -99,6 +99,11 @@ class RemoteCluster:
                 raise ValueError("it tells of migrations that ended before they began")
             return records
 
+    async def booted_s(self, node: str) -> float | None:
+        async with self._asking({"verb": "booted_s", "node": node}, Unreachable) as answer:
+            told = (await answer.message_soon())["answer"]
+            return None if told is None else _number(told, LATEST_S)
+
     # ------------------------------------------------------------------ orders
 
     async def pause_node(self, node: str) -> None:
@@ -106,6 +111,9 @@ class RemoteCluster:
 
     async def resume_node(self, node: str) -> None:
         await self._order(verb="resume_node", node=node)
+
+    async def reboot_node(self, node: str) -> None:
+        await self._order(verb="reboot_node", node=node)
 
     async def start_migration(self, vm: str, target: str) -> None:
         await self._order(verb="start_migration", vm=vm, target=target)

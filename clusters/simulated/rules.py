@@ -9,6 +9,7 @@ from shunter.clusters.simulated.copying import wire_mib_per_s
 from shunter.topology.model import Cluster, Node, VirtualMachine
 
 RUNS = ("running", "paused")
+MEMBER = ("up", "paused")
 
 
 def migration_refusal(now: Cluster, name: str, target: str) -> Refused | None:
@@ -30,6 +31,7 @@ def migration_refusal(now: Cluster, name: str, target: str) -> Refused | None:
                 )
     reason = (
         _unfit_node(now.node_by_name[target])
+        or _no_member(now.node_by_name[vm.node])
         or unfit_processor(now, vm, target)
         or _no_room(now, vm, target)
         or _shared_disk(now, vm)
@@ -133,6 +135,10 @@ def _disks_of(now: Cluster, vm: VirtualMachine) -> list[str]:
 
 def _unfit_node(node: Node) -> str | None:
     return None if node.state == "up" else f"{node.name} is {node.state}"
+
+
+def _no_member(node: Node) -> str | None:
+    return None if node.state in MEMBER else f"{node.name} is {node.state}"
 
 
 def _no_room(now: Cluster, vm: VirtualMachine, target: str) -> str | None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shunter.clusters.simulated.faults import Fault
+from shunter.clusters.simulated.presence import Presence
 from shunter.clusters.simulated.rules import RUNS, migration_refusal, room_mib, start_refusal
 from shunter.topology.model import VolumeState
 
 if TYPE_CHECKING:
     from shunter.clusters.simulated.cluster import SimulatedCluster
+
+OF_NODES: dict[str, Callable[[Presence, str], None]] = {
+    "node_down": Presence.lose,
+    "node_up": Presence.bring_back,
+    "node_isolated": Presence.isolate,
+    "node_back": Presence.end_isolation,
+}
 
 
 async def at_its_time(world: SimulatedCluster, fault: Fault) -> None:
@@ -26,11 +35,10 @@ def note(world: SimulatedCluster, fault: Fault) -> None:
 
 def happen(world: SimulatedCluster, fault: Fault) -> None:
     """What nothing can be done about, such as starting a VM that runs, passes without effect."""
+    if fault.do in OF_NODES and fault.node:
+        OF_NODES[fault.do](world.presence, fault.node)
+        return
     match fault.do:
-        case "node_down" if fault.node:
-            world.failover.lose_node(fault.node)
-        case "node_up" if fault.node:
-            world.failover.bring_back(fault.node)
         case "migration_elsewhere" if fault.vm and fault.target:
             _migrate_elsewhere(world, fault.vm, fault.target)
         case "vm_started" if fault.vm:

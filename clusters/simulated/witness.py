@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from shunter.clusters.clock import Clock
 from shunter.topology.model import Cluster
+
+Doer = Literal["us", "elsewhere", "cluster", "fault"]
 
 
 class Witness:

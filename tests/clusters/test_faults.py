@@ -296,14 +296,6 @@ def test_a_node_that_comes_back_is_up_and_empty(play: Play) -> None:
     play(cluster(2, [vm("web")]), script, faults=faults)
 
 
-def test_i6_losing_the_majority_of_votes_is_noted(play: Play) -> None:
-    down = [{"at_s": i, "do": "node_down", "node": f"N{i}"} for i in (1, 2)]
-    with_witness = play(cluster(4), faults=down)
-    without = play(cluster(4, witness=False), faults=down)
-    assert happened(with_witness, "quorum_lost") == []
-    assert [(line["votes"], line["of"]) for line in happened(without, "quorum_lost")] == [(2, 4)]
-
-
 # ------------------------------------------------------------------ VMs, backups, volumes
 
 

@@ -192,3 +192,44 @@ def test_the_migration_log_tells_what_became_of_each_migration(on_either: OnEith
         assert records[0].started_s < records[0].ended_s <= records[1].started_s
 
     on_either(cluster(2, [vm("a"), vm("b", memory_mib=60000)]), script)
+
+
+def test_a_rebooted_node_comes_back_paused_and_tells_when_it_started(on_either: OnEither) -> None:
+    async def script(port: ClusterPort) -> None:
+        before_s = await port.booted_s("N1")
+        assert before_s is not None
+        await port.pause_node("N1")
+        ordered_s = port.clock.now_s()
+        await port.reboot_node("N1")
+        assert await port.booted_s("N1") is None
+        while (seen := await port.look()).node_by_name["N1"].state == "down":
+            await port.wait_for_change(seen, 1e4)
+        assert (seen.node_by_name["N1"].state, seen.node_by_name["N1"].paused_by) == ("paused", "us")
+        booted_s = await port.booted_s("N1")
+        assert booted_s is not None
+        assert booted_s >= ordered_s + 599 > before_s
+        await port.resume_node("N1")
+
+    log = on_either(cluster(3), script)
+    assert [(line["what"], line["node"], line["by"]) for line in log[1:]] == [
+        ("node_paused", "N1", "us"),
+        ("node_rebooted", "N1", "us"),
+        ("node_down", "N1", "us"),
+        ("node_up", "N1", "us"),
+        ("node_paused", "N1", "us"),
+        ("node_resumed", "N1", "us"),
+    ]
+
+
+def test_only_a_node_of_the_cluster_that_is_there_is_rebooted(on_either: OnEither) -> None:
+    async def script(port: ClusterPort) -> None:
+        with pytest.raises(Refused, match="N9"):
+            await port.reboot_node("N9")
+        with pytest.raises(Refused, match="N9"):
+            await port.booted_s("N9")
+        with pytest.raises(Refused, match="N2 is down and cannot be rebooted"):
+            await port.reboot_node("N2")
+        assert await port.booted_s("N2") is None
+
+    log = on_either(cluster([node("N1"), node("N2", state="down"), node("N3")]), script)
+    assert [line["what"] for line in log] == ["cluster"]
