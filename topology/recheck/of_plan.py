@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from shunter.topology.model import Cluster
-from shunter.topology.plan import Move, Plan, RoleMove, Unplaced, VolumeMove
+from shunter.topology.plan import Move, Plan, RoleMove, VolumeMove
+from shunter.topology.recheck.claims import missing_reasons, unknown_names
 from shunter.topology.recheck.fitness import apart, running_on_its_disks
 from shunter.topology.recheck.mending import left_in_disorder
+from shunter.topology.recheck.of_rolling import check_rolling
 from shunter.topology.recheck.replay import Replay, events_of
 from shunter.topology.recheck.reserve import spent_reserve
 from shunter.topology.recheck.violation import Violation
 from shunter.topology.recheck.waiting import detours, legs_of, waits
 
-RULE = re.compile(r"R(0[1-9]|1\d|2[01])|I[1-8]")
-
 
 def check_plan(cluster: Cluster, plan: Plan, nodes: Collection[str]) -> tuple[Violation, ...]:
     """What is wrong with this plan to empty `nodes` (spelled as in the cluster); empty where it is sound.
 
+    A rolling maintenance of `nodes` (none: of all) is judged by `of_rolling`; what follows is about the other kinds.
     `nodes`: none for a repair, after which nothing may stand where it must not unless the plan says so. Checked: I1,
     I2, I3 with the reserve the plan names, I4, I7, R08, R11, R13, R15 to R17, R20. A plan that a finding refuses keeps
     no reserve; the rest is checked all the same. What was out of order before and is not touched is held against a
     repair alone.
     """
-    unknown = tuple(_unknown_names(cluster, plan))
+    if plan.kind == "rolling_maintenance":
+        return check_rolling(cluster, plan, nodes)
+    unknown = tuple(unknown_names(cluster, plan))
     if unknown:
         return unknown
     check = _PlanCheck(cluster, plan, frozenset(nodes))
@@ -46,22 +48,6 @@ def check_plan(cluster: Cluster, plan: Plan, nodes: Collection[str]) -> tuple[Vi
     if plan.reserve_nodes and not plan.errors:
         found += spent_reserve(cluster, plan, check.emptied, check.volume_state)
     return tuple(sorted(found, key=lambda violation: violation.at_s))
-
-
-def _unknown_names(cluster: Cluster, plan: Plan) -> Iterator[Violation]:
-    roles = {role.name for role in cluster.roles} | set(cluster.vm_by_name)
-    named: list[tuple[str, str, bool]] = [
-        *(("VM", m.vm, m.vm in cluster.vm_by_name) for m in plan.moves),
-        *(("VM or role", m.name, m.name in roles) for m in plan.role_moves),
-        *(("volume", m.volume, m.volume in cluster.volume_by_name) for m in plan.volume_moves),
-        *(("VM", u.vm, u.vm in cluster.vm_by_name) for u in plan.unplaced),
-    ]
-    changes: list[Move | RoleMove | VolumeMove] = [*plan.moves, *plan.role_moves, *plan.volume_moves]
-    ends = [end for change in changes for end in (change.source, change.target)]
-    named += [("node", end, end in cluster.node_by_name) for end in ends]
-    for kind, name, known in named:
-        if not known:
-            yield Violation(0.0, "I2", name, f"the cluster has no {kind} of this name")
 
 
 @dataclass(slots=True)
@@ -149,20 +135,8 @@ class _PlanCheck:
 
     def unplaced_with_reasons(self) -> Iterator[Violation]:
         for stays in self.plan.unplaced:
-            yield from self._reasons(stays)
-
-    def _reasons(self, stays: Unplaced) -> Iterator[Violation]:
-        is_on = self.ends_on[stays.vm] if self.plan.kind == "repair" else self.cluster.vm_by_name[stays.vm].node
-        if stays.node != is_on:
-            yield Violation(0.0, "I2", stays.vm, f"it is on {is_on}, not on {stays.node}")
-        asked = {verdict.target for verdict in stays.verdicts}
-        silent = [node.name for node in self.cluster.nodes if node.name != is_on and node.name not in asked]
-        if silent:
-            yield Violation(0.0, "I2", stays.vm, f"nothing says why it cannot go to {', '.join(silent)}")
-        for verdict in stays.verdicts:
-            if not RULE.fullmatch(verdict.rule) or not verdict.reason or not verdict.remedy:
-                message = f"the verdict on {verdict.target} lacks rule, reason or remedy"
-                yield Violation(0.0, "I2", stays.vm, message)
+            is_on = self.ends_on[stays.vm] if self.plan.kind == "repair" else self.cluster.vm_by_name[stays.vm].node
+            yield from missing_reasons(self.cluster, stays, is_on)
 
     # -------------------------------------------------------------- volumes and disks
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heapreplace
 from itertools import combinations
 from math import comb
 
@@ -50,6 +52,60 @@ def fit(items_mib: Sequence[int], rooms_mib: Sequence[int]) -> bool:
     return _fit_tightly(items, rooms) or _Search(items).places_all(tuple(rooms))
 
 
+@dataclass(slots=True)
+class Budget:
+    """Steps that searches may still take together."""
+
+    steps: int
+
+
+def taken(items_mib: Sequence[int], rooms_mib: Mapping[str, int], budget: Budget) -> dict[str, int] | None:
+    """How much of each room the items take where they are put so that all fit; None where they cannot.
+
+    Raises Undecided when the budget is spent.
+    """
+    items, rooms = sorted(items_mib, reverse=True), sorted(rooms_mib.values(), reverse=True)
+    if not items:
+        return {}
+    if not rooms or items[0] > rooms[0] or sum(items) > sum(rooms) or _too_many_pieces(items, rooms):
+        return None
+    # spread first: what leaves every room some rest stays good for longer
+    return _spread(items, rooms_mib) or _searched(items, rooms_mib, budget)
+
+
+def _too_many_pieces(items: Sequence[int], rooms: Sequence[int]) -> bool:
+    """Whether the items hold more pieces of some size than the rooms: no order of packing helps against that."""
+    return any(sum(item // size for item in items) > sum(room // size for room in rooms) for size in {*items})
+
+
+def _spread(items: Sequence[int], rooms: Mapping[str, int]) -> dict[str, int] | None:
+    left = [(-mib, name) for name, mib in rooms.items()]
+    heapify(left)
+    held: dict[str, int] = {}
+    for item in items:
+        mib, name = left[0]
+        if item > -mib:
+            return None
+        heapreplace(left, (mib + item, name))
+        held[name] = held.get(name, 0) + item
+    return held
+
+
+def _searched(items: Sequence[int], rooms: Mapping[str, int], budget: Budget) -> dict[str, int] | None:
+    search = _Search(items, min(MOST_STEPS, budget.steps))
+    try:
+        if not search.places_all(tuple(sorted(rooms.values(), reverse=True))):
+            return None
+    finally:
+        budget.steps -= min(search.steps, budget.steps)
+    left, held = dict(rooms), dict.fromkeys(rooms, 0)
+    for item, size in zip(items, search.chosen, strict=True):
+        name = next(name for name, mib in left.items() if mib == size)
+        left[name] -= item
+        held[name] += item
+    return {name: mib for name, mib in held.items() if mib}
+
+
 def _fit_tightly(items: Sequence[int], rooms: Sequence[int]) -> bool:
     """Best fit decreasing: quick, and often enough."""
     left = sorted(rooms)
@@ -64,8 +120,10 @@ def _fit_tightly(items: Sequence[int], rooms: Sequence[int]) -> bool:
 class _Search:
     """Branch and bound: the largest item first; rooms are told apart by size alone; a dead end is met only once."""
 
-    def __init__(self, items: Sequence[int]) -> None:
-        self.items = items
+    def __init__(self, items: Sequence[int], most_steps: int = MOST_STEPS) -> None:
+        self.items, self.most_steps = items, most_steps
+        self.chosen: list[int] = []
+        """What each item's room had left when the item was put into it."""
         self.rest = [sum(items[i:]) for i in range(len(items) + 1)]
         self.dead: set[tuple[int, tuple[int, ...]]] = set()
         self.steps = 0
@@ -81,8 +139,9 @@ class _Search:
                 stack.pop()
                 continue
             self.steps += 1
-            if self.steps > MOST_STEPS:
+            if self.steps > self.most_steps:
                 raise Undecided
+            self.chosen[at:] = [room]
             after = self._after(left, room, self.items[at])
             if at + 1 == len(self.items):
                 return True

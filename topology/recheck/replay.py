@@ -48,8 +48,9 @@ class Replay:
 
     def start(self, move: Move, at_s: float) -> Iterator[Violation]:
         """Let the move begin, whether it may or not; what speaks against it."""
-        if at_s > EPSILON_S:
+        if at_s > EPSILON_S and self.busy_at_start:
             self.moving = {n: vm for n, vm in self.moving.items() if self.busy_at_start.get(n) != vm}
+            self.busy_at_start = {}
         if move.start_s < 0 or move.end_s <= move.start_s:
             yield Violation(at_s, "I1", move.vm, f"takes from {move.start_s:g} s to {move.end_s:g} s")
         for node in (move.source, move.target):
@@ -76,6 +77,12 @@ class Replay:
         self.places[move.vm] = {move.target}
         self.runs_on[move.vm] = move.target
         self.moving = {n: moving for n, moving in self.moving.items() if moving != move.vm}
+
+    def arrive(self, vm: str) -> None:
+        """Let a migration that was under way at the start, whoever began it, be over, and well."""
+        source, self.runs_on[vm] = self.runs_on[vm], self.heading.pop(vm)
+        self.used_mib[source] -= self.cluster.vm_by_name[vm].memory_mib
+        self.places[vm] = {self.runs_on[vm]}
 
     def change_node(self, move: RoleMove) -> Iterator[Violation]:
         """Let something that does not run change its node, at one instant; what speaks against it."""

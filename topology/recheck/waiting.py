@@ -35,7 +35,10 @@ def detours(plan: Plan) -> Iterator[Violation]:
 
 
 def waits(plan: Plan) -> Iterator[Violation]:
-    """Whoever waits starts when those it waits for have arrived (I3); nobody waits for strangers or in a circle."""
+    """Whoever waits starts when those it waits for have arrived (I3); nobody waits for strangers or in a circle.
+
+    In a rolling plan who has made room may have to move again, whoever is on the way to that room.
+    """
     legs = legs_of(plan)
     for move in plan.moves:
         for other in move.after or ():
@@ -43,15 +46,15 @@ def waits(plan: Plan) -> Iterator[Violation]:
                 yield Violation(move.start_s, "I3", move.vm, "it waits for itself")
             elif other not in legs:
                 yield Violation(move.start_s, "I3", move.vm, f"it waits for {other}, which the plan does not move")
-            elif not _over(legs[other], move):
+            elif not _over(legs[other], move, move.start_s if plan.kind == "rolling_maintenance" else move.end_s):
                 yield Violation(move.start_s, "I3", move.vm, f"it starts before the move of {other} is over")
     for circle in _circles(plan, legs):
         yield Violation(0.0, "I3", circle[0], f"waits for itself in the end: {' after '.join([*circle, circle[0]])}")
 
 
-def _over(legs: Sequence[Move], move: Move) -> bool:
-    """Whether the other has moved by then and is not on its way; what it does when this move is over is its affair."""
-    before = [leg for leg in legs if leg.start_s < move.end_s - EPSILON_S]
+def _over(legs: Sequence[Move], move: Move, until_s: float) -> bool:
+    """Whether the other has moved by then and is not on its way; what it does from `until_s` on is its affair."""
+    before = [leg for leg in legs if leg.start_s < until_s - EPSILON_S]
     return bool(before) and all(leg.end_s <= move.start_s + EPSILON_S for leg in before)
 
 
