@@ -21,7 +21,7 @@ from shunter.engine.audience import Progress, Waiting
 from shunter.engine.evacuate import evacuate
 from shunter.engine.holds import OwnHolds
 from shunter.engine.repair import repair
-from shunter.flows.markdown import duration
+from shunter.flows.spoken import duration
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.choosing import ReserveNodes, check_reserve
 from shunter.topology.errors import RequestError

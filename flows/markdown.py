@@ -6,6 +6,9 @@ import base64
 from collections.abc import Iterable, Sequence
 
 from shunter.flows.picture import timeline_svg
+from shunter.flows.rolling_summary import rolling_headline, troubles_told
+from shunter.flows.rolling_tables import alternatives_table, nodes_table, untouched_table
+from shunter.flows.spoken import count, duration, together
 from shunter.topology.plan import Finding, Plan, Unplaced
 from shunter.topology.preflight import Check
 from shunter.topology.requirements.differing import listed
@@ -20,29 +23,23 @@ OUTCOMES = {
     None: "",
 }
 
+MOST_ROWS_OF_A_ROLLING_RUN = 200
+
 FATES = {True: "restart", False: "not all restart", None: "not decided"}
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: "48 s", "3 min 20 s", "1 h 5 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s" if 0 < seconds < 10 else f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def headline(plan: Plan, nodes: Sequence[str]) -> str:
     """One sentence: what moved, what stays. `nodes`: those that were to be emptied, none for a single migration."""
-    subject = f"{_listed(nodes)} {'is' if len(nodes) == 1 else 'are'} empty" if nodes else "Done"
+    if plan.kind == "rolling_maintenance":
+        return rolling_headline(plan)
+    subject = f"{together(nodes)} {'is' if len(nodes) == 1 else 'are'} empty" if nodes else "Done"
     if plan.errors and not plan.executed:
         return f"Refused, nothing was touched: {'; '.join(found.message for found in plan.errors)}."
     if not plan.executed and plan.kind == "repair" and not (plan.moves or plan.role_moves or plan.unplaced):
         return "Nothing stands where it must not: there is nothing to repair."
     if not plan.executed:
         stays = f", {_staying(plan)}" if plan.unplaced else ""
-        return f"Planned: {_count(len(plan.moves), 'VM')} to move in {duration(plan.makespan_s)}{stays}."
+        return f"Planned: {count(len(plan.moves), 'VM')} to move in {duration(plan.makespan_s)}{stays}."
     if plan.ok:
         return f"{subject}: {_moved(plan)}."
     beginning = "Interrupted" if plan.interrupted else "Partly done"
@@ -55,21 +52,26 @@ def document(plan: Plan, nodes: Sequence[str]) -> str:
         f"## {plain(headline(plan, nodes))}",
         _remedies(plan),
         _figures(plan),
-        _picture(plan) if plan.moves else "",
-        _section("What stays", ("VM", "on", "target", "rule", "why not", "what would help"), _stays(plan.unplaced)),
+        _picture(plan) if plan.moves or plan.maintenance else "",
+        _section("The nodes in their order", *nodes_table(plan)) if plan.maintenance else "",
+        _section("Nodes that are not maintained", *untouched_table(plan)),
+        _section("Other ways to do it", *alternatives_table(plan)),
+        _cut(plan, "What stays", ("VM", "on", "target", "rule", "why not", "what would help"), _stays(plan.unplaced)),
         _section("Findings", ("rule", "", "about", "finding", "what to do"), _findings(plan.findings)),
-        _section("Live migrations", *_moves(plan)),
-        _section(
+        _cut(plan, "Live migrations", *_moves(plan)),
+        _cut(
+            plan,
             "Roles and VMs that do not run",
             ("name", "from", "to", "at"),
             ((move.name, move.source, move.target, duration(move.start_s)) for move in plan.role_moves),
         ),
-        _section(
+        _cut(
+            plan,
             "Volumes",
             ("volume", "from", "to", "at"),
             ((move.volume, move.source, move.target, duration(move.start_s)) for move in plan.volume_moves),
         ),
-        f"Backups to be repeated (R17): {plain(_listed(plan.degraded_backups))}." if plan.degraded_backups else "",
+        f"Backups to be repeated (R17): {plain(together(plan.degraded_backups))}." if plan.degraded_backups else "",
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -77,9 +79,9 @@ def document(plan: Plan, nodes: Sequence[str]) -> str:
 def check_headline(check: Check) -> str:
     """One sentence: whether the cluster is fit, and how much there is to know."""
     numbers = [(sum(found.severity == s for found in check.findings), s) for s in ("error", "warning")]
-    known = _listed([_count(number, severity) for number, severity in numbers if number] or ["nothing to complain of"])
+    known = together([count(number, severity) for number, severity in numbers if number] or ["nothing to complain of"])
     uncovered = sum(loss.ok is False for loss in check.survives_loss)
-    nodes = f"{uncovered} of {_count(len(check.survives_loss), 'node')}"
+    nodes = f"{uncovered} of {count(len(check.survives_loss), 'node')}"
     lost = f"; the loss of {nodes} is not covered" if uncovered else ""
     return f"{check.cluster} is {'' if check.ok else 'not '}fit for live migration: {known}{lost}."
 
@@ -108,35 +110,26 @@ def plain(text: str) -> str:
     return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
-
-
 def _moved(plan: Plan) -> str:
     live = sum(move.outcome == "done" for move in plan.moves)
     took = f" in {duration(plan.makespan_s)}" if plan.ok and live else ""
     handed = [(len(plan.role_moves), "role"), (len(plan.volume_moves), "volume")]
-    also = [_count(number, noun) for number, noun in handed if number]
-    return f"{_count(live, 'VM')} moved live{took}{f', {_listed(also)} handed over' if also else ''}"
+    also = [count(number, noun) for number, noun in handed if number]
+    return f"{count(live, 'VM')} moved live{took}{f', {together(also)} handed over' if also else ''}"
 
 
 def _staying(plan: Plan) -> str:
     names = [unplaced.vm for unplaced in plan.unplaced]
     if not names:
         return ""
-    shown = _listed(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+    shown = together(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
     return f"{shown} {'stays' if len(names) == 1 else 'stay'}"
 
 
 def _troubles(plan: Plan) -> str:
     doubtful = [move.vm for move in plan.moves if move.outcome == "lost_sight"]
     if doubtful:
-        return f"what became of {_listed(doubtful)} is unknown"
+        return f"what became of {together(doubtful)} is unknown"
     return "; ".join(found.message for found in plan.findings if found.severity != "info") or "nothing else was started"
 
 
@@ -147,6 +140,7 @@ def _remedies(plan: Plan) -> str:
         for move in plan.moves
         if move.outcome == "lost_sight"
     ]
+    wanted += [f"{node}: {what}" for node, what in troubles_told(plan).items()]
     wanted += [found.remedy for found in plan.findings if found.severity == "error"]
     for unplaced in plan.unplaced:
         remedies = dict.fromkeys(verdict.remedy for verdict in unplaced.verdicts)
@@ -155,6 +149,8 @@ def _remedies(plan: Plan) -> str:
 
 
 def _figures(plan: Plan) -> str:
+    if plan.kind == "rolling_maintenance":
+        return _rolling_figures(plan)
     if not plan.moves:
         return ""
     took = f"{'took' if plan.executed else 'will take'} {duration(plan.makespan_s)}"
@@ -167,9 +163,29 @@ def _figures(plan: Plan) -> str:
     )
 
 
+def _rolling_figures(plan: Plan) -> str:
+    if not plan.maintenance:
+        return ""
+    took = f"{'took' if plan.executed else 'will take'} {duration(plan.makespan_s)}"
+    return (
+        f"Cluster {plain(plan.cluster)}. The whole {took}; no plan for these nodes takes less than "
+        f"{duration(plan.lower_bound_s)}. Nodes whose loss stays covered: {plan.reserve_nodes}."
+    )
+
+
 def _picture(plan: Plan) -> str:
     encoded = base64.b64encode(timeline_svg(plan).encode()).decode()
     return f"![Timeline: a row for each node, a bar for each migration](data:image/svg+xml;base64,{encoded})"
+
+
+def _cut(plan: Plan, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A titled table; of a rolling run no more than a reader would read, and where the rest is to be found."""
+    every = list(rows)
+    most = MOST_ROWS_OF_A_ROLLING_RUN if plan.kind == "rolling_maintenance" else len(every)
+    if len(every) > most and title == "Live migrations":
+        return f"The {len(every)} live migrations stand one by one in what --json and --html write."
+    more = f"\n\n… and {len(every) - most} more; --json has them all." if len(every) > most else ""
+    return _section(title, columns, every[:most]) + more
 
 
 def _moves(plan: Plan) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -15,7 +15,8 @@ from markupsafe import Markup
 from shunter.commands.page.chart import chart, memory_bars
 from shunter.commands.screens.reasons import grouped as grouped_reasons
 from shunter.commands.screens.words import count, listed
-from shunter.flows.markdown import check_headline, duration, headline
+from shunter.flows.markdown import check_headline, headline
+from shunter.flows.spoken import duration
 from shunter.flows.svg import printable
 from shunter.topology.plan import Finding, Plan, Severity
 from shunter.topology.preflight import Check

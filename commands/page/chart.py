@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import chain
 from math import ceil
 
-from shunter.flows.picture import FILLS, axis_label, axis_ticks, bar_colours, rows_of
+from shunter.flows.migration_bars import FILLS, bar_colours
 from shunter.flows.svg import FONT_PX, printable, width_of_px
+from shunter.flows.timeline_frame import axis_label, axis_ticks, rows_of
 from shunter.topology.plan import Move, NodeMemory, Plan
 
 ROW_PX, BAR_PX, HEAD_PX, FOOT_PX = 28, 20, 34, 22

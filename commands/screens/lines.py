@@ -9,7 +9,7 @@ from shunter.commands.screens.live import ended_line
 from shunter.commands.screens.run_view import RunView, parts_of
 from shunter.commands.screens.words import clock, count, signs_of
 from shunter.engine.audience import Progress, Waiting
-from shunter.flows.markdown import duration
+from shunter.flows.spoken import duration
 from shunter.statemachines.lifecycle import Step
 from shunter.statemachines.migration import State
 from shunter.topology.plan import Plan

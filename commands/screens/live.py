@@ -14,7 +14,7 @@ from rich.text import Text
 
 from shunter.commands.screens.run_view import Ended, Mover, RunView
 from shunter.commands.screens.words import Signs, clock, count, listed, signs_of
-from shunter.flows.markdown import duration
+from shunter.flows.spoken import duration
 from shunter.statemachines.migration import State
 
 FRAMES_PER_S = 8

@@ -12,7 +12,8 @@ from rich.text import Text
 from shunter.commands.screens.reasons import Reason, grouped
 from shunter.commands.screens.timeline import timeline
 from shunter.commands.screens.words import Signs, clock, count, in_colour, listed, memory, sentence, signs_of
-from shunter.flows.markdown import duration, headline
+from shunter.flows.markdown import headline
+from shunter.flows.spoken import duration
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Move, Plan
 

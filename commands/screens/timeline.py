@@ -8,7 +8,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from shunter.commands.screens.words import Signs, count
-from shunter.flows.picture import axis_ticks, bar_colours, rows_of
+from shunter.flows.migration_bars import bar_colours
+from shunter.flows.timeline_frame import axis_ticks, rows_of
 from shunter.topology.plan import Move, Plan
 
 # orange, sky blue, bluish green, yellow, blue, reddish purple (Okabe and Ito), with black or white on them

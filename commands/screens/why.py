@@ -9,7 +9,7 @@ from rich.text import Text
 
 from shunter.commands.screens.plan import SEVERITIES
 from shunter.commands.screens.words import Signs, memory, sentence, signs_of
-from shunter.flows.markdown import duration
+from shunter.flows.spoken import duration
 from shunter.topology.plan import Finding
 from shunter.topology.why import Answer
 

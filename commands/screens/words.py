@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
+from shunter.flows.spoken import count as count  # noqa: PLC0414  screens take all their words from here
+from shunter.flows.spoken import memory as memory  # noqa: PLC0414
 from shunter.flows.svg import printable
-
-GIB_MIB = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +58,11 @@ def in_colour(console: Console) -> bool:
     return console.color_system is not None and not console.no_color
 
 
-def memory(mib: int) -> str:
-    """ "512 MiB", "8 GiB", "5.5 GiB"."""
-    if mib < GIB_MIB:
-        return f"{mib} MiB"
-    return f"{mib / GIB_MIB:.1f}".removesuffix(".0") + " GiB"
-
-
 def clock(seconds: float) -> str:
     """ "0:05", "2:45", "1:02:45"."""
     whole = max(0, round(seconds))
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:

@@ -8,7 +8,9 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shunter.flows.picture import axis_ticks, bar_colours, rows_of, timeline_svg
+from shunter.flows.migration_bars import bar_colours
+from shunter.flows.picture import timeline_svg
+from shunter.flows.timeline_frame import axis_ticks, rows_of
 from shunter.topology.plan import Move, NodeMemory, Plan, Unplaced, Verdict
 
 SVG = "{http://www.w3.org/2000/svg}"

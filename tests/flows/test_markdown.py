@@ -6,7 +6,8 @@ import pytest
 
 from shunter.flows.artifacts import artifact_key
 from shunter.flows.errors import OutcomeInDoubt
-from shunter.flows.markdown import document, duration, headline
+from shunter.flows.markdown import document, headline
+from shunter.flows.spoken import duration
 from shunter.topology.plan import Finding, Move, Outcome, Plan, Unplaced, Verdict
 
 
