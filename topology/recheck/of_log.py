@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from shunter.topology.errors import ClusterFileError
 from shunter.topology.model import Cluster
 from shunter.topology.recheck.fitness import misfits, running_on_its_disks, too_close
+from shunter.topology.recheck.reboots import Reboots
 from shunter.topology.recheck.violation import EPSILON_S, Violation
 from shunter.topology.recheck.world import Event, World
 from shunter.topology.references import check_references
@@ -17,11 +18,20 @@ from shunter.topology.references import check_references
 LATEST_S = 1e12
 
 
-def check_log(lines: Iterable[str | Mapping[str, object]], finished: Collection[str] = ()) -> tuple[Violation, ...]:
+def check_log(
+    lines: Iterable[str | Mapping[str, object]],
+    finished: Collection[str] = (),
+    rolled: Collection[str] | None = None,
+    kept_paused: Collection[str] = (),
+    at_once: int | None = None,
+) -> tuple[Violation, ...]:
     """What is wrong in this witness log (its first line holds the complete cluster); empty where it is sound.
 
     I1, I2 and I7 are judged whoever acted; I3, I4, R08, R11, R13, R17, R20 at the start of each migration that we
-    started; I8 for what we resumed. `finished`: nodes whose evacuation was carried to its end: they stay paused.
+    started; I5 and I6 when we reboot a node; I8 for what we resumed. `finished`: nodes whose evacuation was carried to
+    its end: they stay paused. `rolled`: the log is of a rolling run (None: it is not), and these nodes are said to be
+    done: we rebooted them and they came back, and no node that we paused meanwhile is left so but for `kept_paused`,
+    those that were given up. `at_once`: most nodes that may be away at a time (I5).
     """
     events, broken = read_events(lines)
     if broken or not events:
@@ -29,6 +39,7 @@ def check_log(lines: Iterable[str | Mapping[str, object]], finished: Collection[
     world, problem = first_world(events[0])
     if world is None:
         return (Violation(0.0, "log", "the log", problem),)
+    reboots = Reboots(world, at_once=at_once, kept_paused=kept_paused)
     found: list[Violation] = []
     now_s = 0.0
     for number, event in enumerate(events[1:], start=2):
@@ -39,18 +50,24 @@ def check_log(lines: Iterable[str | Mapping[str, object]], finished: Collection[
             now_s = max(now_s, at_s)
             if event["what"] == "migration_started":
                 found += _judge_start(world, event, at_s)
+            found += reboots.judge(event, at_s)
             found += world.apply(event)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             found.append(Violation(now_s, "log", f"line {number}", f"cannot be read: {error!r} in {dict(event)}"))
+    found += _left_paused(world, finished, now_s)
+    if rolled is not None:
+        found += reboots.at_the_end(rolled, now_s)
+    return tuple(found)
+
+
+def _left_paused(world: World, finished: Collection[str], now_s: float) -> Iterator[Violation]:
+    """A finished evacuation leaves its node paused (I8)."""
     for node in finished:
         if node not in world.node_state:
-            found.append(
-                Violation(now_s, "log", node, "its evacuation is said to be finished, and the log has no such node")
-            )
+            yield Violation(now_s, "log", node, "its evacuation is said to be finished, and the log has no such node")
         elif world.node_state[node] == "up" and world.up_because[node] != "it is back":
             message = f"its evacuation is finished, and it is not paused (up because of {world.up_because[node]})"
-            found.append(Violation(now_s, "I8", node, message))
-    return tuple(found)
+            yield Violation(now_s, "I8", node, message)
 
 
 def read_events(lines: Iterable[str | Mapping[str, object]]) -> tuple[list[Event], tuple[Violation, ...]]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shunter.topology.plan import Move, Plan, RoleMove, VolumeMove
+from shunter.topology.recheck.maintained import Comings, turns_agree
 from shunter.topology.recheck.of_log import first_world, read_events, time_of
 from shunter.topology.recheck.standing import disorders
 from shunter.topology.recheck.violation import Violation
@@ -52,6 +53,7 @@ class _Told:
     roles: list[_Change] = field(default_factory=list)
     volumes: list[_Change] = field(default_factory=list)
     answers_lost_s: list[float] = field(default_factory=list)
+    comings: Comings = field(default_factory=Comings)
     earlier: set[tuple[str, float]] = field(default_factory=set)
     """Target and end of migrations that were under way before the log began."""
     ended_s: float = 0.0
@@ -65,7 +67,8 @@ def check_report(
 ) -> tuple[Violation, ...]:
     """Where the report of an evacuation of `nodes` and the witness log disagree; empty where they agree.
 
-    `nodes`: none for a repair; one that calls itself ok must have left nothing out of order.
+    `nodes`: none for a repair; one that calls itself ok must have left nothing out of order. Of a rolling maintenance
+    those that were to be maintained (none: all): each has its turn as the log tells it, or is named as untouched.
     `started_at_s`: what the log's clock showed at second 0 of the report. A plan that was not carried out is a report
     of no moves.
     """
@@ -88,7 +91,11 @@ def _disagreements(report: Plan, told: _Told, nodes: frozenset[str]) -> Iterator
     yield from _moves(moves, told)
     yield from _changes("changes its node", [(m.name, m) for m in role_moves], told.roles)
     yield from _changes("changes its owner", [(m.volume, m) for m in volume_moves], told.volumes)
-    yield from _everybody(report, told, nodes)
+    yield from _staying(report, told)
+    if report.kind == "rolling_maintenance":
+        yield from turns_agree(told.world.cluster, report, nodes, told.comings)
+    else:
+        yield from _everybody(report, told, nodes)
 
 
 def _told(world: World, events: Iterable[Event], zero_s: float) -> _Told:
@@ -107,6 +114,7 @@ def _told(world: World, events: Iterable[Event], zero_s: float) -> _Told:
                 told.volumes.append(_change(told, event, event["volume"], at_s))
             case "fault_injected" if event.get("do") == "answer_lost":
                 told.answers_lost_s.append(at_s)
+        told.comings.note(event, at_s)
         world.apply(event)
         before = event
     for flight in world.flights.values():
@@ -228,13 +236,19 @@ def _tells_of(entry: _Change, name: str, move: RoleMove | VolumeMove, logged: Se
     return move.source == entry.source or (move.source, entry.source) in took
 
 
+def _staying(report: Plan, told: _Told) -> Iterator[Violation]:
+    """What is unplaced is still there."""
+    for unplaced in report.unplaced:
+        is_on = told.world.vms[unplaced.vm].node
+        if is_on != unplaced.node:
+            message = f"unplaced on {unplaced.node}, but on {is_on} at the end"
+            yield Violation(told.ended_s, "report", unplaced.vm, message)
+
+
 def _everybody(report: Plan, told: _Told, nodes: Collection[str]) -> Iterator[Violation]:
     """Every VM that ran on these nodes has left them by a move, is named as unplaced, or a finding tells its fate."""
     end_s, world = told.ended_s, told.world
-    staying = {unplaced.vm: unplaced.node for unplaced in report.unplaced}
-    for name, node in staying.items():
-        if world.vms[name].node != node:
-            yield Violation(end_s, "report", name, f"unplaced on {node}, but on {world.vms[name].node} at the end")
+    staying = {unplaced.vm for unplaced in report.unplaced}
     told_of = {finding.subject.removeprefix("vm ") for finding in report.findings}
     if report.executed:
         told_of |= {move.vm for move in report.moves if move.outcome == "done"}

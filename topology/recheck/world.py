@@ -37,6 +37,11 @@ class World:
         self.paused_by: dict[str, str | None] = {
             node.name: node.paused_by or "elsewhere" for node in cluster.nodes if node.state == "paused"
         }
+        self.paused_meanwhile: set[str] = set()
+        """Nodes that we paused since the log began."""
+        self._paused_before: dict[str, str | None] = {}
+        """Of nodes that went while they were paused, who paused them: a pause may last until they are back."""
+        self._up_s: dict[str, float] = {}
         self.up_because: dict[str, str] = dict.fromkeys(self.node_state, "it was so at the start")
         self.role_on = {role.name: role.node for role in cluster.roles}
         self.owner = {volume.name: volume.owner for volume in cluster.volumes}
@@ -179,9 +184,14 @@ class World:
     # -------------------------------------------------------------- nodes
 
     def _node_paused(self, event: Event) -> None:
-        node = event["node"]
-        if self.node_state[node] != "paused":
-            self.paused_by[node] = event["by"]
+        node, whom = event["node"], event["by"]
+        if node in self._paused_before and self._up_s.get(node) == event["t_s"]:
+            # it was paused when it went: that a reboot was ours does not make the pause ours
+            self.paused_by[node] = self._paused_before.pop(node)
+        elif self.node_state[node] != "paused":
+            self.paused_by[node] = whom
+            if whom == "us":
+                self.paused_meanwhile.add(node)
         self.node_state[node] = "paused"
 
     def _node_resumed(self, event: Event, at_s: float) -> Iterator[Violation]:
@@ -191,24 +201,30 @@ class World:
         self.node_state[node] = "up"
         self.up_because[node] = event["by"]
 
-    def _node_down(self, event: Event) -> None:
-        node = event["node"]
-        self.node_state[node] = "down"
-        self.paused_by.pop(node, None)
-        self._node_rebooted(event)
-
-    def _node_rebooted(self, event: Event) -> None:
+    def _node_gone(self, event: Event) -> None:
+        """Down, or rebooting."""
+        self._leave(event["node"], "down")
         for name, vm in list(self.vms.items()):
             # of a VM on its way, only its own events tell whether the node still ran it
             if vm.node == event["node"] and vm.holds_memory and name not in self.flights:
                 self._set(name, state="failed")
 
     def _node_up(self, event: Event) -> None:
-        self.node_state[event["node"]] = "up"
-        self.up_because[event["node"]] = "it is back"
+        node = event["node"]
+        self.node_state[node] = "up"
+        self.up_because[node] = "it is back"
+        self._up_s[node] = event["t_s"]
 
     def _node_isolated(self, event: Event) -> None:
-        self.node_state[event["node"]] = "isolated"
+        """Nobody sees it; its VMs run on."""
+        self._leave(event["node"], "isolated")
+
+    def _leave(self, node: str, state: str) -> None:
+        if self.node_state[node] in ("up", "paused"):
+            self._paused_before.pop(node, None)
+        if self.node_state[node] == "paused":
+            self._paused_before[node] = self.paused_by.pop(node, None)
+        self.node_state[node] = state
 
 
 CLAIMS: dict[str, Callable[[World, Event, float], Iterator[Violation]]] = {
@@ -226,10 +242,10 @@ CLAIMS: dict[str, Callable[[World, Event, float], Iterator[Violation]]] = {
 FACTS: dict[str, Callable[[World, Event], None]] = {
     "vm_memory_changed": World._memory_changed,
     "node_paused": World._node_paused,
-    "node_down": World._node_down,
+    "node_down": World._node_gone,
     "node_up": World._node_up,
     "node_isolated": World._node_isolated,
-    "node_rebooted": World._node_rebooted,
+    "node_rebooted": World._node_gone,
     "volume_state_changed": World._volume_state_changed,
     "backup_started": World._backup,
     "backup_ended": World._backup,
