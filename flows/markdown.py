@@ -55,7 +55,7 @@ def document(plan: Plan, nodes: Sequence[str]) -> str:
         _picture(plan) if plan.moves or plan.maintenance else "",
         _section("The nodes in their order", *nodes_table(plan)) if plan.maintenance else "",
         _section("Nodes that are not maintained", *untouched_table(plan)),
-        _section("Other ways to do it", *alternatives_table(plan)),
+        _section("Ways to do it", *alternatives_table(plan)),
         _cut(plan, "What stays", ("VM", "on", "target", "rule", "why not", "what would help"), _stays(plan.unplaced)),
         _section("Findings", ("rule", "", "about", "finding", "what to do"), _findings(plan.findings)),
         _cut(plan, "Live migrations", *_moves(plan)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console, RenderableType
@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from shunter.commands.screens.reasons import Reason, grouped
+from shunter.commands.screens.rolling import RollingParts
+from shunter.commands.screens.rolling_timeline import rolling_timeline
 from shunter.commands.screens.timeline import timeline
 from shunter.commands.screens.words import Signs, clock, count, in_colour, listed, memory, sentence, signs_of
 from shunter.flows.markdown import headline
@@ -26,6 +28,7 @@ OUTCOMES = {
     "lost_sight": ("UNKNOWN", "bold red"),
 }
 WIDE = 100
+MOST_MOVES_LISTED = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +61,60 @@ class PlanScreen:
     def print(self) -> None:
         """All of it, with empty lines between its parts."""
         plan = self.plan
-        if plan.moves:
+        if plan.kind == "rolling_maintenance":
+            self._rolling()
+        elif plan.moves:
             self._say(self._moves())
         if plan.role_moves or plan.volume_moves:
             self._title("Handed over without a migration")
             self._handed_over()
-        if plan.moves:
+        if plan.kind != "rolling_maintenance" and plan.moves:
             self._title("Timeline")
-            for line in timeline(
-                plan,
-                width=self.console.width - 1,
-                signs=self.signs,
-                colour=in_colour(self.console),
-                nodes_in_all=self.nodes_in_all,
-            ):
-                self._say(line)
+            self._timeline(timeline)
         if plan.findings:
             self._title("Findings")
             self._findings()
         if plan.degraded_backups:
             self._title("Backups to be repeated (R17)")
             self._say(self._indented(self.signs.text(listed(plan.degraded_backups, most=20))))
+        if plan.untouched:
+            self._title("Not maintained")
+            self._untouched()
         if plan.unplaced:
             self._title("What stays, and why")
             self._staying()
         self._say(Text())
         self._verdict()
+
+    def _timeline(self, drawn: Callable[..., list[Text]]) -> None:
+        width, colour = self.console.width - 1, in_colour(self.console)
+        for line in drawn(self.plan, width=width, signs=self.signs, colour=colour, nodes_in_all=self.nodes_in_all):
+            self._say(line)
+
+    # -------------------------------------------------------------- a rolling run
+
+    def _rolling(self) -> None:
+        """The nodes first; single moves only where there are few."""
+        plan, parts = self.plan, RollingParts(self.plan, self.signs)
+        if plan.maintenance:
+            self._say(parts.nodes())
+            self._title("Timeline")
+            self._timeline(rolling_timeline)
+        if plan.moves:
+            self._title("Live migrations")
+            if len(plan.moves) <= MOST_MOVES_LISTED:
+                self._say(self._moves())
+            else:
+                each = f"{count(len(plan.moves), 'live migration')}; --json and --html hold them one by one."
+                self._say(self._indented(self.signs.text(each)))
+        if plan.alternatives:
+            self._title("Ways to do it")
+            self._say(parts.alternatives())
+
+    def _untouched(self) -> None:
+        for left, line in RollingParts(self.plan, self.signs).untouched():
+            self._say(self._indented(line))
+            self._say(self._indented(self.signs.text(f"→ {left.remedy}", "green"), 6))
 
     # -------------------------------------------------------------- what moves
 
@@ -129,8 +160,11 @@ class PlanScreen:
     def _handed_over(self) -> None:
         moves = [(move.name, move.source, move.target, "") for move in self.plan.role_moves]
         moves += [(move.volume, move.source, move.target, "volume ") for move in self.plan.volume_moves]
-        for name, source, target, kind in moves:
+        most = MOST_MOVES_LISTED if self.plan.kind == "rolling_maintenance" else len(moves)
+        for name, source, target, kind in moves[:most]:
             self._say(self._indented(self.signs.text(f"{kind}{name}: {source} → {target}")))
+        if len(moves) > most:
+            self._say(self._indented(self.signs.text(f"… and {len(moves) - most} more; --json has them all.", "dim")))
 
     # -------------------------------------------------------------- what is to be known
 
@@ -169,12 +203,12 @@ class PlanScreen:
         plan, signs = self.plan, self.signs
         refused = bool(plan.errors) and not plan.executed
         sign, style = (signs.done, "bold green") if plan.ok else (signs.wrong, "bold red")
-        if not plan.ok and not refused and not plan.interrupted and (plan.moves or plan.role_moves):
+        if not plan.ok and not refused and not plan.interrupted and (plan.moves or plan.role_moves or plan.maintenance):
             sign, style = signs.warning, "bold yellow"
         line = Text(f"{sign} ", style=style)
         line.append_text(signs.text(headline(plan, self.nodes), style))
         self._say(line)
-        if plan.moves and not refused:
+        if (plan.moves or plan.maintenance) and not refused:
             self._say(self._indented(signs.text(self._figures(), "dim")))
 
     def _figures(self) -> str:
@@ -182,8 +216,11 @@ class PlanScreen:
         if plan.kind == "migration":
             took = f"The migration took {duration(plan.makespan_s)}{self._against_forecast()}"
             return sentence(took if plan.executed else f"Forecast: {duration(plan.makespan_s)}")
+        rolling = plan.kind == "rolling_maintenance"
         whose = "these moves allow" if plan.kind == "repair" else "any choice of targets allows"
+        whose = "any order of these nodes allows" if rolling else whose
         bound = f"the least {whose} is {duration(plan.lower_bound_s)}"
+        what = "The run" if rolling else "The migrations"
         reserve = (
             f"The loss of {count(plan.reserve_nodes, 'further node')} stays covered"
             if plan.reserve_nodes
@@ -191,7 +228,7 @@ class PlanScreen:
         )
         if not plan.executed:
             return sentence(f"Forecast: {duration(plan.makespan_s)}; {bound}", reserve)
-        return sentence(f"The migrations took {duration(plan.makespan_s)}{self._against_forecast()}; {bound}", reserve)
+        return sentence(f"{what} took {duration(plan.makespan_s)}{self._against_forecast()}; {bound}", reserve)
 
     def _against_forecast(self) -> str:
         if self.forecast_s is None or self.plan.interrupted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
@@ -40,7 +40,7 @@ def timeline(plan: Plan, *, width: int, signs: Signs, colour: bool, nodes_in_all
         line = Text(set_cell_size(signs.plain(node), label) + "  ")
         line.append_text(_row(node, plan.moves, colours, total_s=total_s, room=room, signs=signs, colour=colour))
         lines.append(line)
-    lines += _axis(total_s, room, label + 2, signs)
+    lines += axis(total_s, room, label + 2, signs)
     left = len(nodes) - len(shown)
     if left:
         lines.append(Text(f"{count(left, 'more node')} not drawn; --svg draws them all", style="dim"))
@@ -64,12 +64,12 @@ def _row(
         row.append(" " * (begin - row.cell_len))
         wrong = move.outcome not in (None, "done")
         label = f"{signs.wrong}{move.vm}" if wrong else move.vm
-        text = _bar(signs.plain(label), str(number), end - begin, signs, colour)
+        text = bar(signs.plain(label), str(number), end - begin, signs, colour)
         row.append(text, style=(WRONG_STYLE if wrong else STYLES[tint]) if colour else "")
     return row
 
 
-def _bar(name: str, number: str, width: int, signs: Signs, colour: bool) -> str:
+def bar(name: str, number: str, width: int, signs: Signs, colour: bool) -> str:
     """A bar of exactly that many cells, with as much of a label as fits."""
     if colour:
         # the last cell stays free, so that bars of one colour do not run together
@@ -82,11 +82,13 @@ def _bar(name: str, number: str, width: int, signs: Signs, colour: bool) -> str:
     return signs.bar_begin + inside + signs.bar_inside * (room - cell_len(inside)) + signs.bar_end
 
 
-def _axis(total_s: float, room: int, indent: int, signs: Signs) -> list[Text]:
+def axis(
+    total_s: float, room: int, indent: int, signs: Signs, *, label: Callable[[float], str] | None = None
+) -> list[Text]:
     """Ticks below the rows; a label that would run into the next one is left out."""
     line = ""
-    for at_s, label in axis_ticks(total_s, max(2, room // 10)):
+    for at_s, said in axis_ticks(total_s, max(2, room // 10), label):
         column = round(at_s / total_s * room)
-        if len(line) <= column and column + len(label) <= room:
-            line += " " * (column - len(line)) + label + " "
+        if len(line) <= column and column + len(said) <= room:
+            line += " " * (column - len(line)) + said + " "
     return [Text(" " * indent + signs.plain(line).rstrip(), style="dim")]

@@ -25,6 +25,7 @@ class Signs:
     remark: str
     full: str
     empty: str
+    coming: str
     dot: str
     ellipsis: str
     bar_begin: str
@@ -46,8 +47,8 @@ class Signs:
         return text.encode("ascii", "replace").decode("ascii")
 
 
-UNICODE = Signs("→", "✓", "✗", "!", "·", "█", "░", "·", "…", "├", "─", "┤", "│")
-ASCII = Signs("->", "+", "x", "!", "-", "#", ".", "-", "~", "[", "-", "]", "|", in_ascii=True)
+UNICODE = Signs("→", "✓", "✗", "!", "·", "█", "░", "▒", "·", "…", "├", "─", "┤", "│")
+ASCII = Signs("->", "+", "x", "!", "-", "#", ".", ":", "-", "~", "[", "-", "]", "|", in_ascii=True)
 
 
 def signs_of(console: Console) -> Signs:
