@@ -9,29 +9,39 @@ from typing import Literal
 
 from shunter.clusters.simulated.copying import course
 from shunter.clusters.simulated.faults import Fault, When
+from shunter.clusters.simulated.rules import MEMBER
 from shunter.topology.model import Cluster, VirtualMachine
 
 SHORTEST_S = 30.0
-MEMBER = ("up", "paused")
+ISOLATED_FOR_S = (10.0, 900.0)
+"""For shorter and for longer than the cluster waits for an isolated node."""
 
 
-def draw_faults(cluster: Cluster, seed: int, amount: Literal["none", "some", "many"]) -> tuple[Fault, ...]:
+def draw_faults(
+    cluster: Cluster, seed: int, amount: Literal["none", "some", "many"], *, rolling_s: float | None = None
+) -> tuple[Fault, ...]:
     """Nothing; one to four troubles; or five to about thirty, in the time that emptying the fullest node takes.
 
-    So many nodes go down that a majority of them survives: of `some`, one at most.
+    `rolling_s`: in that time instead, and among them what can become of a reboot, and nodes that are isolated.
+    So many nodes go down or are isolated that a majority of them survives: of `some`, one at most. Reboots that go
+    wrong come besides: whoever reboots nodes counts votes before.
     """
     if amount == "none":
         return ()
-    draw = _Draw(cluster, random.Random(f"{seed}/{amount}/{cluster.name}"), _evacuation_s(cluster))
+    if rolling_s is None:
+        draw = _Draw(cluster, random.Random(f"{seed}/{amount}/{cluster.name}"), _evacuation_s(cluster))
+    else:
+        draw = _Draw(cluster, random.Random(f"{seed}/{amount}/{cluster.name}/rolling"), rolling_s)
     there = sum(node.state in MEMBER for node in cluster.nodes)
     draw.may_go_down = max(0, there - len(cluster.nodes) // 2 - 1)
     if amount == "some":
         draw.may_go_down = min(1, draw.may_go_down)
     most = min(30, 8 + len(cluster.vms) // 4)
     troubles = draw.rng.randint(1, 4) if amount == "some" else draw.rng.randint(5, most)
+    kinds = TROUBLES if rolling_s is None else (*TROUBLES, *ROLLING_TROUBLES)
     faults: list[Fault] = []
     for _ in range(troubles):
-        faults += draw.rng.choice(TROUBLES)(draw)
+        faults += draw.rng.choice(kinds)(draw)
     return tuple(faults)
 
 
@@ -143,6 +153,35 @@ def _volume_goes(draw: _Draw) -> list[Fault]:
     return [gone, Fault(do="volume_state", volume=volume.name, state=volume.state, at_s=draw.later_s(at_s))]
 
 
+def _isolated(draw: _Draw) -> list[Fault]:
+    if draw.may_go_down == 0:
+        return []
+    draw.may_go_down -= 1
+    node, at_s = draw.node(), draw.at_s()
+    isolated = Fault(do="node_isolated", node=node, at_s=at_s)
+    if draw.rng.random() < 0.15:
+        return [isolated]
+    back_s = round(at_s + draw.rng.uniform(*ISOLATED_FOR_S), 3)
+    return [isolated, Fault(do="node_back", node=node, at_s=back_s)]
+
+
+def _reboot_slow(draw: _Draw) -> list[Fault]:
+    return [Fault(do="reboot_slow", when=When(node=draw.node()), factor=round(draw.rng.uniform(1.1, 5), 3))]
+
+
+def _reboot_fails(draw: _Draw) -> list[Fault]:
+    """Perhaps somebody starts the node later, if it is down then: nobody knows when it will be rebooted."""
+    node = draw.node()
+    back = [Fault(do="node_up", node=node, at_s=draw.at_s()) for _ in range(draw.rng.choice((0, 1, 2)))]
+    return [Fault(do="reboot_fails", when=When(node=node)), *back]
+
+
+def _reboot_isolated(draw: _Draw) -> list[Fault]:
+    node = draw.node()
+    back = [Fault(do="node_back", node=node, at_s=draw.at_s()) for _ in range(draw.rng.choice((0, 3, 3, 4)))]
+    return [Fault(do="reboot_isolated", when=When(node=node)), *back]
+
+
 TROUBLES: tuple[Callable[[_Draw], list[Fault]], ...] = (
     *(_fails,) * 3,
     *(_answer_lost,) * 3,
@@ -156,3 +195,10 @@ TROUBLES: tuple[Callable[[_Draw], list[Fault]], ...] = (
     _volume_goes,
 )
 """As often as one stands here, so likely is it drawn."""
+
+ROLLING_TROUBLES: tuple[Callable[[_Draw], list[Fault]], ...] = (
+    *(_reboot_slow,) * 3,
+    *(_reboot_fails,) * 2,
+    *(_reboot_isolated,) * 2,
+    *(_isolated,) * 2,
+)

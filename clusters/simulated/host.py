@@ -1,6 +1,7 @@
 """Serves one simulated cluster to several processes on this machine, over the loopback interface.
 
     python -m shunter.clusters.simulated.host --cluster FILE [--port 0] [--log FILE] [--speed X] [--seed N]
+        [--reboot-s S] [--balances]
 
 It prints `listening on 127.0.0.1:PORT` when it is ready, and ends on SIGTERM or SIGINT.
 """
@@ -205,7 +206,14 @@ async def _run(options: argparse.Namespace) -> None:
         log = None
         if options.log is not None:
             log = files.enter_context(options.log.open("w", encoding="utf-8", newline="\n"))
-        simulated = SimulatedCluster(cluster, clock=Clock(options.speed), seed=options.seed, log=log)
+        simulated = SimulatedCluster(
+            cluster,
+            clock=Clock(options.speed),
+            seed=options.seed,
+            log=log,
+            reboot_s=options.reboot_s,
+            balances=options.balances,
+        )
         try:
             async with hosted(simulated, options.port) as address:
                 print(f"listening on {address}", flush=True)  # noqa: T201  the line that who started it waits for
@@ -229,6 +237,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--log", type=Path, help="where the witness log is written as it grows")
     parser.add_argument("--speed", type=_speed, default=1.0, help="how many times as fast as real time")
     parser.add_argument("--seed", type=int, default=0, help="what chance is drawn from")
+    parser.add_argument("--reboot-s", type=float, default=600.0, help="how long a node is away that reboots, in s")
+    parser.add_argument("--balances", action="store_true", help="the cluster gives VMs to nodes that have come back")
     options = parser.parse_args(arguments)
     try:
         asyncio.run(_run(options))

@@ -135,3 +135,62 @@ def test_a_cluster_without_vms_or_volumes_can_have_troubles_too() -> None:
     for seed in range(30):
         draw_faults(cluster(1), seed, "many")
         draw_faults(cluster(3), seed, "some")
+
+
+# ------------------------------------------------------------------ of rolling runs
+
+
+def test_the_faults_of_a_rolling_run_are_spread_over_it_and_reboots_go_wrong() -> None:
+    drawn = [fault for seed in range(100) for fault in draw_faults(OF, seed, "many", rolling_s=20_000)]
+    times = [fault.at_s for fault in drawn if fault.at_s is not None]
+    assert sum(at_s > 10_000 for at_s in times) > 0.4 * len(times)
+    short = {fault.do for seed in range(100) for fault in draw_faults(OF, seed, "many")}
+    assert {fault.do for fault in drawn} - short == {
+        "node_isolated",
+        "node_back",
+        "reboot_fails",
+        "reboot_slow",
+        "reboot_isolated",
+    }
+
+
+def test_what_is_drawn_for_a_rolling_run_can_be_written_down_and_comes_from_the_seed() -> None:
+    for seed in range(50):
+        drawn = draw_faults(OF, seed, "many", rolling_s=9000)
+        assert read_faults(json.dumps([fault.told() for fault in drawn]), OF) == drawn
+        assert draw_faults(OF, seed, "many", rolling_s=9000) == drawn
+    assert draw_faults(OF, 7, "none", rolling_s=9000) == ()
+
+
+def test_most_isolated_nodes_come_back_and_some_later_than_the_cluster_waits() -> None:
+    drawn = [draw_faults(OF, seed, "many", rolling_s=9000) for seed in range(200)]
+    isolated = [(faults, fault) for faults in drawn for fault in faults if fault.do == "node_isolated"]
+    waits_s = [
+        back.at_s - gone.at_s
+        for faults, gone in isolated
+        for back in faults
+        if back.do == "node_back" and back.node == gone.node and back.at_s and gone.at_s and back.at_s > gone.at_s
+    ]
+    assert len(isolated) > len(waits_s) * 0.5 > len(isolated) * 0.35
+    assert min(waits_s) < 240 < max(waits_s)
+
+
+@pytest.mark.parametrize(("nodes", "most"), [(1, 0), (2, 0), (3, 1), (4, 1), (5, 2), (8, 3)])
+def test_i6_no_more_nodes_of_a_rolling_run_are_lost_or_isolated_than_a_majority_survives(nodes: int, most: int) -> None:
+    of = cluster(nodes, [vm(f"vm-{i}", f"N{i % nodes + 1}") for i in range(12)])
+    gone = [
+        [fault for fault in draw_faults(of, seed, amount, rolling_s=9000) if fault.do in ("node_down", "node_isolated")]
+        for seed in range(100)
+        for amount in ("some", "many")
+    ]
+    assert max(map(len, gone)) == most
+
+
+def test_evacuations_draw_what_they_always_drew() -> None:
+    assert [[fault.told() for fault in draw_faults(OF, seed, "some")] for seed in (1, 3)] == [
+        [
+            {"do": "answer_lost", "when": {"source": "N4"}, "moved": True},
+            {"do": "answer_lost", "when": {"target": "N1"}, "moved": False},
+        ],
+        [{"do": "migration_elsewhere", "at_s": 32.714, "vm": "vm-39", "target": "N1"}],
+    ]
