@@ -47,7 +47,7 @@ class SimulatedCluster:
         if not 0 <= noise < 1:
             raise RequestError(f"noise {noise:g}: must be at least 0 and below 1")
         if not 0 < reboot_s < math.inf:
-            raise RequestError(f"reboot_s {reboot_s:g}: must be above 0")
+            raise RequestError(f"reboot_s {reboot_s:g}: must be above 0 and finite")
         self._clock, self._seed, self._noise = clock, seed, noise
         self._begun = cluster
         self._nodes = {node.name: node for node in cluster.nodes}

@@ -347,3 +347,45 @@ def test_an_impossible_speed_is_refused(speed: str, capsys: pytest.CaptureFixtur
         main(["--cluster", "c.json", "--speed", speed])
     assert ended.value.code == 2
     assert "--speed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("reboot_s", ["0", "nan", "inf"])
+def test_a_reboot_that_takes_no_time_or_for_ever_ends_the_process_with_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], reboot_s: str
+) -> None:
+    (tmp_path / "c.json").write_text(cluster_json(cluster(2)))
+    assert main(["--cluster", str(tmp_path / "c.json"), "--reboot-s", reboot_s]) == 2
+    assert "reboot_s" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM to send")
+def test_the_process_reboots_as_fast_and_balances_as_it_is_told(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text(cluster_json(cluster(3, [vm(f"vm-{i}", "N2") for i in range(6)])))
+    arguments = ["--cluster", str(tmp_path / "c.json"), "--speed", "1000", "--reboot-s", "50", "--balances"]
+    with subprocess.Popen([*HOST, *arguments], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().removeprefix("listening on ").strip()
+
+        async def reboot() -> None:
+            remote = await RemoteCluster.connect(address)
+            ordered_s = remote.clock.now_s()
+            await remote.reboot_node("N1")
+            while not (seen := await remote.look()).migrations:
+                await remote.wait_for_change(seen, 1000)
+            assert (seen.migrations[0].target, seen.migrations[0].by) == ("N1", "elsewhere")
+            booted_s = await remote.booted_s("N1")
+            assert booted_s is not None
+            assert ordered_s + 49 <= booted_s <= remote.clock.now_s() - 59
+
+        asyncio.run(reboot())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize("answer", [b'{"answer": "soon"}\n', b'{"answer": NaN}\n', b'{"answer": -1}\n', b"{}\n"])
+def test_a_boot_time_that_is_none_is_not_believed(answer: bytes) -> None:
+    async def ask(address: str) -> None:
+        with pytest.raises(Unreachable, match=address):
+            await RemoteCluster(address, Clock()).booted_s("N1")
+
+    asyncio.run(_answering(answer, ask))
