@@ -41,7 +41,7 @@ def left_panel(plan: Plan, frame: Frame, top_px: int) -> Iterator[str]:
     yield tag("line", class_="zero", x1=frame.left_px, x2=frame.right_px, y1=zero_px, y2=zero_px)
     yield written(frame.left_px - 6, zero_px + 4, "0", "faint", anchor="end")
     if highest:
-        yield written(frame.left_px - 6, y_px(highest) + 8, _short(highest), "faint", anchor="end")
+        yield written(frame.left_px - 6, y_px(highest) + 8, axis_memory(highest), "faint", anchor="end")
     begin_s, end_s, mib = min(steps, key=lambda step: step[2])
     label = f"least {memory(mib)}"
     half_px = width_of_px(label, FONT_PX) / 2
@@ -54,6 +54,6 @@ def left_panel(plan: Plan, frame: Frame, top_px: int) -> Iterator[str]:
         yield written(middle_px, min(y_px(mib), zero_px) - 4, label, kind, anchor="middle")
 
 
-def _short(mib: int) -> str:
+def axis_memory(mib: int) -> str:
     """For the axis, where there is little room."""
     return memory(mib) if mib < 1000 * GIB_MIB else f"{mib / GIB_MIB / 1024:.1f} TiB"

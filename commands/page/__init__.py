@@ -16,7 +16,7 @@ from shunter.commands.page.chart import chart, memory_bars
 from shunter.commands.screens.reasons import grouped as grouped_reasons
 from shunter.commands.screens.words import count, listed
 from shunter.flows.markdown import check_headline, headline
-from shunter.flows.spoken import duration
+from shunter.flows.spoken import duration, memory
 from shunter.flows.svg import printable
 from shunter.topology.plan import Finding, Plan, Severity
 from shunter.topology.preflight import Check
@@ -37,13 +37,18 @@ OUTCOMES = {
     "lost_sight": "unknown: look where it runs",
     None: "",
 }
-KINDS = {"evacuation": "an evacuation", "migration": "a migration", "repair": "a repair"}
+KINDS = {
+    "evacuation": "an evacuation",
+    "migration": "a migration",
+    "repair": "a repair",
+    "rolling_maintenance": "a rolling maintenance",
+}
 
 
 def page_of_plan(plan: Plan, nodes: Sequence[str], *, when: str = "", forecast_s: float | None = None) -> str:
     """Of a plan or a report. `nodes`: those that were to be emptied; `forecast_s`: of a report, what its plan said."""
     return _rendered(
-        "plan.html.j2",
+        "rolling.html.j2" if plan.kind == "rolling_maintenance" else "plan.html.j2",
         title=f"{'Report of' if plan.executed else 'Plan of'} {KINDS[plan.kind]} on {plan.cluster}",
         headline=headline(plan, nodes),
         state=_state(plan),
@@ -80,7 +85,7 @@ def _state(plan: Plan) -> tuple[str, str]:
         return "bad", "refused"
     if plan.ok:
         return "good", "done as asked" if plan.executed else "can be done as asked"
-    some = plan.moves or plan.role_moves
+    some = plan.moves or plan.role_moves or plan.maintenance
     if plan.interrupted:
         return "part", "interrupted"
     if plan.executed:
@@ -95,7 +100,8 @@ def _by_severity(findings: Iterable[Finding]) -> list[tuple[Severity, str, list[
 
 
 def _rendered(template: str, **facts: Any) -> str:
-    style, script = (_own(name) for name in ("page.css", "page.js"))
+    styles = ["page.css", *(["rolling.css"] if template == "rolling.html.j2" else [])]
+    style, script = "".join(_own(name) for name in styles), _own("page.js")
     policy = (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
     )
@@ -123,7 +129,13 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         finalize=_shown,
     )
-    environment.filters |= {"duration": duration, "listed": listed, "gib": _gib, "outcome": OUTCOMES.__getitem__}
+    environment.filters |= {
+        "duration": duration,
+        "listed": listed,
+        "gib": _gib,
+        "memory": memory,
+        "outcome": OUTCOMES.__getitem__,
+    }
     environment.globals |= {"count": count, "most_rows": MOST_ROWS}
     return environment
 

@@ -46,6 +46,8 @@
   const bars = all("rect[data-m]", chart);
   const barsOf = rows.map(() => []);
   for (const bar of bars) barsOf[bar.dataset.m].push(bar);
+  const turns = all("tr[data-k]");
+  const spansOf = turns.map((row) => all(`rect[data-k="${row.dataset.k}"]`, chart));
   box.hidden = false;
   box.addEventListener("submit", (event) => event.preventDefault());
 
@@ -53,18 +55,30 @@
   const names = rows.map((row) => [...row.cells].slice(0, 3).map((cell) => cell.textContent.toLowerCase()));
   const search = one("filter");
   const outcome = one("outcome");
+  const nodes = turns.map((row) => row.cells[0].textContent.toLowerCase());
+  const dim = (parts, out) => {
+    const labels = parts.map((part) => part.nextElementSibling).filter((next) => next && next.tagName === "svg");
+    for (const part of [...parts, ...labels]) part.classList.toggle("out", out);
+  };
   const apply = () => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const ended = outcome ? outcome.value : "";
+    const touched = new Set();
     let kept = 0;
     rows.forEach((row, i) => {
       const wanted = words.every((word) => names[i].some((name) => name.includes(word)));
       const out = !wanted || (ended && row.dataset.o !== ended);
       kept += !out;
       row.classList.toggle("out", out);
-      for (const bar of barsOf[i]) bar.classList.toggle("out", out);
-      const labels = barsOf[i].map((bar) => bar.nextElementSibling).filter((next) => next && next.tagName === "svg");
-      for (const label of labels) label.classList.toggle("out", out);
+      dim(barsOf[i], out);
+      if (!out) for (const node of names[i].slice(1)) touched.add(node);
+    });
+    turns.forEach((row, k) => {
+      const named = !ended && words.every((word) => nodes[k].includes(word));
+      const meant = nodes.some((node) => words.length && words.every((word) => node.includes(word)));
+      const out = !named && (meant || !touched.has(nodes[k]));
+      row.classList.toggle("out", out);
+      dim(spansOf[k], out);
     });
     one("shown").textContent = kept === rows.length ? "" : `${kept} of ${rows.length} migrations`;
     if (kept < rows.length) table.closest("details").open = true;
@@ -94,7 +108,7 @@
 
   // ---- what a bar says: by mouse, by finger, and with the arrow keys
   const tip = one("tip");
-  let lit = null;
+  let lit = [], at = null;
   const told = (i) => {
     const cell = (kind) => rows[i].querySelector(kind)?.textContent ?? "";
     const lines = [
@@ -105,43 +119,49 @@
     ];
     return lines.filter(Boolean).join("\n");
   };
-  const say = (i, near) => {
-    if (lit !== null) for (const part of [rows[lit], ...barsOf[lit]]) part.classList.remove("lit");
-    lit = i;
-    tip.hidden = i === null;
-    if (i === null) return;
-    for (const part of [rows[i], ...barsOf[i]]) part.classList.add("lit");
-    tip.textContent = told(i);
-    const at = near.getBoundingClientRect();
+  const show = (parts, text, near) => {
+    for (const part of lit) part.classList.remove("lit");
+    lit = parts;
+    tip.hidden = !parts.length;
+    if (tip.hidden) return;
+    for (const part of parts) part.classList.add("lit");
+    tip.textContent = text;
+    const place = near.getBoundingClientRect();
     const wide = document.documentElement.clientWidth;
-    const left = Math.min(Math.max(at.left, 8), wide - tip.offsetWidth - 8);
-    const below = at.bottom + 8 + tip.offsetHeight < innerHeight;
+    const left = Math.min(Math.max(place.left, 8), wide - tip.offsetWidth - 8);
+    const below = place.bottom + 8 + tip.offsetHeight < innerHeight;
     tip.style.left = `${left}px`;
-    tip.style.top = `${below ? at.bottom + 8 : at.top - tip.offsetHeight - 8}px`;
+    tip.style.top = `${below ? place.bottom + 8 : place.top - tip.offsetHeight - 8}px`;
+  };
+  const hush = () => { at = null; show([]); };
+  const say = (i, near) => { at = i; show([rows[i], ...barsOf[i]], told(i), near); };
+  const point = (part) => {
+    const { m, k } = part.dataset;
+    if (m !== undefined) say(Number(m), part);
+    else if (k !== undefined) { at = null; show([turns[k], ...spansOf[k]], turns[k].dataset.told, part); }
+    return m !== undefined || k !== undefined;
   };
   chart.addEventListener("pointerover", (event) => {
-    const { m } = event.target.dataset;
-    if (m !== undefined) say(Number(m), event.target);
-    else if (event.pointerType === "mouse") say(null);
+    if (!point(event.target) && event.pointerType === "mouse") hush();
   });
-  chart.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") say(null); });
-  document.addEventListener("click", (event) => { if (event.target.dataset.m === undefined) say(null); });
-  timeline.addEventListener("blur", () => say(null));
+  chart.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") hush(); });
+  document.addEventListener("click", ({ target }) => { if (!chart.contains(target) || !(target.dataset.m ?? target.dataset.k)) hush(); });
+  timeline.addEventListener("blur", hush);
   timeline.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (!step) return;
     event.preventDefault();
     const order = [...rows.keys()].filter((i) => !rows[i].classList.contains("out"));
     if (!order.length) return;
-    const here = order.indexOf(lit);
+    const here = order.indexOf(at);
     const next = order[here < 0 ? 0 : (here + step + order.length) % order.length];
     const bar = barsOf[next][0];
     const names = chart.previousElementSibling.clientWidth;
-    const at = bar.getBoundingClientRect(), around = timeline.getBoundingClientRect();
-    if (at.left < around.left + names) timeline.scrollLeft -= around.left + names - at.left + 20;
-    if (at.left > around.right - 60) timeline.scrollLeft += at.left - around.right + 200;
+    const place = bar.getBoundingClientRect(), around = timeline.getBoundingClientRect();
+    if (place.left < around.left + names) timeline.scrollLeft -= around.left + names - place.left + 20;
+    if (place.left > around.right - 60) timeline.scrollLeft += place.left - around.right + 200;
     bar.scrollIntoView({ block: "nearest", inline: "nearest" });
     say(next, bar);
   });
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape") say(null); });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") hush(); });
 })();
