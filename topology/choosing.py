@@ -312,7 +312,7 @@ def refusal(cluster: Cluster, reserve_nodes: int, why: str) -> Finding:
         severity="error",
         subject=f"cluster {cluster.name}",
         message=f"a reserve of {reserve_nodes} node{'s' if reserve_nodes != 1 else ''} cannot be kept: {why}",
-        remedy="evacuate fewer nodes at once, free memory, or lower the reserve (--reserve-nodes)",
+        remedy="take fewer nodes out of service at once, free memory, or lower the reserve (--reserve-nodes)",
     )
 
 

@@ -1,0 +1,134 @@
+"""What happens to the VMs once every node is done: nothing, back to where each was, or spread evenly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shunter.topology.detours import straight_way
+from shunter.topology.eligibility import verdicts
+from shunter.topology.model import Cluster
+from shunter.topology.placement import Placement, wanted_move
+from shunter.topology.plan import Finding, Move
+from shunter.topology.reserve import first_failure
+from shunter.topology.rolling.course import Course
+from shunter.topology.rolling.policy import RollingPolicy
+from shunter.topology.timeline import schedule
+
+LEVEL = 0.05
+"""Shares of their memory that nodes may differ by before VMs are spread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failback:
+    moves: tuple[Move, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+def failback_moves(cluster: Cluster, course: Course, policy: RollingPolicy, reserve_nodes: int) -> Failback:
+    """After the course, from where it ends. What they cost is said in a finding."""
+    if policy.failback == "none" or not course.turns:
+        return Failback()
+    after = _after(cluster, course)
+    as_it_was = policy.failback == "as_it_was"
+    targets = targets_as_it_was(after, cluster) if as_it_was else targets_spread(after)
+    placement = _ordered(after, targets, reserve_nodes)
+    subject = f"cluster {cluster.name}"
+    if placement is None:
+        message = "no order was found in which the VMs could be moved back live"
+        remedy = "leave them where they are, or move some by hand (shunter migrate)"
+        return Failback(
+            findings=(Finding(rule="I3", severity="warning", subject=subject, message=message, remedy=remedy),)
+        )
+    planned = schedule(wanted_move(after, vm, to, placement.after.get(vm, ())) for vm, to in placement.targets.items())
+    begin_s = course.total_s
+    why = "back to where it was" if as_it_was else "spread evenly"
+    moves = tuple(
+        Move(
+            vm=move.vm,
+            source=move.source,
+            target=move.target,
+            start_s=begin_s + start_s,
+            end_s=begin_s + end_s,
+            why=why,
+            after=tuple(sorted(move.after)) or None,
+        )
+        for start_s, end_s, move in planned
+    )
+    took_s = max((end_s for _, end_s, _ in planned), default=0.0)
+    message = f"failback costs {len(moves)} moves and {took_s:.0f} s"
+    said = Finding(
+        rule="R16", severity="info", subject=subject, message=message, remedy="nothing; --failback none saves it"
+    )
+    return Failback(moves, (said,) if moves else ())
+
+
+def targets_as_it_was(now: Cluster, before: Cluster) -> dict[str, str]:
+    """VM → the node where it ran before, for those that run elsewhere and may go back."""
+    return {
+        vm.name: before.vm_by_name[vm.name].node
+        for vm in now.vms
+        if vm.holds_memory
+        and vm.node != before.vm_by_name[vm.name].node
+        and not verdicts(now, vm, before.vm_by_name[vm.name].node)
+    }
+
+
+def targets_spread(now: Cluster) -> dict[str, str]:
+    """Largest VMs from the fullest nodes to the emptiest, until their shares in use differ by no more than `LEVEL`."""
+    nodes = {node.name: node.for_vms_mib for node in now.nodes if node.state == "up"}
+    used_mib = {name: now.used_mib[name] for name in nodes}
+    on = {name: {vm.name for vm in now.vms_by_node[name] if vm.holds_memory} for name in nodes}
+    targets: dict[str, str] = {}
+    while len(nodes) > 1:
+        share = {name: used_mib[name] / mib for name, mib in nodes.items()}
+        full, empty = max(nodes, key=lambda n: (share[n], n)), min(nodes, key=lambda n: (share[n], n))
+        if share[full] - share[empty] <= LEVEL:
+            break
+        gap_mib = (share[full] - share[empty]) * nodes[full] * nodes[empty] / (nodes[full] + nodes[empty])
+        fitting = [
+            name
+            for name in sorted(on[full], key=lambda name: (-now.vm_by_name[name].memory_mib, name))
+            if name not in targets
+            and now.vm_by_name[name].memory_mib <= gap_mib
+            and name not in now.rules_by_vm
+            and not verdicts(now, now.vm_by_name[name], empty)
+        ]
+        if not fitting:
+            break
+        name = fitting[0]
+        targets[name] = empty
+        on[full].discard(name)
+        used_mib[full] -= now.vm_by_name[name].memory_mib
+        used_mib[empty] += now.vm_by_name[name].memory_mib
+    return targets
+
+
+def _after(cluster: Cluster, course: Course) -> Cluster:
+    """How the cluster stands at the end of the course."""
+    stands = cluster.with_vms_on({leg.vm: leg.target for leg in course.legs})
+    done = {turn.node for turn in course.turns}
+    nodes = tuple(
+        node.model_copy(update={"state": "up", "paused_by": None})
+        if node.name in done and node.paused_by == "us"
+        else node
+        for node in stands.nodes
+    )
+    fields = {name: getattr(stands, name) for name in type(stands).model_fields}
+    return Cluster.model_construct(**{**fields, "nodes": nodes})
+
+
+def _ordered(after: Cluster, targets: Mapping[str, str], reserve_nodes: int) -> Placement | None:
+    """These moves in an order that is valid live and keeps the reserve; without those that cannot be had, the largest
+    first. None: not even that.
+    """
+    left = dict(targets)
+    while left:
+        way = straight_way(after, left)
+        if way is not None:
+            placement = Placement(targets=dict(way.targets), after=way.after)
+            if first_failure(after, reserve_nodes, placement) is None:
+                return placement
+        largest = max(left, key=lambda name: (after.vm_by_name[name].memory_mib, name))
+        del left[largest]
+    return Placement() if not targets else None

@@ -1,0 +1,143 @@
+"""Nodes and running VMs at one instant of a rolling run, as numbers that change quickly.
+
+The same fleet serves the forecast, in which it is moved on event by event, and the run, which builds it anew from each
+fresh look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from enum import StrEnum, auto
+
+from shunter.topology.eligibility import WHEREVER, FitNodes, running_companions
+from shunter.topology.estimate import at_rate, rate_mib_per_s
+from shunter.topology.model import Cluster, Node, VirtualMachine
+
+
+class Phase(StrEnum):
+    """Where a node stands in a rolling run."""
+
+    PENDING = auto()
+    AWAY = auto()
+    DONE = auto()
+    STAYING = auto()
+    OUT = auto()
+
+
+TAKES_VMS = frozenset({Phase.PENDING, Phase.DONE, Phase.STAYING})
+FINISHED = frozenset({Phase.DONE, Phase.STAYING})
+
+
+class Fitness:
+    """Where each running VM may be at all, room and the other VMs apart; and how long it takes to get there, in s."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        nodes = [node.name for node in cluster.nodes]
+        fit = FitNodes(cluster, nodes, checks=WHEREVER)
+        self._fit: dict[str, frozenset[str]] = {}
+        alike: dict[tuple[str, ...], frozenset[str]] = {}
+        for vm in cluster.vms:
+            names = fit.of(vm) if vm.holds_memory and vm.clustered and not running_companions(cluster, vm) else ()
+            self._fit[vm.name] = alike.setdefault(names, frozenset(names))
+        self._rates: dict[tuple[str, str], float | None] = {}
+
+    def of(self, vm: str) -> frozenset[str]:
+        return self._fit[vm]
+
+    def duration_s(self, vm: VirtualMachine, source: str, target: str) -> float | None:
+        """None where no network joins the two."""
+        nodes = self.cluster.node_by_name
+        if (source, target) not in self._rates:
+            self._rates[source, target] = rate_mib_per_s(self.cluster, nodes[source], nodes[target])
+        rate = self._rates[source, target]
+        return None if rate is None else at_rate(vm, rate, source_offloads=nodes[source].tcp_offload).duration_s
+
+
+class Fleet:
+    """`phase`: of each node. `closed`: nodes that are paused and take no VMs. `free_mib`: what no VM uses, those on
+    their way counted at both ends. `on`: the running VMs of each node. `needed_mib`: what the VMs on a node and on
+    their way to it need to restart. `heading`: VM → the node that it moves to. `busy`: nodes in a migration.
+    """
+
+    def __init__(self, cluster: Cluster, phases: Mapping[str, Phase], fitness: Fitness | None = None) -> None:
+        self.cluster = cluster
+        self.fitness = fitness or Fitness(cluster)
+        self.phase = dict(phases)
+        self.closed = {node.name for node in cluster.nodes if node.state == "paused"}
+        self.vms: dict[str, VirtualMachine] = {vm.name: vm for vm in cluster.vms if vm.holds_memory}
+        self.restart_mib = {name: vm.restart_mib if vm.priority > 0 else 0 for name, vm in self.vms.items()}
+        self.needed_mib = dict.fromkeys(self.phase, 0)
+        self.place = {name: vm.node for name, vm in self.vms.items()}
+        self.on: dict[str, dict[str, None]] = {node.name: {} for node in cluster.nodes}
+        self.free_mib = {node.name: node.for_vms_mib for node in cluster.nodes}
+        self.heading: dict[str, str] = {}
+        self.inbound: dict[str, dict[str, None]] = {node.name: {} for node in cluster.nodes}
+        self.busy: set[str] = set()
+        for name, vm in self.vms.items():
+            self.on[vm.node][name] = None
+            self.free_mib[vm.node] -= vm.memory_mib
+            self.needed_mib[vm.node] += self.restart_mib[name]
+        for migration in cluster.migrations:
+            if migration.vm in self.vms and self.place[migration.vm] != migration.target:
+                self.begin(migration.vm, migration.target)
+            self.busy |= {migration.source, migration.target}
+
+    # -------------------------------------------------------------- events
+
+    def begin(self, vm: str, target: str) -> None:
+        self.heading[vm] = target
+        self.inbound[target][vm] = None
+        self.free_mib[target] -= self.vms[vm].memory_mib
+        self.needed_mib[target] += self.restart_mib[vm]
+        self.busy |= {self.place[vm], target}
+
+    def arrive(self, vm: str) -> None:
+        source, target = self.place[vm], self.heading.pop(vm)
+        del self.inbound[target][vm]
+        del self.on[source][vm]
+        self.on[target][vm] = None
+        self.place[vm] = target
+        self.free_mib[source] += self.vms[vm].memory_mib
+        self.needed_mib[source] -= self.restart_mib[vm]
+        self.busy -= {source, target}
+
+    def leave(self, node: str) -> None:
+        """The node is empty, and its maintenance begins."""
+        self.phase[node] = Phase.AWAY
+
+    def come_back(self, node: str) -> None:
+        """Its maintenance is over. One that somebody else has paused stays so."""
+        stays_paused = node in self.closed and self.cluster.node_by_name[node].paused_by != "us"
+        self.phase[node] = Phase.OUT if stays_paused else Phase.DONE
+        if not stays_paused:
+            self.closed.discard(node)
+
+    # -------------------------------------------------------------- questions
+
+    def taking(self) -> list[str]:
+        """The nodes that take VMs, and that count for the reserve."""
+        return [name for name, phase in self.phase.items() if phase in TAKES_VMS and name not in self.closed]
+
+    def count(self, phase: Phase) -> int:
+        return sum(each is phase for each in self.phase.values())
+
+    def is_empty(self, node: str) -> bool:
+        return not self.on[node] and not self.inbound[node] and node not in self.busy
+
+    def restarts_mib(self, node: str) -> list[int]:
+        """What each VM that is on the node, or on its way to it, would need elsewhere if it were lost."""
+        restart_mib = self.restart_mib
+        there = (*self.on[node], *self.inbound[node])
+        return [restart_mib[vm] for vm in there if restart_mib[vm]]
+
+
+def phases_of(nodes: Iterable[Node], wanted: Collection[str]) -> dict[str, Phase]:
+    """At the start: which nodes are to be maintained, which stay in service, and which are out of it."""
+    found = {}
+    for node in nodes:
+        if node.name in wanted and node.state in ("up", "paused"):
+            found[node.name] = Phase.PENDING
+        else:
+            found[node.name] = Phase.STAYING if node.state == "up" else Phase.OUT
+    return found

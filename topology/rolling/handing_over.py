@@ -1,0 +1,134 @@
+"""What leaves a node besides its running VMs when its turn comes: VMs that are off or saved, other roles, volumes.
+
+They occupy no node and take no time. What shares a disk with a running VM follows it (R11); a Cluster Shared Volume
+goes to the node that owns fewest among those that do not leave next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from shunter.topology.eligibility import WHEREVER, FitNodes, disks_of
+from shunter.topology.model import Cluster, VirtualMachine, Volume
+from shunter.topology.plan import RoleMove, VolumeMove
+from shunter.topology.rolling.course import Course, Leg, Turn
+
+
+@dataclass(slots=True)
+class HandingOver:
+    """Follows a course and hands over what each node that leaves has."""
+
+    cluster: Cluster
+    role_moves: list[RoleMove] = field(default_factory=list)
+    volume_moves: list[VolumeMove] = field(default_factory=list)
+    _at: dict[str, str] = field(init=False)
+    _role_on: dict[str, str] = field(init=False)
+    _owner: dict[str, str] = field(init=False)
+    _members: tuple[str, ...] = field(init=False)
+    _fit: FitNodes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._at = {vm.name: vm.node for vm in self.cluster.vms}
+        self._role_on = {role.name: role.node for role in self.cluster.roles}
+        self._owner = {volume.name: volume.owner for volume in self.cluster.volumes}
+        self._members = tuple(node.name for node in self.cluster.nodes if node.state in ("up", "paused"))
+        self._fit = FitNodes(self.cluster, [node.name for node in self.cluster.nodes], checks=WHEREVER)
+
+    def follow(self, course: Course, closed: Sequence[str]) -> None:
+        """`closed`: nodes that take nothing until their own turn is over."""
+        events: list[tuple[float, int, Leg | Turn]] = [(leg.end_s, 0, leg) for leg in course.legs]
+        events += [(turn.start_s, 1, turn) for turn in course.turns]
+        turn_of = {turn.node: turn for turn in course.turns}
+        for at_s, _, event in sorted(events, key=lambda event: event[:2]):
+            if isinstance(event, Leg):
+                self._arrived(event)
+                continue
+            open_ = [name for name in self._members if self._is_open(turn_of.get(name), name in closed, at_s)]
+            self._leaves(event.node, at_s, self._settled_first(open_, turn_of, at_s))
+
+    @staticmethod
+    def _is_open(turn: Turn | None, closed: bool, at_s: float) -> bool:
+        """Whether a node takes anything at this moment."""
+        if turn is None:
+            return not closed
+        return at_s >= turn.end_s or (at_s < turn.start_s and not closed)
+
+    @staticmethod
+    def _settled_first(nodes: Sequence[str], turns: Mapping[str, Turn], at_s: float) -> list[str]:
+        """Those that will not leave any more, then those that leave last."""
+        return sorted(
+            nodes, key=lambda name: -turns[name].start_s if name in turns and turns[name].start_s > at_s else -1e18
+        )
+
+    def _arrived(self, leg: Leg) -> None:
+        vm = self.cluster.vm_by_name[leg.vm]
+        self._at[leg.vm] = leg.target
+        for disk in disks_of(self.cluster, vm):
+            for other in self.cluster.vms_by_disk[disk]:
+                if other.name != vm.name and not other.holds_memory and self._at[other.name] == leg.source:
+                    self._give(other.name, leg.target, leg.end_s)
+            self._own(disk, leg.target, leg.end_s)
+
+    def _leaves(self, node: str, at_s: float, open_: Sequence[str]) -> None:
+        moved: set[str] = set()
+        for vm in self.cluster.vms:
+            if self._at[vm.name] == node and not vm.holds_memory and vm.clustered and vm.name not in moved:
+                unit = self._with_disks(vm, node)
+                fitting = [name for name in open_ if all(name in self._fit.of(each) for each in unit)]
+                moved |= {each.name for each in unit}
+                if target := self._least_laden(fitting, self._at):
+                    self._give_unit(unit, target, at_s)
+        for role in self.cluster.roles:
+            if self._role_on[role.name] == node and (target := self._least_laden(open_, self._role_on)):
+                self.role_moves.append(RoleMove(name=role.name, source=node, target=target, start_s=at_s))
+                self._role_on[role.name] = target
+        for volume in self.cluster.volumes:
+            if self._owner[volume.name] == node:
+                reaching = [name for name in open_ if not volume.reachable_from or name in volume.reachable_from]
+                if target := self._least_laden(reaching, self._owner):
+                    self._own(volume.name, target, at_s)
+
+    def _with_disks(self, vm: VirtualMachine, node: str) -> list[VirtualMachine]:
+        """The VM and what stands with it on one disk, on the same node."""
+        unit = {vm.name: vm}
+        for disk in disks_of(self.cluster, vm):
+            for other in self.cluster.vms_by_disk[disk]:
+                if self._at[other.name] == node and not other.holds_memory and other.clustered:
+                    unit[other.name] = other
+        return list(unit.values())
+
+    @staticmethod
+    def _least_laden(nodes: Sequence[str], at: Mapping[str, str]) -> str | None:
+        """Of the nodes, in their order, the one that has fewest of these."""
+        held = dict.fromkeys(nodes, 0)
+        for node in at.values():
+            if node in held:
+                held[node] += 1
+        return min(nodes, key=lambda name: held[name], default=None)
+
+    def _give_unit(self, unit: Sequence[VirtualMachine], target: str, at_s: float) -> None:
+        for each in unit:
+            self._give(each.name, target, at_s)
+            for disk in disks_of(self.cluster, each):
+                self._own(disk, target, at_s)
+
+    def _give(self, name: str, target: str, at_s: float) -> None:
+        self.role_moves.append(RoleMove(name=name, source=self._at[name], target=target, start_s=at_s))
+        self._at[name] = target
+
+    def _own(self, volume: str, target: str, at_s: float) -> None:
+        if self._owner[volume] != target:
+            self.volume_moves.append(VolumeMove(volume=volume, source=self._owner[volume], target=target, start_s=at_s))
+            self._owner[volume] = target
+
+
+def others_that_reach(cluster: Cluster, volume: Volume) -> list[str]:
+    """The nodes besides its owner that could own the volume; none where it is offline."""
+    if volume.state in ("offline", "failed"):
+        return []
+    return [
+        node.name
+        for node in cluster.nodes
+        if node.name != volume.owner and (not volume.reachable_from or node.name in volume.reachable_from)
+    ]

@@ -1,0 +1,111 @@
+"""Nodes that cannot be maintained, whatever the order: why, and the VMs that stand in the way. Said before any move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from shunter.topology.eligibility import WHEREVER, FitNodes, running_companions, verdicts
+from shunter.topology.model import Cluster, Node, VirtualMachine
+from shunter.topology.plan import Unplaced, Untouched, Verdict
+from shunter.topology.quorum import votes_of
+from shunter.topology.rolling.handing_over import others_that_reach
+
+MOST_NAMED = 4
+
+
+def hindrances(cluster: Cluster, wanted: Sequence[str]) -> tuple[list[Untouched], list[Unplaced]]:
+    """Of these nodes those that have no turn, and the VMs on them that can go nowhere, with every reason."""
+    fit = FitNodes(cluster, [node.name for node in cluster.nodes], checks=WHEREVER)
+    untouched: list[Untouched] = []
+    unplaced: list[Unplaced] = []
+    for name in wanted:
+        node = cluster.node_by_name[name]
+        stuck = [vm for vm in cluster.vms_by_node[name] if _is_stuck(cluster, vm, fit)]
+        found = _of_node(cluster, node) or _of_volumes(cluster, node) or _of_vms(node, stuck)
+        if found is not None:
+            untouched.append(found)
+            if node.state in ("up", "paused"):
+                unplaced += [stays(cluster, vm) for vm in stuck]
+    return untouched, unplaced
+
+
+def stays(cluster: Cluster, vm: VirtualMachine, otherwise: Mapping[str, Verdict] | None = None) -> Unplaced:
+    """A VM that cannot leave, with at least one reason for each other node. `otherwise`: where no rule forbids one."""
+    found: list[Verdict] = []
+    for node in cluster.nodes:
+        if node.name != vm.node:
+            against = verdicts(cluster, vm, node.name)
+            found += against or ([otherwise[node.name]] if otherwise and node.name in otherwise else [])
+    return Unplaced(vm=vm.name, node=vm.node, verdicts=tuple(found))
+
+
+def no_room(cluster: Cluster, vm: VirtualMachine, why: str) -> Unplaced:
+    """A VM that the rules let go, and that found no room in time."""
+    return stays(
+        cluster,
+        vm,
+        {
+            node.name: Verdict(
+                target=node.name,
+                rule="I3",
+                reason=f"{vm.memory_mib} MiB needed on {node.name}, {cluster.free_mib(node.name)} MiB free; {why}",
+                remedy="free memory, add a node, or lower the reserve (--reserve-nodes)",
+            )
+            for node in cluster.nodes
+        },
+    )
+
+
+def _is_stuck(cluster: Cluster, vm: VirtualMachine, fit: FitNodes) -> bool:
+    if not vm.clustered:
+        return vm.holds_memory
+    if vm.holds_memory and (vm.backup or running_companions(cluster, vm)):
+        return True
+    return not any(name != vm.node for name in fit.of(vm)) or any(
+        verdict.rule == "R11" for verdict in _r11(cluster, vm)
+    )
+
+
+def _r11(cluster: Cluster, vm: VirtualMachine) -> Iterable[Verdict]:
+    other = next((node.name for node in cluster.nodes if node.name != vm.node), None)
+    return verdicts(cluster, vm, other) if other is not None and vm.volumes else ()
+
+
+def _of_node(cluster: Cluster, node: Node) -> Untouched | None:
+    if node.state not in ("up", "paused"):
+        return Untouched(
+            node=node.name,
+            reason=f"{node.name} is {node.state}: nothing can be moved live from it",
+            remedy="bring it back first, or leave it out",
+        )
+    if not votes_of(cluster, away={node.name}).is_majority:
+        return Untouched(
+            node=node.name,
+            reason=f"without {node.name} the cluster would have no majority of votes (I6)",
+            remedy="add a witness, or bring back nodes that are away",
+        )
+    return None
+
+
+def _of_volumes(cluster: Cluster, node: Node) -> Untouched | None:
+    for volume in cluster.volumes:
+        if volume.owner == node.name and not others_that_reach(cluster, volume):
+            state = f"it is {volume.state}" if volume.state in ("offline", "failed") else "no other node reaches it"
+            return Untouched(
+                node=node.name,
+                reason=f"{node.name} owns volume {volume.name} and no other node can: {state} (I7)",
+                remedy=f"bring {volume.name} online, or connect another node to it",
+            )
+    return None
+
+
+def _of_vms(node: Node, stuck: Sequence[VirtualMachine]) -> Untouched | None:
+    if not stuck:
+        return None
+    names = [vm.name for vm in stuck]
+    shown = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+    return Untouched(
+        node=node.name,
+        reason=f"{shown} cannot leave {node.name}",
+        remedy=f"see what would help each of them (shunter why {names[0]} NODE), or stop them by hand",
+    )

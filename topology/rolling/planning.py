@@ -1,0 +1,253 @@
+"""The plan of a rolling run: which node when, which VM moves where and when, and how much reserve is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from shunter.topology.choosing import check_reserve, no_reserve, refusal
+from shunter.topology.memory import memory
+from shunter.topology.model import Cluster
+from shunter.topology.plan import Alternative, Finding, Maintenance, Move, Plan, Unplaced, Untouched
+from shunter.topology.rolling.candidates import candidates, fewest_moves
+from shunter.topology.rolling.course import Course, run
+from shunter.topology.rolling.failback import failback_moves
+from shunter.topology.rolling.fleet import Fitness, Fleet, phases_of
+from shunter.topology.rolling.floor import Floor, drain_s, floor
+from shunter.topology.rolling.handing_over import HandingOver
+from shunter.topology.rolling.hindrances import hindrances, no_room
+from shunter.topology.rolling.policy import RollingPolicy, not_together, wanted_nodes
+from shunter.topology.rolling.reserve import Reserve
+from shunter.topology.rolling.strategy import Strategy
+
+MOST_LEGS, MOST_COURSES = 30_000, 40
+"""Of all forecasts together: their moves, and how many there are. What limits the search counts work, not seconds."""
+
+Progress = Callable[[int, float], None]
+"""Told after each forecast: how many there were, and the shortest run so far, in s."""
+
+
+def plan_rolling(
+    cluster: Cluster,
+    nodes: Sequence[str] = (),
+    policy: RollingPolicy | None = None,
+    progress: Progress = lambda _, __: None,
+) -> Plan:
+    """How these nodes (none: all) are maintained one after the other, or several at once. Raises RequestError."""
+    policy = policy or RollingPolicy()
+    check_reserve(policy.reserve_nodes)
+    wanted = wanted_nodes(cluster, nodes, policy)
+    untouched, unplaced = hindrances(cluster, wanted)
+    able = tuple(name for name in wanted if name not in {each.node for each in untouched})
+    planner = Planner(cluster, able, policy, progress)
+    course, reserve_nodes, findings = planner.best_with_reserve()
+    late, crowded = _undone(cluster, course, policy, reserve_nodes)
+    untouched, unplaced = [*untouched, *late], [*unplaced, *crowded]
+    closed = [node.name for node in cluster.nodes if node.state == "paused"]
+    handing_over = HandingOver(cluster)
+    handing_over.follow(course, closed)
+    back = failback_moves(cluster, course, policy, reserve_nodes)
+    moves = (*_moves(course), *back.moves)
+    ends = {move.vm: move.target for move in moves}
+    bound = planner.floor(reserve_nodes)
+    all_findings = (*findings, *back.findings, *_of_window(course, policy))
+    return Plan(
+        kind="rolling_maintenance",
+        cluster=cluster.name,
+        ok=not (untouched or unplaced) and all(finding.severity != "error" for finding in all_findings),
+        reserve_nodes=reserve_nodes,
+        findings=all_findings,
+        moves=moves,
+        role_moves=tuple(handing_over.role_moves),
+        volume_moves=tuple(handing_over.volume_moves),
+        unplaced=tuple(unplaced),
+        makespan_s=max([course.total_s, *(move.end_s for move in back.moves)]),
+        lower_bound_s=bound.time_s,
+        memory=memory(cluster, cluster.with_vms_on(ends), (), reserve_nodes),
+        maintenance=tuple(
+            Maintenance(
+                node=turn.node,
+                paused_s=turn.start_s,
+                start_s=turn.start_s,
+                end_s=turn.end_s,
+                left_mib=turn.left_mib,
+            )
+            for turn in sorted(course.turns, key=lambda turn: (turn.start_s, turn.node))
+        ),
+        untouched=tuple(untouched),
+        alternatives=planner.alternatives(course, reserve_nodes),
+    )
+
+
+@dataclass(slots=True)
+class Planner:
+    """Forecasts courses of one request, and chooses among them."""
+
+    cluster: Cluster
+    nodes: tuple[str, ...]
+    policy: RollingPolicy
+    progress: Progress = lambda _, __: None
+    fitness: Fitness = field(init=False)
+    _drains_s: dict[str, float] = field(init=False)
+    _vms: dict[str, int] = field(init=False)
+    _courses: int = 0
+
+    def __post_init__(self) -> None:
+        self.fitness = Fitness(self.cluster)
+        self._drains_s = {name: drain_s(self.cluster, name, self.fitness) for name in self.nodes}
+        self._vms = {name: sum(vm.holds_memory for vm in self.cluster.vms_by_node[name]) for name in self.nodes}
+
+    def best_with_reserve(self) -> tuple[Course, int, tuple[Finding, ...]]:
+        """The best course, the reserve it keeps, and what is to be said of that."""
+        asked = self.policy.reserve_nodes
+        reserve = 1 if asked == "auto" else asked
+        course = self.best(reserve)
+        if reserve == 0 or not course.undone or (self.policy.window_s is not None and course.turns):
+            return course, reserve, ()
+        without = self.best(0)
+        if len(without.undone) >= len(course.undone):
+            return course, reserve, ()
+        names = ", ".join(course.undone)
+        why = f"{names} could not be emptied while the VMs of any one further node have room elsewhere"
+        if not Reserve(self._fleet(), reserve).holds():
+            why = "it does not hold now already: not all VMs of any one node would find room on the others"
+        if asked == "auto":
+            return without, 0, (no_reserve(self.cluster, why),)
+        return course, reserve, (refusal(self.cluster, reserve, why),)
+
+    def best(self, reserve_nodes: int, parallel: int | None = None) -> Course:
+        """The course that leaves fewest nodes undone, and of these the one that is preferred."""
+        best: Course | None = None
+        legs = 0
+        for number, strategy in enumerate(self._strategies(reserve_nodes, parallel)):
+            if number >= MOST_COURSES or legs > MOST_LEGS:
+                break
+            prunes = best is not None and not best.undone and self.policy.prefer == "time"
+            course = self._course(strategy, reserve_nodes, best.total_s if best and prunes else float("inf"))
+            legs += len(course.legs)
+            if best is None or self._cost(course) < self._cost(best):
+                best = course
+            self._courses += 1
+            self.progress(self._courses, best.total_s)
+        return best or Course(Strategy((), 1))
+
+    def alternatives(self, chosen: Course, reserve_nodes: int) -> tuple[Alternative, ...]:
+        """One at a time and two at a time, beside what was chosen."""
+        found = []
+        if not chosen.turns:
+            return ()
+        for parallel, name in ((1, "one at a time"), (2, "two at a time")):
+            if parallel < chosen.strategy.parallel:
+                strategy = next(iter(self._strategies(reserve_nodes, parallel)), None)
+                if strategy is not None:
+                    found.append(self._alternative(name, self._course(strategy, reserve_nodes), chosen=False))
+        name = "fewest moves" if self.policy.prefer == "moves" else "as planned"
+        return (*found, self._alternative(name, chosen, chosen=True))
+
+    def floor(self, reserve_nodes: int) -> Floor:
+        return floor(self.cluster, self.nodes, self.policy.maintenance_s, reserve_nodes, self.fitness)
+
+    # -------------------------------------------------------------- courses
+
+    def _strategies(self, reserve_nodes: int, parallel: int | None) -> Iterator[Strategy]:
+        most = max(1, self.floor(reserve_nodes).parallel)
+        limits = [limit for limit in (self.policy.parallel, parallel, len(self.nodes)) if limit is not None]
+        at_once = min([most, *limits])
+        if not self.nodes:
+            return
+        if self.policy.prefer == "moves":
+            yield from fewest_moves(self.nodes, self._drains_s, self._vms, at_once, self._first())
+            if self.policy.window_s is None:
+                return
+        yield from candidates(self.nodes, self._drains_s, self._vms, at_once, self._first())
+
+    def _first(self) -> tuple[str, ...]:
+        wished = [self.cluster.find_node(name).name for name in self.policy.order]
+        return tuple(name for name in wished if name in self.nodes)
+
+    def _fleet(self) -> Fleet:
+        return Fleet(self.cluster, phases_of(self.cluster.nodes, self.nodes), self.fitness)
+
+    def _course(self, strategy: Strategy, reserve_nodes: int, at_most_s: float = float("inf")) -> Course:
+        return run(
+            self._fleet(),
+            strategy,
+            reserve_nodes,
+            self.policy.maintenance_s,
+            not_with=not_together(self.cluster, self.policy),
+            no_later_s=self.policy.window_s,
+            at_most_s=at_most_s,
+        )
+
+    def _cost(self, course: Course) -> tuple[float, ...]:
+        total_s, moves = round(course.total_s, 3), len(course.legs)
+        return (len(course.undone), *((moves, total_s) if self.policy.prefer == "moves" else (total_s, moves)))
+
+    def _alternative(self, name: str, course: Course, *, chosen: bool) -> Alternative:
+        vms = sum(self._vms.values())
+        left = [turn.left_mib for turn in course.turns if turn.left_mib is not None]
+        return Alternative(
+            name=name,
+            parallel=_most_at_once(course),
+            makespan_s=course.total_s,
+            moves=len(course.legs),
+            moves_per_vm=round(len(course.legs) / vms, 3) if vms else 0.0,
+            left_mib=min(left, default=None),
+            chosen=chosen,
+        )
+
+
+def _most_at_once(course: Course) -> int:
+    return max(
+        (sum(other.start_s <= turn.start_s < other.end_s for other in course.turns) for turn in course.turns),
+        default=0,
+    )
+
+
+def _moves(course: Course) -> Iterator[Move]:
+    done_s = {turn.node: turn.end_s for turn in course.turns}
+    for leg in course.legs:
+        if leg.target not in done_s:
+            why = f"{leg.target} is not maintained in this run"
+        elif leg.start_s >= done_s[leg.target]:
+            why = f"{leg.target} is done"
+        else:
+            why = f"{leg.target} comes later; no node is done yet that could take it"
+        yield Move(vm=leg.vm, source=leg.source, target=leg.target, start_s=leg.start_s, end_s=leg.end_s, why=why)
+
+
+def _undone(
+    cluster: Cluster, course: Course, policy: RollingPolicy, reserve_nodes: int
+) -> tuple[list[Untouched], list[Unplaced]]:
+    """Nodes whose turn never came, and the VMs that kept them."""
+    untouched: list[Untouched] = []
+    unplaced: list[Unplaced] = []
+    ends = {leg.vm: leg.target for leg in course.legs}
+    after = cluster.with_vms_on(ends)
+    out_of_time = policy.window_s is not None and course.total_s + policy.maintenance_s > policy.window_s
+    for name in course.undone:
+        if out_of_time:
+            reason = f"{name} would not be back before the window of {policy.window_s:g} s ends"
+            remedy = "give a longer window, or start another run for the nodes that are left"
+            untouched.append(Untouched(node=name, reason=reason, remedy=remedy))
+            continue
+        kept = f"with a reserve of {reserve_nodes}" if reserve_nodes else "even without a reserve"
+        reason = f"{name} cannot be emptied: its VMs found no room {kept}"
+        remedy = "free memory, add a node, leave out nodes, or lower the reserve (--reserve-nodes)"
+        untouched.append(Untouched(node=name, reason=reason, remedy=remedy))
+        unplaced += [no_room(after, vm, kept) for vm in after.vms_by_node[name] if vm.holds_memory]
+    return untouched, unplaced
+
+
+def _of_window(course: Course, policy: RollingPolicy) -> tuple[Finding, ...]:
+    if policy.window_s is None or course.total_s <= policy.window_s:
+        return ()
+    return (
+        Finding(
+            rule="R16",
+            severity="warning",
+            subject="maintenance window",
+            message=f"the last migrations end {course.total_s - policy.window_s:.0f} s after the window",
+            remedy="give a longer window",
+        ),
+    )
