@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from building import cluster, node, vm
 from hypothesis import given
 from hypothesis import strategies as st
+from reading import Read
 
 from shunter.commands.page import page_of_check, page_of_plan
 from shunter.topology.plan import Finding, Move, NodeMemory, Outcome, Plan, RoleMove, Unplaced, Verdict, VolumeMove
@@ -27,50 +27,6 @@ NASTY = st.one_of(
         [HOSTILE, "</style>", "</table>", "-->", "<!--", "{{ 7 * 7 }}", "\" onload='x'", "\u202eflip", "\x00"]
     ),
 )
-VOID = {"meta", "input"}
-
-
-class Read(HTMLParser):
-    """What a browser would make of a page: its text, and the elements with what is in them."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.inside: dict[str, list[str]] = {}
-        self.attributes: list[tuple[str, str, str]] = []
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.text = ""
-        self.rows: list[list[str]] = []
-        self.feed(page)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-        if tag not in VOID:
-            self.open.append(tag)
-            self.inside.setdefault(tag, []).append("")
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open:
-            self.inside[self.open[-1]][-1] += data
-        if {"td", "th"} & set(self.open):
-            self.rows[-1][-1] += data
-        if not {"style", "script"} & set(self.open):
-            self.text += data
-
-    def values_of(self, attribute: str) -> list[str]:
-        return [attributes[attribute] for _, attributes in self.elements if attribute in attributes]
 
 
 def move(vm_name: str, start_s: float, end_s: float, outcome: Outcome | None = None, **fields: Any) -> Move:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
+from reading import on, terminal
 from rich.cells import cell_len
-from rich.console import Console
 
 from shunter.commands.demo import CLUSTER, NODES, STUCK_NODE
 from shunter.commands.screens.lines import Lines
@@ -44,17 +42,6 @@ def no_room(vm: str, target: str, free_mib: int) -> Verdict:
         reason=f"{vm} needs 100 MiB, {free_mib} MiB are free on {target}",
         remedy=f"free {100 - free_mib} MiB more on {target}",
     )
-
-
-def terminal(width: int = 100, encoding: str = "utf-8") -> Console:
-    return Console(file=io.TextIOWrapper(io.BytesIO(), encoding=encoding), width=width, no_color=True)
-
-
-def on(console: Console) -> str:
-    assert isinstance(console.file, io.TextIOWrapper)
-    console.file.flush()
-    console.file.seek(0)
-    return console.file.read()
 
 
 # ------------------------------------------------------------------ reasons
