@@ -55,5 +55,7 @@ def left_panel(plan: Plan, frame: Frame, top_px: int) -> Iterator[str]:
 
 
 def axis_memory(mib: int) -> str:
-    """For the axis, where there is little room."""
-    return memory(mib) if mib < 1000 * GIB_MIB else f"{mib / GIB_MIB / 1024:.1f} TiB"
+    """For the axis, where there is little room: three digits or so."""
+    if mib >= 1000 * GIB_MIB:
+        return f"{mib / GIB_MIB / 1024:.1f} TiB"
+    return memory(mib) if mib < 100 * GIB_MIB else f"{mib / GIB_MIB:.0f} GiB"

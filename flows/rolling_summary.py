@@ -5,12 +5,13 @@ Of values alone; what draws and what writes reads it here, so that they say the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from shunter.flows.spoken import count, duration, memory, natural, together
-from shunter.topology.plan import Alternative, Maintenance, Move, Plan
+from shunter.topology.plan import Alternative, Maintenance, Move, Plan, Untouched
 
 MOST_NAMED = 4
 
@@ -163,8 +164,25 @@ def _left(mib: int) -> str:
 def not_done(plan: Plan) -> dict[str, str]:
     """Nodes that failed, were skipped or are left out, with the word for it."""
     ended = {each.node: each.outcome for each in plan.maintenance if each.outcome in ("failed", "skipped")}
-    left_out = {left.node: "left out" for left in plan.untouched}
+    left_out = {left.node: "left out" for left in sorted(plan.untouched, key=lambda left: natural(left.node))}
     return left_out | {node: str(outcome) for node, outcome in ended.items()}
+
+
+def left_out_alike(plan: Plan) -> list[tuple[tuple[str, ...], str, str]]:
+    """(nodes, reason, remedy) of nodes left out; those whose reasons differ in their name alone stand together."""
+    alike: dict[tuple[str, str], list[Untouched]] = {}
+    for left in sorted(plan.untouched, key=lambda left: natural(left.node)):
+        alike.setdefault((_general(left, left.reason), _general(left, left.remedy)), []).append(left)
+    return [
+        (tuple(left.node for left in group), *general)
+        if len(group) > 1
+        else ((group[0].node,), group[0].reason, group[0].remedy)
+        for general, group in alike.items()
+    ]
+
+
+def _general(left: Untouched, text: str) -> str:
+    return re.sub(rf"(?<![\w-]){re.escape(left.node)}(?![\w-])", "the node", text) if left.node else text
 
 
 def troubles_told(plan: Plan) -> dict[str, str]:

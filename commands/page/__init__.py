@@ -16,6 +16,7 @@ from shunter.commands.page.chart import chart, memory_bars
 from shunter.commands.screens.reasons import grouped as grouped_reasons
 from shunter.commands.screens.words import count, listed
 from shunter.flows.markdown import check_headline, headline
+from shunter.flows.rolling_summary import left_out_alike
 from shunter.flows.spoken import duration, memory
 from shunter.flows.svg import printable
 from shunter.topology.plan import Finding, Plan, Severity
@@ -58,6 +59,7 @@ def page_of_plan(plan: Plan, nodes: Sequence[str], *, when: str = "", forecast_s
         plan=plan,
         forecast_s=forecast_s,
         chart=chart(plan),
+        left_out=left_out_alike(plan),
         memory=memory_bars(plan.memory),
         stays=grouped_reasons(plan.unplaced),
         verdicts=[(stays, verdict) for stays in plan.unplaced for verdict in stays.verdicts],

@@ -112,9 +112,9 @@ class PlanScreen:
             self._say(parts.alternatives())
 
     def _untouched(self) -> None:
-        for left, line in RollingParts(self.plan, self.signs).untouched():
+        for line, remedy in RollingParts(self.plan, self.signs).left_out():
             self._say(self._indented(line))
-            self._say(self._indented(self.signs.text(f"→ {left.remedy}", "green"), 6))
+            self._say(self._indented(self.signs.text(f"→ {remedy}", "green"), 6))
 
     # -------------------------------------------------------------- what moves
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from shunter.commands.screens.words import Signs, memory
-from shunter.flows.rolling_summary import Turn, turns
+from shunter.commands.screens.words import Signs, listed, memory
+from shunter.flows.rolling_summary import Turn, left_out_alike, turns
 from shunter.flows.spoken import duration
 from shunter.flows.timeline_frame import axis_label
-from shunter.topology.plan import Plan, Untouched
+from shunter.topology.plan import Plan
 
 OUTCOMES = {"done": ("done", "green"), "failed": ("failed", "bold red"), "skipped": ("skipped", "yellow")}
 
@@ -54,12 +54,12 @@ class RollingParts:
             return Text()
         return self.signs.text(memory(mib), "bold red" if mib < 0 else "")
 
-    def untouched(self) -> Iterator[tuple[Untouched, Text]]:
-        """Each with a line that says why; what to do is the reader's."""
-        for left in self.plan.untouched:
+    def left_out(self) -> Iterator[tuple[Text, str]]:
+        """Nodes with the reason, and what would help."""
+        for nodes, reason, remedy in left_out_alike(self.plan):
             line = Text().append(f"{self.signs.wrong} ", style="bold red")
-            line.append_text(self.signs.text(left.node, "bold"))
-            yield left, line.append_text(self.signs.text(f": {left.reason}"))
+            line.append_text(self.signs.text(listed(nodes, most=12), "bold"))
+            yield line.append_text(self.signs.text(f": {reason}")), remedy
 
     def alternatives(self) -> Table:
         """The one that was chosen is marked."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rolling_plans import GIB, UNTOUCHED, WAYS, move, rolling_plan, rolling_report, turn
 
 from shunter.flows.markdown import headline
-from shunter.flows.rolling_summary import away_at_once, left_steps, moves_per_vm, rows_of_run, turns
+from shunter.flows.rolling_summary import away_at_once, left_out_alike, left_steps, moves_per_vm, rows_of_run, turns
 from shunter.topology.plan import Finding, Plan, Untouched
 
 
@@ -100,6 +100,15 @@ def test_moves_per_vm_count_the_vms_that_the_ways_were_counted_for() -> None:
 def test_while_two_nodes_are_away_the_closer_bound_is_what_is_left_over() -> None:
     of = rolling_plan(maintenance=(turn("N1", 0, 0, 20, 30), turn("N2", 10, 10, 30, 50), turn("N3", 40, 40, 50, 50)))
     assert left_steps(of) == [(0, 10, 30), (10, 30, 50), (40, 50, 50)]
+
+
+def test_nodes_left_out_for_one_reason_stand_together() -> None:
+    left = [Untouched(node=n, reason=f"{n} is full, N10 is not", remedy=f"free some on {n}") for n in ("N1", "N2")]
+    other = Untouched(node="N3", reason="N3 is down", remedy="mend N3")
+    assert left_out_alike(rolling_plan(untouched=(*left, other))) == [
+        (("N1", "N2"), "the node is full, N10 is not", "free some on the node"),
+        (("N3",), "N3 is down", "mend N3"),
+    ]
 
 
 SPELLS = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 50), st.integers(-10, 10)), min_size=1, max_size=6)
