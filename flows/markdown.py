@@ -140,11 +140,14 @@ def _remedies(plan: Plan) -> str:
         for move in plan.moves
         if move.outcome == "lost_sight"
     ]
-    wanted += [f"{node}: {what}" for node, what in troubles_told(plan).items()]
+    wanted += [f"{together(nodes)}: {what}" for nodes, what in troubles_told(plan)]
     wanted += [found.remedy for found in plan.findings if found.severity == "error"]
+    rolling = plan.kind == "rolling_maintenance"
+    alike: dict[tuple[str, ...], list[str]] = {}
     for unplaced in plan.unplaced:
-        remedies = dict.fromkeys(verdict.remedy for verdict in unplaced.verdicts)
-        wanted.append(f"{unplaced.vm} on {unplaced.node}: {', or '.join(remedies)}")
+        told = ", or ".join(dict.fromkeys(verdict.remedy for verdict in unplaced.verdicts))
+        alike.setdefault((unplaced.node, told, "" if rolling else unplaced.vm), []).append(unplaced.vm)
+    wanted += [f"{listed(vms)} on {node}: {told}" for (node, told, _), vms in alike.items()]
     return "\n".join(["**What to do**", "", *(f"- {plain(line)}" for line in wanted)]) if wanted else ""
 
 

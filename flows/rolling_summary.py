@@ -185,10 +185,12 @@ def _general(left: Untouched, text: str) -> str:
     return re.sub(rf"(?<![\w-]){re.escape(left.node)}(?![\w-])", "the node", text) if left.node else text
 
 
-def troubles_told(plan: Plan) -> dict[str, str]:
-    """What to do about nodes that are not done, or at least what is known of them."""
-    failed = {each.node: each.reason or "failed" for each in plan.maintenance if each.outcome in ("failed", "skipped")}
-    return failed | {left.node: left.remedy for left in plan.untouched}
+def troubles_told(plan: Plan) -> list[tuple[tuple[str, ...], str]]:
+    """(nodes, what to do about them, or at least what is known) of nodes that are not done."""
+    left_out = {left.node for left in plan.untouched}
+    failed = [each for each in plan.maintenance if each.outcome in ("failed", "skipped") and each.node not in left_out]
+    told = [((each.node,), each.reason or str(each.outcome)) for each in failed]
+    return told + [(nodes, remedy) for nodes, _, remedy in left_out_alike(plan)]
 
 
 def _lacking(plan: Plan) -> list[str]:

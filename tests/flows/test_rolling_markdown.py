@@ -58,3 +58,11 @@ def test_of_thousands_of_moves_it_names_the_number_and_where_they_stand() -> Non
 
 def test_few_moves_stand_one_by_one() -> None:
     assert "| web-1 | N2 | N3 | 0 s | 1 min 0 s |" in document(rolling_plan(), [])
+
+
+def test_what_to_do_about_nodes_and_vms_stands_once_where_it_is_the_same() -> None:
+    left_out = tuple(UNTOUCHED.model_copy(update={"node": node}) for node in ("N10", "N9"))
+    stays = tuple(Unplaced(vm=vm, node="N9", verdicts=(no_adapter("N2"),)) for vm in ("gpu-1", "gpu-2"))
+    text = document(rolling_plan(ok=False, untouched=left_out, unplaced=stays), [])
+    assert "- N9 and N10: mend N3, then start the run again" in text
+    assert "- gpu-1, gpu-2 on N9: shut it down for the night" in text
