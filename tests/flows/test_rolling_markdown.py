@@ -65,4 +65,4 @@ def test_what_to_do_about_nodes_and_vms_stands_once_where_it_is_the_same() -> No
     stays = tuple(Unplaced(vm=vm, node="N9", verdicts=(no_adapter("N2"),)) for vm in ("gpu-1", "gpu-2"))
     text = document(rolling_plan(ok=False, untouched=left_out, unplaced=stays), [])
     assert "- N9 and N10: mend N3, then start the run again" in text
-    assert "- gpu-1, gpu-2 on N9: shut it down for the night" in text
+    assert "- gpu-1 and gpu-2 on N9: shut it down for the night" in text
