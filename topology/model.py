@@ -284,6 +284,11 @@ class Cluster(Value):
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return Cluster.model_construct(**{**fields, "vms": vms})
 
+    def with_nodes(self, nodes: tuple[Node, ...]) -> Cluster:
+        """The same cluster with these nodes, of the same names, in place of its own."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return Cluster.model_construct(**{**fields, "nodes": nodes})
+
     def find_node(self, name: str) -> Node:
         """The node of this name, whatever its case. Raises RequestError, which lists the nodes there are."""
         for node in self.nodes:

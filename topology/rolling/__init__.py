@@ -2,7 +2,7 @@
 few times as possible (R16, I3, I5, I6).
 """
 
-from shunter.topology.rolling.planning import plan_rolling
+from shunter.topology.rolling.planning import forecast, plan_rolling
 from shunter.topology.rolling.policy import RollingPolicy
 
-__all__ = ["RollingPolicy", "plan_rolling"]
+__all__ = ["RollingPolicy", "forecast", "plan_rolling"]

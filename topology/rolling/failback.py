@@ -114,8 +114,7 @@ def _after(cluster: Cluster, course: Course) -> Cluster:
         else node
         for node in stands.nodes
     )
-    fields = {name: getattr(stands, name) for name in type(stands).model_fields}
-    return Cluster.model_construct(**{**fields, "nodes": nodes})
+    return stands.with_nodes(nodes)
 
 
 def _ordered(after: Cluster, targets: Mapping[str, str], reserve_nodes: int) -> Placement | None:

@@ -34,6 +34,16 @@ def plan_rolling(
     progress: Progress = lambda _, __: None,
 ) -> Plan:
     """How these nodes (none: all) are maintained one after the other, or several at once. Raises RequestError."""
+    return forecast(cluster, nodes, policy, progress)[0]
+
+
+def forecast(
+    cluster: Cluster,
+    nodes: Sequence[str] = (),
+    policy: RollingPolicy | None = None,
+    progress: Progress = lambda _, __: None,
+) -> tuple[Plan, Strategy]:
+    """The plan, and the strategy that it follows. Raises RequestError."""
     policy = policy or RollingPolicy()
     check_reserve(policy.reserve_nodes)
     wanted = wanted_nodes(cluster, nodes, policy)
@@ -51,7 +61,7 @@ def plan_rolling(
     ends = {move.vm: move.target for move in moves}
     bound = planner.floor(reserve_nodes)
     all_findings = (*findings, *back.findings, *_of_window(course, policy))
-    return Plan(
+    plan = Plan(
         kind="rolling_maintenance",
         cluster=cluster.name,
         ok=not (untouched or unplaced) and all(finding.severity != "error" for finding in all_findings),
@@ -77,6 +87,7 @@ def plan_rolling(
         untouched=tuple(untouched),
         alternatives=planner.alternatives(course, reserve_nodes),
     )
+    return plan, course.strategy
 
 
 @dataclass(slots=True)
@@ -115,12 +126,12 @@ class Planner:
             return without, 0, (no_reserve(self.cluster, why),)
         return course, reserve, (refusal(self.cluster, reserve, why),)
 
-    def best(self, reserve_nodes: int, parallel: int | None = None) -> Course:
+    def best(self, reserve_nodes: int, parallel: int | None = None, *, most_courses: int = MOST_COURSES) -> Course:
         """The course that leaves fewest nodes undone, and of these the one that is preferred."""
         best: Course | None = None
         legs = 0
         for number, strategy in enumerate(self._strategies(reserve_nodes, parallel)):
-            if number >= MOST_COURSES or legs > MOST_LEGS:
+            if number >= most_courses or legs > MOST_LEGS:
                 break
             prunes = best is not None and not best.undone and self.policy.prefer == "time"
             course = self._course(strategy, reserve_nodes, best.total_s if best and prunes else float("inf"))
