@@ -387,7 +387,7 @@ class Dispatcher:
             case State.REFUSED | State.ROLLED_BACK | State.CANCELLED:
                 counted = self._refusals if migration.state is State.REFUSED else self._attempts
                 counted[migration.vm] += 1
-                self.tried[migration.vm, migration.target] = _lesson(errand)
+                self.tried[migration.vm, migration.target] = lesson(errand)
             case State.LOST_SIGHT:
                 self._lost[migration.vm] = errand
         if migration.state is not State.DONE and migration.state is not State.WAITING:
@@ -434,7 +434,7 @@ class Dispatcher:
         return tuple(found)
 
 
-def _lesson(errand: Errand) -> Verdict:
+def lesson(errand: Errand) -> Verdict:
     """What a migration that came to nothing teaches of its target: the check's verdict, or what the cluster said."""
     if errand.refusals:
         return errand.refusals[0]

@@ -23,6 +23,7 @@ SEEN_VM: dict[VmState, tuple[vm.State, vm.Event]] = {
 VM_IN_HAND = (vm.State.MIGRATING, vm.State.CHANGING_NODE, vm.State.LOST_SIGHT)
 NODE_PAUSED = (node.State.PAUSED, node.State.DRAINING, node.State.DRAINED)
 NODE_IN_HAND = (node.State.PAUSING, node.State.RESUMING, node.State.LOST_SIGHT)
+NODE_IN_TURN = (node.State.IN_MAINTENANCE, node.State.REJOINING)
 
 
 class Lives:
@@ -65,12 +66,17 @@ class Lives:
             self.step(vm.VM, life, event, f"on {seen.node}")
 
     def observe_node(self, seen: NodeState, life: node.NodeLife) -> None:
+        if life.state in NODE_IN_TURN:
+            return  # whoever takes it through its maintenance says when that is over
         if seen == "paused":
             if life.state not in NODE_PAUSED and life.state not in NODE_IN_HAND:
                 self.step(node.NODE, life, node.Event.SEEN_PAUSED)
         elif seen == "up":
             if life.state is not node.State.UP and life.state not in NODE_IN_HAND:
                 self.step(node.NODE, life, node.Event.SEEN_UP)
+        elif seen == "isolated":
+            if life.state is not node.State.ISOLATED:
+                self.step(node.NODE, life, node.Event.SEEN_ISOLATED)
         elif life.state is not node.State.DOWN:
             self.step(node.NODE, life, node.Event.SEEN_DOWN, seen)
 

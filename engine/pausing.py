@@ -36,12 +36,16 @@ class Pausing:
 
     async def undo(self) -> None:
         """Resume what we paused."""
-        for name in self.ours:
-            life = self.lives.nodes[name]
-            for _ in range(MOST_TRIES):
-                if life.state not in (State.PAUSED, State.DRAINED):
-                    break
-                await self._ask(life, Event.RESUME)
+        for name in tuple(self.ours):
+            await self.resume(name)
+
+    async def resume(self, name: str) -> None:
+        """Let a node take VMs again, and see that it does."""
+        life = self.lives.nodes[name]
+        for _ in range(MOST_TRIES):
+            if life.state not in (State.PAUSED, State.DRAINED):
+                break
+            await self._ask(life, Event.RESUME)
 
     async def _ask(self, life: NodeLife, event: Event) -> None:
         """Give the order and look what came of it; a lost answer changes nothing but the way there."""
@@ -59,7 +63,7 @@ class Pausing:
         match seen:
             case "paused":
                 self.lives.step(NODE, life, Event.SEEN_PAUSED)
-                if pausing:
+                if pausing and life.name not in self.ours:
                     self.ours.append(life.name)
             case "up":
                 self.lives.step(NODE, life, Event.SEEN_UP)

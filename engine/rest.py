@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort, Failed, OutcomeUnknown, Refused
@@ -14,7 +14,8 @@ from shunter.statemachines import vm as vm_life
 from shunter.statemachines import volume as volume_life
 from shunter.topology.choosing import ReserveNodes, choose_targets
 from shunter.topology.eligibility import verdicts
-from shunter.topology.model import Cluster
+from shunter.topology.model import Cluster, VirtualMachine
+from shunter.topology.placement import Placement
 from shunter.topology.plan import Finding, Move, RoleMove, Verdict, VolumeMove
 from shunter.topology.planning import leaving, plan_role_moves, plan_volume_moves
 from shunter.topology.reasons import Tried
@@ -24,7 +25,8 @@ MOST_TRIES = 3
 
 @dataclass(slots=True, eq=False)
 class Rest:
-    """Moves what does not run, as `planned` where that still holds.
+    """Moves what does not run, as `planned` where that still holds. `avoided`: nodes that are given nothing as long as
+    there are others.
 
     `*_moves`: what a look confirmed; `unplaced`: VMs that stay, and why.
     """
@@ -35,6 +37,7 @@ class Rest:
     reserve_nodes: ReserveNodes
     tried: Tried
     planned: Mapping[str, str]
+    avoided: Collection[str] = ()
     role_moves: list[RoleMove] = field(default_factory=list)
     volume_moves: list[VolumeMove] = field(default_factory=list)
     unplaced: dict[str, tuple[Verdict, ...]] = field(default_factory=dict)
@@ -49,7 +52,7 @@ class Rest:
             vms = [vm for vm in leaving(seen, self._up(seen)) if not vm.holds_memory]
             for vm in vms:
                 self.lives.take_in(vm)
-            placement = choose_targets(seen, vms, self.emptied, 0, tried=tried, search=False).placement
+            placement = self._placement(seen, vms, tried)
             self.unplaced = placement.unplaced
             if not placement.targets:
                 break
@@ -61,11 +64,26 @@ class Rest:
                     self.unplaced[name] = tuple(verdict for (vm, _), verdict in tried.items() if vm == name)
         for _ in range(MOST_TRIES):
             seen = await look(self.cluster)
-            planned = plan_role_moves(seen, self._up(seen), 0.0)
+            planned = plan_role_moves(self._offered(seen), self._up(seen), 0.0)
             if not planned:
                 break
             for move in planned:
                 await self._move_role(move)
+
+    def _placement(self, seen: Cluster, vms: Sequence[VirtualMachine], tried: Tried) -> Placement:
+        offered = choose_targets(self._offered(seen), vms, self.emptied, 0, tried=tried, search=False).placement
+        if not offered.unplaced or not self.avoided:
+            return offered
+        return choose_targets(seen, vms, self.emptied, 0, tried=tried, search=False).placement
+
+    def _offered(self, seen: Cluster) -> Cluster:
+        """The cluster without what is to be avoided; with it, where nothing else is there."""
+        nodes = tuple(
+            node.model_copy(update={"state": "paused"}) if node.name in self.avoided and node.state == "up" else node
+            for node in seen.nodes
+        )
+        others = [node for node in nodes if node.state == "up" and node.name not in self.emptied]
+        return seen.with_nodes(nodes) if self.avoided and others else seen
 
     def _as_planned(self, seen: Cluster, name: str, tried: Tried) -> str | None:
         """The target that the plan named, if nothing stands against it now."""
@@ -119,7 +137,9 @@ class Rest:
             seen = await look(self.cluster)
             self.lives.observe(seen)
             staying = {vm.name: vm.node for vm in seen.vms if vm.node not in self.emptied}
-            planned, stuck = plan_volume_moves(seen, self._up(seen), staying, (), 0.0)
+            planned, stuck = plan_volume_moves(self._offered(seen), self._up(seen), staying, (), 0.0)
+            if stuck:
+                planned, stuck = plan_volume_moves(seen, self._up(seen), staying, (), 0.0)
             if not planned:
                 break
             for move in planned:

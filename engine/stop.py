@@ -20,6 +20,10 @@ class Stop:
         if self.asked and self.running in ("cancel", running):
             return
         self.asked, self.running = True, running
+        self.wake()
+
+    def wake(self) -> None:
+        """Something was asked: whoever waits for that goes on."""
         self._changed.set()
 
     async def wait(self) -> None:

@@ -1,4 +1,4 @@
-"""The lifecycle of a node while it is emptied (R16, I8)."""
+"""The lifecycle of a node while it is emptied and maintained (R16, I5, I8)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ class State(StrEnum):
     PAUSED = auto()
     DRAINING = auto()
     DRAINED = auto()
+    IN_MAINTENANCE = auto()
+    REJOINING = auto()
     RESUMING = auto()
     DOWN = auto()
+    ISOLATED = auto()
     LOST_SIGHT = auto()
 
 
@@ -29,6 +32,10 @@ class Event(StrEnum):
     SEEN_EMPTY = auto()
     SEEN_OCCUPIED = auto()
     SEEN_DOWN = auto()
+    SEEN_ISOLATED = auto()
+    BEGIN_MAINTENANCE = auto()
+    SEEN_BACK = auto()
+    PROVEN_BACK = auto()
     ANSWER_LOST = auto()
 
 
@@ -46,36 +53,57 @@ STATES = {
         resting=True,
         after_restart="nothing",
     ),
+    State.IN_MAINTENANCE: About(
+        "The node is empty and its maintenance is under way; it may be down meanwhile.", deadline=Deadline(3.0, 900.0)
+    ),
+    State.REJOINING: About(
+        "The node is a member again after its maintenance; its volumes and storage are not proven healthy yet.",
+        deadline=Deadline(1.0, 900.0),
+    ),
     State.RESUMING: About("The cluster was asked to use the node again.", deadline=Deadline(1.0, 120.0)),
     State.DOWN: About("The node is not a running member of the cluster.", resting=True, after_restart="look"),
+    State.ISOLATED: About(
+        "The other nodes do not hear the node; it still runs its VMs, and nothing may start them elsewhere.",
+        resting=True,
+        after_restart="look",
+    ),
     State.LOST_SIGHT: About(
         "An answer was lost: only a look tells whether the node is paused.", deadline=Deadline(1.0, 300.0)
     ),
 }
 
 _MEMBER = (State.UP, State.PAUSING, State.PAUSED, State.DRAINING, State.DRAINED, State.RESUMING)
+_IN_TURN = (State.IN_MAINTENANCE, State.REJOINING)
 
 NODE = Lifecycle(
     noun="node",
     initial=State.UP,
     states=STATES,
-    commands=frozenset({Event.PAUSE, Event.DRAIN, Event.RESUME, Event.STOP_DRAINING}),
+    commands=frozenset({Event.PAUSE, Event.DRAIN, Event.RESUME, Event.STOP_DRAINING, Event.BEGIN_MAINTENANCE}),
     lost_sight=State.LOST_SIGHT,
     rows=(
         Row(Event.PAUSE, State.UP, State.PAUSING),
-        Row(Event.SEEN_PAUSED, (State.UP, State.PAUSING, State.RESUMING, State.DOWN, State.LOST_SIGHT), State.PAUSED),
+        Row(
+            Event.SEEN_PAUSED,
+            (State.UP, State.PAUSING, State.RESUMING, State.DOWN, State.ISOLATED, State.LOST_SIGHT, *_IN_TURN),
+            State.PAUSED,
+        ),
         Row(Event.DRAIN, State.PAUSED, State.DRAINING),
         Row(Event.SEEN_EMPTY, State.DRAINING, State.DRAINED),
         Row(Event.SEEN_OCCUPIED, State.DRAINED, State.PAUSED),
         Row(Event.STOP_DRAINING, State.DRAINING, State.PAUSED),
+        Row(Event.BEGIN_MAINTENANCE, State.DRAINED, State.IN_MAINTENANCE),
+        Row(Event.SEEN_BACK, State.IN_MAINTENANCE, State.REJOINING),
+        Row(Event.PROVEN_BACK, State.REJOINING, State.PAUSED),
         Row(Event.RESUME, (State.PAUSED, State.DRAINED), State.RESUMING),
         Row(
             Event.SEEN_UP,
-            (State.PAUSING, State.PAUSED, State.DRAINING, State.DRAINED, State.RESUMING, State.DOWN, State.LOST_SIGHT),
+            (*_MEMBER[1:], State.DOWN, State.ISOLATED, State.LOST_SIGHT, *_IN_TURN),
             State.UP,
         ),
         Row(Event.ANSWER_LOST, (State.PAUSING, State.RESUMING), State.LOST_SIGHT),
-        Row(Event.SEEN_DOWN, (*_MEMBER, State.LOST_SIGHT), State.DOWN),
+        Row(Event.SEEN_DOWN, (*_MEMBER, State.ISOLATED, State.LOST_SIGHT, *_IN_TURN), State.DOWN),
+        Row(Event.SEEN_ISOLATED, (*_MEMBER, State.DOWN, State.LOST_SIGHT, *_IN_TURN), State.ISOLATED),
     ),
 )
 

@@ -1,0 +1,145 @@
+"""What a rolling run leaves behind: which node went when and how it ended, what moved, what stays and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from shunter.clusters.port import MigrationRecord
+from shunter.engine import report
+from shunter.engine.rest import Rest
+from shunter.topology.memory import memory
+from shunter.topology.model import Cluster
+from shunter.topology.plan import Finding, Maintenance, Plan, RoleMove, Unplaced, Untouched, VolumeMove
+from shunter.topology.rolling.hindrances import no_room, stays
+
+if TYPE_CHECKING:
+    from shunter.engine.maintain import _Rolling
+
+
+def rolling_report(run: _Rolling, seen: Cluster, log: Sequence[MigrationRecord]) -> Plan:
+    """`seen`: a look after the run; `log`: the cluster's own."""
+    moves = report.moves(run.crew.errands, log, run.plan, run.started_s)
+    followers = Rest(run.cluster, run.lives, (), 0, {}, {})
+    followers.note_followers(run.crew.errands, seen, moves, run.started_s)
+    rests = [followers, *(turn.rest for turn in run.turns)]
+    role_moves = sorted(_role_moves(rests, run.started_s), key=lambda move: move.start_s)
+    volume_moves = sorted(_volume_moves(rests, run.started_s), key=lambda move: move.start_s)
+    maintenance = tuple(_maintenance(run))
+    untouched = (*run.plan.untouched, *_untouched(run, maintenance))
+    unplaced = tuple(_unplaced(run, seen, {each.node for each in untouched}))
+    findings = (
+        *run.plan.findings,
+        *(finding for rest in rests for finding in rest.findings),
+        *_of_failures(run, seen),
+        *_of_pauses(run, seen),
+    )
+    in_doubt = any(move.outcome == "lost_sight" for move in moves)
+    return run.plan.model_copy(
+        update={
+            "executed": True,
+            "ok": not (untouched or unplaced or run.failed or in_doubt or run.control.asked),
+            "findings": findings,
+            "moves": moves,
+            "role_moves": tuple(role_moves),
+            "volume_moves": tuple(volume_moves),
+            "unplaced": unplaced,
+            "maintenance": maintenance,
+            "untouched": untouched,
+            "makespan_s": max([0.0, *(move.end_s for move in moves), *(turn.end_s for turn in maintenance)]),
+            "interrupted": run.control.asked,
+            "memory": memory(run.before, seen, (), run.plan.reserve_nodes),
+        }
+    )
+
+
+def _role_moves(rests: Sequence[Rest], started_s: float) -> Iterator[RoleMove]:
+    for rest in rests:
+        yield from rest.role_moves_since(started_s)
+
+
+def _volume_moves(rests: Sequence[Rest], started_s: float) -> Iterator[VolumeMove]:
+    for rest in rests:
+        yield from rest.volume_moves_since(started_s)
+
+
+def _maintenance(run: _Rolling) -> Iterator[Maintenance]:
+    """One for each node whose maintenance began: the last try."""
+    last = {turn.node: turn for turn in run.turns if turn.started_s is not None}
+    for turn in sorted(last.values(), key=lambda turn: (turn.started_s, turn.node)):
+        assert turn.started_s is not None  # noqa: S101  see above
+        assert turn.ended_s is not None, turn.node  # noqa: S101  every turn has ended by now
+        paused_s = turn.paused_s if turn.paused_s is not None else turn.started_s
+        yield Maintenance(
+            node=turn.node,
+            paused_s=paused_s - run.started_s,
+            start_s=turn.started_s - run.started_s,
+            end_s=turn.ended_s - run.started_s,
+            outcome="done" if turn.ended == "done" else "failed",
+            reason=turn.why or None,
+        )
+
+
+def _untouched(run: _Rolling, maintenance: Sequence[Maintenance]) -> Iterator[Untouched]:
+    begun = {turn.node for turn in maintenance}
+    for node in run.wanted:
+        if node in begun:
+            continue
+        if node in run.control.skipped:
+            yield Untouched(node=node, reason=f"{node} was skipped on request", remedy="maintain it in another run")
+        elif node in run.failed:
+            yield Untouched(node=node, reason=run.failed[node], remedy="mend that, then maintain it in another run")
+        elif node in run.refused:
+            yield Untouched(node=node, reason=run.refused[node], remedy="see to that, then maintain it in another run")
+        else:
+            yield Untouched(node=node, reason=_why_not(run, node), remedy="run it again: it goes on from where it is")
+
+
+def _why_not(run: _Rolling, node: str) -> str:
+    if run.control.asked:
+        return f"the run was stopped before the turn of {node}"
+    if run.failed:
+        return f"{', '.join(run.failed)} failed, and no more nodes may fail (failure budget {run.budget.failed_nodes})"
+    return f"{node} could not be emptied"
+
+
+def _unplaced(run: _Rolling, seen: Cluster, untouched: Collection[str]) -> Iterator[Unplaced]:
+    """VMs that kept a node from its turn; not where it was simply not reached."""
+    if run.control.asked or run.failed:
+        return
+    for node in run.wanted:
+        if node in untouched and node not in run.control.skipped and node not in run.refused:
+            for vm in seen.vms_by_node[node]:
+                if vm.holds_memory or vm.clustered:
+                    kept = f"reserve {run.plan.reserve_nodes}" if run.plan.reserve_nodes else "no reserve is kept"
+                    yield no_room(seen, vm, kept) if vm.holds_memory else stays(seen, vm)
+    planned = {unplaced.vm for unplaced in run.plan.unplaced}
+    yield from (
+        stays(seen, seen.vm_by_name[name])
+        for name in planned
+        if seen.vm_by_name[name].node in {each.node for each in run.plan.untouched}
+    )
+
+
+def _of_failures(run: _Rolling, seen: Cluster) -> Iterator[Finding]:
+    for node, why in run.failed.items():
+        state = seen.node_by_name[node].state
+        yield Finding(
+            rule="I5",
+            severity="error",
+            subject=f"node {node}",
+            message=f"the maintenance of {node} failed, and it is {state} now: {why}",
+            remedy=f"look at {node}; once it is well, resume it: Resume-ClusterNode {node} -Failback NoFailback",
+        )
+
+
+def _of_pauses(run: _Rolling, seen: Cluster) -> Iterator[Finding]:
+    for node in run.pausing.ours:
+        if seen.node_by_name[node].state == "paused" and node not in run.failed:
+            yield Finding(
+                rule="I8",
+                severity="warning",
+                subject=f"node {node}",
+                message=f"{node} was paused by this run and is still paused",
+                remedy=f"resume it: Resume-ClusterNode {node} -Failback NoFailback",
+            )

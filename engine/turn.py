@@ -1,0 +1,209 @@
+"""One node's turn in a rolling run: pause, a fresh look that it is empty, maintenance, proof that it is back, resume.
+
+I5: a node is restarted only after a look shows nothing running on it and no volume owned by it, and it counts as back
+only when it is a member again, its volumes are healthy and no storage is being rebuilt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Literal
+
+from shunter.clusters.port import ClusterPort, Failed, Unreachable
+from shunter.engine.audience import Audience, Waiting
+from shunter.engine.holds import Hold, Holds
+from shunter.engine.lives import Lives
+from shunter.engine.looking import LOOK_AGAIN_S, look
+from shunter.engine.maintenance import Action, Hooks, call
+from shunter.engine.pausing import Pausing
+from shunter.engine.rest import Rest
+from shunter.statemachines.node import NODE, Event, State
+from shunter.topology.model import Cluster
+from shunter.topology.planning import leaving
+from shunter.topology.quorum import votes_of
+
+Ended = Literal["done", "failed", "occupied", "called off"]
+HOLD_AGAIN_S = 3.0
+MOST_OTHERS_WAIT_S = 600.0
+BROKEN = ("offline", "failed")
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """`ended` after `run`: done; failed (`why` says it, and the node stays as it is); occupied (something runs on it
+    that must leave first); called off before its maintenance began. Times are the cluster's clock.
+    """
+
+    node: str
+    cluster: ClusterPort
+    lives: Lives
+    pausing: Pausing
+    holds: Holds
+    audience: Audience
+    rest: Rest
+    action: Action
+    hooks: Hooks
+    maintenance_s: float
+    before: Cluster
+    paused_s: float | None = None
+    started_s: float | None = None
+    ended_s: float | None = None
+    ended: Ended = "failed"
+    why: str = ""
+    called_off: bool = field(default=False)
+
+    async def run(self) -> None:
+        """Carry it out. Only bugs and cancellation raise."""
+        hold = await self._hold()
+        if hold is None:
+            self._end("occupied", f"{self.node} is held by another run")
+            return
+        try:
+            await self._run(hold)
+        except Failed as error:
+            self._end("failed", str(error))
+        except TimeoutError:
+            state = self.lives.nodes[self.node].state.replace("_", " ")
+            self._end("failed", f"{self.node} was {state} past its deadline")
+        except Unreachable as error:
+            self._end("failed", f"the cluster was out of reach: {error}")
+        finally:
+            await hold.release()
+
+    async def _run(self, hold: Hold) -> None:
+        if not await self._is_left():
+            return
+        if self.called_off or not await hold.still_ours():
+            self._end("called off", "it was called off before its maintenance began")
+            return
+        life = self.lives.nodes[self.node]
+        self.started_s = self.cluster.clock.now_s()
+        self.lives.step(NODE, life, Event.BEGIN_MAINTENANCE)
+        try:
+            async with self._deadline(self.maintenance_s):
+                await self.action(self.cluster, self.node)
+        except (Failed, TimeoutError):
+            await self._see_how_it_is()
+            raise
+        self.lives.step(NODE, life, Event.SEEN_BACK)
+        async with self._deadline(0.0):
+            await self._prove_back()
+        await self._resume()
+        await call(self.hooks.after_node, self.node, "after")
+        self._end("done", "")
+
+    def _end(self, ended: Ended, why: str) -> None:
+        self.ended, self.why = ended, why
+        self.ended_s = self.cluster.clock.now_s()
+
+    def _deadline(self, estimate_s: float) -> asyncio.Timeout:
+        about = NODE.states[self.lives.nodes[self.node].state]
+        assert about.deadline is not None, about.truth  # noqa: S101  the table says so
+        return asyncio.timeout(self.cluster.clock.loop_s(about.deadline.after_s(estimate_s)))
+
+    async def _hold(self) -> Hold | None:
+        """The node alone, as long as its turn lasts: no other run may use it meanwhile."""
+        until_s = self.cluster.clock.now_s() + MOST_OTHERS_WAIT_S
+        while (hold := await self.holds.try_hold((self.node,))) is None:
+            if self.cluster.clock.now_s() >= until_s or self.called_off:
+                return None
+            self.audience.waiting((Waiting(f"node {self.node}", "is held by another run", until_s),))
+            await self.cluster.clock.sleep(HOLD_AGAIN_S)
+        return hold
+
+    # -------------------------------------------------------------- leaving
+
+    async def _is_left(self) -> bool:
+        """Pause it and hand over what does not run; whether a fresh look then finds nothing on it (I5, I6)."""
+        await self.pausing.pause((self.node,))
+        life = self.lives.nodes[self.node]
+        if life.state is not State.PAUSED:
+            raise Failed(f"{self.node} was not paused: {self.pausing.refused.get(self.node, f'it is {life.state}')}")
+        self.paused_s = self.paused_s or self.cluster.clock.now_s()
+        self.lives.step(NODE, life, Event.DRAIN)
+        seen = await look(self.cluster)
+        if not self._runs_something(seen):
+            await self.rest.move_roles()
+            await self.rest.move_volumes()
+            seen = await look(self.cluster)
+        against = self._against(seen)
+        if self.lives.nodes[self.node].state is not State.DRAINING:
+            raise Failed(f"{self.node} is {self.lives.nodes[self.node].state} in the middle of its turn")
+        if not against:
+            self.lives.step(NODE, life, Event.SEEN_EMPTY)
+            return True
+        self.lives.step(NODE, life, Event.STOP_DRAINING, against)
+        self._end("occupied", against)
+        return False
+
+    def _against(self, seen: Cluster) -> str:
+        """Why its maintenance may not begin; empty when nothing speaks against it."""
+        if seen.node_by_name[self.node].state != "paused":
+            return f"{self.node} is {seen.node_by_name[self.node].state}, not paused"
+        if self._runs_something(seen):
+            return f"something runs on {self.node}, or is on its way from it or to it"
+        staying = [vm.name for vm in leaving(seen, (self.node,))]
+        if staying:
+            return f"{', '.join(staying)} cannot leave {self.node}"
+        owned = [volume.name for volume in seen.volumes if volume.owner == self.node]
+        if owned:
+            return f"{self.node} still owns {', '.join(owned)}"
+        if not votes_of(seen, away={self.node}).is_majority:
+            return f"without {self.node} the cluster would have no majority of votes (I6)"
+        return ""
+
+    def _runs_something(self, seen: Cluster) -> bool:
+        under_way = any(self.node in (move.source, move.target) for move in seen.migrations)
+        return under_way or any(vm.holds_memory for vm in seen.vms_by_node[self.node])
+
+    # -------------------------------------------------------------- coming back
+
+    async def _prove_back(self) -> None:
+        """Until its volumes and the storage are as healthy as they were; its state's deadline ends that."""
+        broken_before = {volume.name for volume in self.before.volumes if volume.state in BROKEN}
+        while True:
+            seen = await look(self.cluster)
+            state = seen.node_by_name[self.node].state
+            waits = _unhealthy(seen, broken_before)
+            if state in ("up", "paused") and not waits:
+                return
+            reason = waits or f"is {state}"
+            self.audience.waiting((Waiting(f"node {self.node}", f"is not proven back: {reason}", 0.0),))
+            await self.cluster.wait_for_change(seen, LOOK_AGAIN_S)
+
+    async def _resume(self) -> None:
+        """Let it take VMs again, if we paused it (I8)."""
+        life = self.lives.nodes[self.node]
+        state = (await look(self.cluster)).node_by_name[self.node].state
+        if state == "up":
+            self.lives.step(NODE, life, Event.SEEN_UP)
+            return
+        self.lives.step(NODE, life, Event.PROVEN_BACK)
+        if self.node not in self.pausing.ours:
+            return
+        await self.pausing.resume(self.node)
+        if life.state is not State.UP:
+            raise Failed(f"{self.node} is back, and could not be resumed: it is {life.state}")
+
+    async def _see_how_it_is(self) -> None:
+        """After its maintenance has failed: bring its lifecycle in line with what a look shows."""
+        life = self.lives.nodes[self.node]
+        match (await look(self.cluster)).node_by_name[self.node].state:
+            case "up":
+                self.lives.step(NODE, life, Event.SEEN_UP)
+            case "paused":
+                self.lives.step(NODE, life, Event.SEEN_PAUSED)
+            case "isolated":
+                self.lives.step(NODE, life, Event.SEEN_ISOLATED)
+            case _:
+                self.lives.step(NODE, life, Event.SEEN_DOWN)
+
+
+def _unhealthy(seen: Cluster, broken_before: Collection[str]) -> str:
+    broken = [v.name for v in seen.volumes if v.state in BROKEN and v.name not in broken_before]
+    if broken:
+        return f"{', '.join(broken)} {'is' if len(broken) == 1 else 'are'} not online"
+    jobs = [job.name for job in seen.storage_jobs]
+    return f"storage is being rebuilt ({', '.join(jobs)})" if jobs else ""
