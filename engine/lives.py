@@ -35,6 +35,7 @@ class Lives:
         self.nodes = {n.name: node.NodeLife(n.name) for n in cluster.nodes}
         self.volumes = {v.name: volume.VolumeLife(v.name) for v in cluster.volumes}
         self._told = False
+        self._seen: dict[str, VirtualMachine] = {}
         self.observe(cluster)
         self._told = True
 
@@ -53,8 +54,10 @@ class Lives:
     def observe(self, seen: Cluster) -> None:
         """Bring every subject that is in nobody's hands in line with what a look has shown."""
         for name, life in self.vms.items():
-            if life.state not in VM_IN_HAND:
-                self.observe_vm(seen.vm_by_name[name], life)
+            vm = seen.vm_by_name[name]
+            if vm is not self._seen.get(name) and life.state not in VM_IN_HAND:
+                self.observe_vm(vm, life)
+                self._seen[name] = vm
         for seen_node in seen.nodes:
             self.observe_node(seen_node.state, self.nodes[seen_node.name])
         for seen_volume in seen.volumes:

@@ -24,7 +24,7 @@ from shunter.engine.pausing import Pausing
 from shunter.engine.rest import Rest
 from shunter.engine.rolling_report import rolling_report
 from shunter.engine.turn import Turn
-from shunter.topology.model import Cluster, VirtualMachine
+from shunter.topology.model import Cluster, Node, VirtualMachine
 from shunter.topology.plan import Plan
 from shunter.topology.preflight import with_requirements
 from shunter.topology.rolling import RollingPolicy, forecast
@@ -38,6 +38,7 @@ PATIENCE_S = 1800.0
 """How long the run waits when nothing of its own is under way and nothing may begin: for others' migrations, backups,
 storage that is rebuilt, the operator's word to go on apart."""
 
+DECIDE_AGAIN_S = 60.0
 MOST_COURSES_ANEW = 4
 MOST_OCCUPIED = 5
 
@@ -65,18 +66,20 @@ async def maintain(
     action: Action | None = None,
     hooks: Hooks | None = None,
     budget: Budget | None = None,
+    planned: tuple[Plan, Strategy] | None = None,
 ) -> Plan:
     """Take these nodes (none: all) through their maintenance; return the report, or the plan itself (`executed` false)
     when a finding forbids the run or no node can be maintained.
 
+    `planned`: what `forecast` says of the cluster as it stands, where that is known already.
     `control`: asked to stop, nothing new begins; what is away is brought back. Cancelling it does the same, and then
     CancelledError is raised. Raises RequestError (unknown node): nothing was touched; and Unreachable, which says what
     had been touched.
     """
     policy = policy or RollingPolicy()
     seen = await cluster.look()
-    planned, strategy = forecast(seen, nodes, policy)
-    plan = with_requirements(seen, planned)
+    found, strategy = planned or forecast(seen, nodes, policy)
+    plan = with_requirements(seen, found)
     started_s = cluster.clock.now_s()
     audience.planned(plan, started_s)
     if plan.errors or not plan.maintenance:
@@ -128,6 +131,7 @@ class _Rolling:
     _occupied: dict[str, int] = field(default_factory=dict)
     _fitness: tuple[object, Fitness] | None = None
     _waits_since_s: float = 0.0
+    _decided: tuple[frozenset[str], object, float] = (frozenset(), None, 0.0)
 
     def __post_init__(self) -> None:
         self.lives = Lives(self.before, (), self.cluster.clock, self.audience)
@@ -261,6 +265,8 @@ class _Rolling:
     async def _begin(self, seen: Cluster) -> bool:
         """Let everything begin that may; True where one more node was let go to nodes that are not done."""
         self._refuse_late()
+        if not self._is_something_free(seen):
+            return False
         fleet = self._fleet(seen)
         deciding = Deciding(
             fleet,
@@ -289,11 +295,30 @@ class _Rolling:
         self.strategy = replace(self.strategy, order=(node, *others), seeds=self.strategy.seeds + 1)
         return True
 
+    def _is_something_free(self, seen: Cluster) -> bool:
+        """Whether anything may be possible that was not when it was decided last: while no node became free, no phase
+        changed and no VM came or went, nothing is.
+        """
+        busy = frozenset(self.crew.busy(seen))
+        standing = (
+            self._phases(seen),
+            self._occupied.copy(),
+            len(seen.vms),
+            sum(vm.holds_memory for vm in seen.vms),
+            seen.volumes,
+        )
+        last_busy, last_standing, decided_s = self._decided
+        now_s = self.cluster.clock.now_s()
+        if busy >= last_busy and standing == last_standing and now_s < decided_s + DECIDE_AGAIN_S:
+            return False
+        self._decided = busy, standing, now_s
+        return True
+
     async def _leave(self, seen: Cluster, node: str, deciding: Deciding) -> None:
         if not await self._may_drain(node):
             return
         planned = {move.name: move.target for move in self.plan.role_moves if move.source == node}
-        soon = {name for name in deciding.active() if name != node} | {turn.node for turn in self._away.values()}
+        soon = {name for name in deciding.active() if name != node} | self._nodes_away()
         rest = Rest(self.cluster, self.lives, (node,), 0, self.crew.tried, planned, avoided=soon)
         turn = Turn(
             node,
@@ -343,13 +368,14 @@ class _Rolling:
     # -------------------------------------------------------------- the world as numbers
 
     def _pending(self) -> list[str]:
-        away = {turn.node for turn in self._away.values()}
-        over = self.done | self.failed.keys() | self.refused.keys() | self.control.skipped | away
+        over = self.done | self.failed.keys() | self.refused.keys() | self.control.skipped | self._nodes_away()
         return [node for node in self.wanted if node not in over]
 
+    def _nodes_away(self) -> set[str]:
+        return {turn.node for turn in self._away.values()}
+
     def _fleet(self, seen: Cluster) -> Fleet:
-        phases = {node.name: self._phase(seen, node.name) for node in seen.nodes}
-        fleet = Fleet(seen, phases, self._fitness_of(seen))
+        fleet = Fleet(seen, self._phases(seen), self._fitness_of(seen))
         for errand in self.crew.running.values():
             vm, target = errand.migration.vm, errand.migration.target
             if vm not in fleet.heading and fleet.place.get(vm, target) != target:
@@ -357,17 +383,20 @@ class _Rolling:
         fleet.busy |= self.crew.busy(seen)
         return fleet
 
-    def _phase(self, seen: Cluster, name: str) -> Phase:
-        state = seen.node_by_name[name].state
-        if name in {turn.node for turn in self._away.values()}:
+    def _phases(self, seen: Cluster) -> dict[str, Phase]:
+        away, pending = self._nodes_away(), set(self._pending())
+        return {node.name: self._phase(node, away, pending) for node in seen.nodes}
+
+    def _phase(self, node: Node, away: set[str], pending: set[str]) -> Phase:
+        if node.name in away:
             return Phase.AWAY
-        if state not in ("up", "paused"):
+        if node.state not in ("up", "paused"):
             return Phase.OUT
-        if name in self._pending():
+        if node.name in pending:
             return Phase.PENDING
-        if state == "paused":
+        if node.state == "paused":
             return Phase.OUT
-        return Phase.DONE if name in self.done else Phase.STAYING
+        return Phase.DONE if node.name in self.done else Phase.STAYING
 
     def _fitness_of(self, seen: Cluster) -> Fitness:
         """Where VMs may go, less what cannot move now and what failed lately."""
