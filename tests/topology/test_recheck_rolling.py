@@ -182,6 +182,10 @@ def test_a_plan_that_leaves_a_node_with_its_reasons_passes() -> None:
 def test_i2_a_plan_that_leaves_something_undone_does_not_call_itself_ok() -> None:
     assert wrong(untouched_n3(ok=True, unplaced=())) == {(0, "I2", "N3")}
     assert wrong(untouched_n3(ok=True)) == {(0, "I2", "peer, N3")}
+    unwanted = Unplaced(vm="peer", node="N3", verdicts=verdicts("N1", "N2", "N4"))
+    assert "the plan calls itself ok all the same" in messages(
+        untouched_n3(ok=True, untouched=(), unplaced=(unwanted,))
+    )
     refusal = Finding(rule="R07", severity="error", subject="cluster test", message="no network", remedy="add one")
     assert wrong(plan(findings=(refusal,))) == {(0, "I2", "cluster test")}
     assert wrong(plan(ok=False, findings=(refusal,))) == set()
@@ -197,8 +201,10 @@ def test_i2_an_unplaced_vm_has_a_verdict_for_every_other_node() -> None:
 def test_i2_an_unplaced_vm_stands_on_an_untouched_node_and_is_named_once() -> None:
     peer = untouched_n3().unplaced[0]
     assert wrong(untouched_n3(unplaced=(peer, peer))) == {(0, "I2", "peer")}
-    moved = Unplaced(vm="app", node="N2", verdicts=verdicts("N1", "N3", "N4"))
-    assert wrong(untouched_n3(unplaced=(peer, moved))) == {(0, "I2", "app")}
+    moved = Unplaced(vm="app", node="N1", verdicts=verdicts("N2", "N3", "N4"))
+    assert messages(untouched_n3(unplaced=(peer, moved))) == [
+        "is named as unplaced on N1, which is not among the untouched nodes"
+    ]
     elsewhere = Unplaced(vm="app", node="N3", verdicts=verdicts("N1", "N2", "N4"))
     assert any("it is on N1, not on N3" in message for message in messages(untouched_n3(unplaced=(peer, elsewhere))))
 
@@ -237,6 +243,14 @@ def test_i2_roles_and_volumes_change_from_where_they_are() -> None:
     assert wrong(with_role_move(2, source="N3")) >= {(135, "I2", "old")}
     assert wrong(with_volume_move(1, source="N3")) == {(135, "I7", "CSV1")}
     assert (239, "I2", "fs") in wrong(with_role_move(3, target="N3"))
+
+
+def test_r08_a_volume_needs_an_owner_that_reaches_it() -> None:
+    def of(*reaching: str) -> Cluster:
+        return small(volumes=[{"name": "CSV1", "owner": "N1", "reachable_from": list(reaching)}])
+
+    assert wrong(plan(), of("N1", "N2")) == set()
+    assert wrong(plan(), of("N1", "N3")) == {(30, "R08", "CSV1")}
 
 
 def test_i2_who_moves_from_a_node_that_is_not_maintained_says_why() -> None:
@@ -350,9 +364,12 @@ def test_r01_nothing_moves_live_from_or_to_a_node_that_is_not_there() -> None:
 # ---------------------------------------------------------------- disks
 
 
-def on_a_disk(**fields: Any) -> Cluster:
+DISK = ({"name": "LUN1", "kind": "disk", "owner": "N1"},)
+
+
+def on_a_disk() -> Cluster:
     vms = [vm("lead", "N1", volumes=["LUN1"]), vm("rider", "N1", state="saved", volumes=["LUN1"])]
-    return cluster(4, vms, volumes=[{"name": "LUN1", "kind": "disk", "owner": "N1"}], **fields)
+    return cluster(4, vms, volumes=list(DISK))
 
 
 def riding(follow_s: float = 5, *, target: str = "N2", disk_to: str = "N2") -> Plan:
@@ -382,7 +399,7 @@ def test_r11_what_shares_a_disk_moves_along_on_every_leg() -> None:
 
 def test_r11_what_only_lies_on_a_disk_is_together_at_the_end() -> None:
     vms = [vm(name, "N1", state="off", volumes=["LUN1"]) for name in ("one", "other")]
-    of = cluster(3, vms, volumes=[{"name": "LUN1", "kind": "disk", "owner": "N1"}])
+    of = cluster(3, vms, volumes=list(DISK))
 
     def made(target: str) -> Plan:
         ends = (("one", "N2"), ("other", target))
@@ -393,11 +410,23 @@ def test_r11_what_only_lies_on_a_disk_is_together_at_the_end() -> None:
 
     assert wrong(made("N2"), of, ("N1",)) == set()
     assert wrong(made("N3"), of, ("N1",)) == {(0, "R11", "LUN1")}
+    alone = made("N2").model_copy(update={"role_moves": (), "maintenance": (turn("N3", 0, 0, 9),)})
+    assert wrong(alone, of, ("N3",)) == {(0, "R11", "LUN1")}, "a disk does not go alone either"
+
+
+def test_r11_what_is_elsewhere_or_not_in_the_clusters_care_does_not_follow_its_disk() -> None:
+    others = [
+        vm("local", "N1", state="off", clustered=False, volumes=["LUN1"]),
+        vm("far", "N4", state="off", volumes=["LUN1"]),
+    ]
+    of = cluster(4, [vm("lead", "N1", volumes=["LUN1"]), *others], volumes=list(DISK))
+    without = riding().model_copy(update={"role_moves": ()})
+    assert wrong(without, of, ("N1", "N2")) == set()
 
 
 def test_r11_two_running_vms_on_one_disk_do_not_move_live() -> None:
     vms = [vm("lead", "N1", volumes=["LUN1"]), vm("rider", "N1", volumes=["LUN1"])]
-    of = cluster(4, vms, volumes=[{"name": "LUN1", "kind": "disk", "owner": "N1"}])
+    of = cluster(4, vms, volumes=list(DISK))
     assert (0, "R11", "lead") in wrong(riding(), of, ("N1", "N2"))
 
 
@@ -451,14 +480,15 @@ def test_r16_nothing_goes_to_a_node_after_its_pause() -> None:
     early = with_turn(1, paused_s=30.0)
     assert wrong(early) == {(30, "R16", "old"), (30, "R16", "CSV1")}
     assert wrong(with_turn(1, paused_s=31.0)) == set()
+    as_it_goes = with_role_move(0, start_s=135.0, source="N1", target="N2")
+    assert (135, "I5", "old") in wrong(as_it_goes)
 
 
 def test_i8_a_node_that_somebody_else_paused_stays_no_target_and_one_of_ours_is_one_when_it_is_back() -> None:
-    for whom, expected in (("us", set()), ("elsewhere", {(130.0, "I8", "app"), (135.0, "I8", "old")})):
+    theirs = {(130.0, "I8", "app"), (135.0, "I8", "old"), (135.0, "I8", "CSV1")}
+    for whom, expected in (("us", set()), ("elsewhere", theirs)):
         nodes = [node("N1", state="paused", paused_by=whom), *(node(name) for name in ("N2", "N3", "N4"))]
-        moves = with_turn(0, paused_s=0.0)
-        found = wrong(moves, small(nodes=nodes))
-        assert found - {(135, "I8", "CSV1")} == expected
+        assert wrong(with_turn(0, paused_s=0.0), small(nodes=nodes)) == expected
     nodes = [node("N1"), node("N2"), node("N3"), node("N4", state="paused", paused_by="us")]
     assert (0, "I8", "db") in wrong(plan(), small(nodes=nodes)), "of no turn, it stays paused"
 
@@ -470,6 +500,30 @@ def test_a_vm_that_somebody_else_takes_away_is_gone_when_its_node_goes() -> None
     assert (135, "I5", "N2") in wrong(without, of), "it has come to N2 by then"
     taken_up = plan(moves=(*plan().moves[:2], move("peer", "N2", "N4", 31, 40), plan().moves[2]))
     assert wrong(taken_up, of) == set()
+
+
+def test_i3_what_somebody_else_has_taken_away_restarts_from_where_it_came_to() -> None:
+    """x leaves N1 for N2 by other hands: when N1 goes it is there, and its memory on N1 is free when N1 is back."""
+    vms = [vm("x", "N1", 30000), vm("y", "N2", 30000), vm("z", "N3", 40000)]
+    of = cluster(4, vms, migrations=of_migrations())
+    turns = (turn("N1", 10, 10, 110), turn("N4", 110, 110, 210))
+    made = plan(moves=(), role_moves=(), volume_moves=(), maintenance=turns, makespan_s=210.0, lower_bound_s=0.0)
+    assert wrong(made, of, ("N1", "N4")) == set()
+    smaller = cluster([node("N1"), node("N2"), node("N3"), node("N4", 50000)], vms, migrations=of_migrations())
+    assert wrong(made, smaller, ("N1", "N4")) == {(10, "I3", "cluster test")}
+
+
+def test_i3_a_vm_that_moves_on_from_where_somebody_else_takes_it_has_left_its_node() -> None:
+    vms = [vm("x", "N1", 30000), vm("y", "N2", 30000), vm("z", "N3", 40000)]
+    nodes = [*(node(f"N{i}") for i in range(1, 5)), node("N5", 1000)]
+    of = cluster(nodes, vms, migrations=of_migrations())
+    onward = move("x", "N2", "N4", 5, 15, why="makes room on N2")
+    made = full(moves=(onward,), maintenance=(turn("N5", 0, 0, 20),), makespan_s=20.0)
+    assert wrong(made, of, ("N5",)) == set(), "z finds room on N1"
+
+
+def of_migrations() -> list[dict[str, str]]:
+    return [{"vm": "x", "source": "N1", "target": "N2"}]
 
 
 # ---------------------------------------------------------------- votes
@@ -584,6 +638,9 @@ def test_i3_a_vm_counts_on_its_target_from_the_start_and_restarts_from_its_sourc
     over = move("a", "N2", "N3", 5, 9, why="as asked")
     made = full(moves=(over,), maintenance=(turn("N4", 0, 50, 60),), makespan_s=60.0)
     assert {(v.at_s, v.invariant) for v in check_plan(of, made, ("N4",))} == {(9, "I3")}
+    small_n4 = cluster([node("N1", 20000), node("N2", 60000), node("N3", 110000), node("N4", 1000)], vms)
+    last = full(moves=(over,), maintenance=(turn("N4", 0, 0, 4),), makespan_s=9.0)
+    assert {(v.at_s, v.invariant) for v in check_plan(small_n4, last, ("N4",))} == {(9, "I3")}, "at the very end"
     crowd = cluster(4, [vm("a", "N1", 40000), vm("c", "N3", 30000)])
     out = move("a", "N1", "N2", 5, 9, why="as asked")
     passing = full(moves=(out,), maintenance=(turn("N4", 0, 50, 60),), makespan_s=60.0)
@@ -599,10 +656,9 @@ def test_i3_priority_and_startup_memory_decide_what_must_restart() -> None:
     fields: dict[str, Any] = {"moves": (), "maintenance": (turn("N1", 10, 10, 20),), "makespan_s": 20.0}
     made = full(**fields)
     assert wrong(made, cluster(3, [vm("b", "N2", 4000), vm("c", "N3", 62000)]), asked) == {(10, "I3", "cluster test")}
-    assert wrong(made, cluster(3, [vm("b", "N2", 4000), vm("c", "N3", 62000, priority=0)]), asked) == {
-        (10, "I3", "cluster test")
-    }
-    assert wrong(made, cluster(3, [vm("b", "N2", 3000), vm("c", "N3", 62000, priority=0)]), asked) == set()
+    nodes = [node("N1"), node("N2", 30000), node("N3")]
+    assert wrong(made, cluster(nodes, [vm("c", "N3", 62000)]), asked) == {(10, "I3", "cluster test")}
+    assert wrong(made, cluster(nodes, [vm("c", "N3", 62000, priority=0)]), asked) == set()
     startup = [vm("b", "N2", 1000, memory_startup_mib=9000), vm("c", "N3", 60000, priority=0)]
     assert wrong(made, cluster(3, startup), asked) == {(10, "I3", "cluster test")}
 
@@ -643,8 +699,13 @@ def test_r12_the_plan_is_over_when_its_last_move_or_turn_is() -> None:
     back = move("web", "N4", "N1", 340, 350, why="goes back to where it was")
     assert wrong(plan(moves=(*plan().moves, back))) == {(350, "R12", "the plan")}
     assert wrong(plan(moves=(*plan().moves, back), makespan_s=350.0)) == set()
+    roles = (*plan().role_moves, RoleMove(name="fs", source="N4", target="N1", start_s=351))
+    assert wrong(plan(role_moves=roles)) == {(351, "R12", "the plan")}
 
 
 def test_r12_no_plan_is_quicker_than_its_lower_bound() -> None:
     assert wrong(plan(lower_bound_s=339.0)) == set()
     assert wrong(plan(lower_bound_s=340.0)) == {(339, "R12", "the plan")}
+    nothing: dict[str, Any] = {"moves": (), "role_moves": (), "volume_moves": (), "maintenance": (), "makespan_s": 0.0}
+    stays = Untouched(node="N1", reason="wait", remedy="ask")
+    assert wrong(plan(ok=False, untouched=(stays,), **nothing), nodes=("N1",)) == set(), "of nothing there is none"

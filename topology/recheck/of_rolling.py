@@ -91,13 +91,15 @@ class _Night:
         self.running = frozenset(vm.name for vm in cluster.vms if vm.holds_memory)
         self.under_way: dict[str, Move] = {}
         self.members = {node.name for node in cluster.nodes if node.state in ("up", "paused")}
-        self.takes_vms = {node.name for node in cluster.nodes if node.state == "up"}
+        self.resumed: set[str] = set()
+        """Nodes that we had paused before, once their maintenance is over."""
         self.losses = Losses(plan.reserve_nodes) if plan.reserve_nodes and not plan.errors else None
 
     def unfold(self) -> Iterator[Violation]:
         if self.losses:
-            for name in self.takes_vms:
-                self.losses.count(name, self._free_mib(name))
+            for node in self.cluster.nodes:
+                if node.state == "up":
+                    self.losses.count(node.name, self._free_mib(node.name))
             for name in self.running:
                 self._restarts_from(name)
         last = None
@@ -135,7 +137,6 @@ class _Night:
     # -------------------------------------------------------------- nodes
 
     def _paused(self, node: str) -> None:
-        self.takes_vms.discard(node)
         if self.losses:
             self.losses.uncount(node)
 
@@ -170,19 +171,17 @@ class _Night:
 
     def _comes_back(self, node: str) -> None:
         before = self.cluster.node_by_name[node]
-        if before.state not in ("up", "paused"):
-            return
         self.members.add(node)
-        if before.state == "up" or before.paused_by == "us":
-            self.takes_vms.add(node)
-            if self.losses:
-                self.losses.count(node, self._free_mib(node))
+        if before.state == "paused" and before.paused_by == "us":
+            self.resumed.add(node)
+        if self.losses and (before.state == "up" or node in self.resumed):
+            self.losses.count(node, self._free_mib(node))
 
     def _not_a_target(self, name: str, move: Move | RoleMove | VolumeMove) -> Iterator[Violation]:
         if move.target == move.source:
             yield Violation(move.start_s, "I2", name, f"it is moved from {move.source} to where it is")
         node = self.cluster.node_by_name[move.target]
-        if node.state != "up" and move.target not in self.takes_vms:
+        if node.state != "up" and move.target not in self.resumed:
             rule = "I8" if node.state == "paused" else "R01"
             yield Violation(move.start_s, rule, name, f"its target {move.target} is {node.state}")
 
@@ -232,7 +231,7 @@ class _Night:
             yield Violation(move.start_s, "I2", move.name, "it runs: only a live migration may move it")
         yield from self._not_a_target(move.name, move)
         yield from self.replay.change_node(move)
-        if not vm:
+        if vm is None:
             self.role_on[move.name] = move.target
 
     def _volume_changes(self, move: VolumeMove) -> Iterator[Violation]:
@@ -268,7 +267,7 @@ class _Night:
     def _disks_apart(self, together: list[Happening]) -> Iterator[Violation]:
         """R11: when a running VM has arrived, its disks and what else stands on them are there, too."""
         for at_s, kind, what in together:
-            if not isinstance(what, Move) or kind != "arrives" or what.vm in self.under_way:
+            if not isinstance(what, Move) or kind != "arrives":
                 continue
             for name in self.cluster.vm_by_name[what.vm].volumes:
                 if self.cluster.volume_by_name[name].kind == "disk":
