@@ -26,10 +26,11 @@ from shunter.topology.model import Actor, Cluster, MigrationUnderWay, Node, Role
 class SimulatedCluster:
     """Starts from a snapshot and lives on in the clock's time.
 
-    `noise` 0.3: a migration or a reboot takes up to 30 % more or less than undisturbed, drawn from the seed. `faults`:
-    what goes wrong. `log`: the witness log is written there, too. `reboot_s`: how long a node is away that reboots.
-    `balances`: nodes that have come back are given VMs by the cluster itself. Must be made inside a running event loop.
-    Raises RequestError (a noise that is not at least 0 and below 1, a reboot that takes no time).
+    `noise` 0.3: a migration takes up to 30 % more or less than undisturbed, drawn from the seed. `faults`: what goes
+    wrong. `log`: the witness log is written there, too. `reboot_s`: how long a node is away that reboots;
+    `reboot_noise`: as `noise`, for that. `balances`: nodes that have come back are given VMs by the cluster itself.
+    Must be made inside a running event loop. Raises RequestError (a noise that is not at least 0 and below 1, a reboot
+    that takes no time).
     """
 
     def __init__(
@@ -42,10 +43,13 @@ class SimulatedCluster:
         faults: Sequence[Fault] = (),
         log: TextIO | None = None,
         reboot_s: float = 600.0,
+        reboot_noise: float = 0.0,
         balances: bool = False,
     ) -> None:
         if not 0 <= noise < 1:
             raise RequestError(f"noise {noise:g}: must be at least 0 and below 1")
+        if not 0 <= reboot_noise < 1:
+            raise RequestError(f"reboot_noise {reboot_noise:g}: must be at least 0 and below 1")
         if not 0 < reboot_s < math.inf:
             raise RequestError(f"reboot_s {reboot_s:g}: must be above 0 and finite")
         self._clock, self._seed, self._noise = clock, seed, noise
@@ -61,7 +65,7 @@ class SimulatedCluster:
         self._attempts: dict[str, int] = {}
         self.flights: dict[str, Flight] = {}
         self.failover = Failover(self)
-        self.presence = Presence(self, reboot_s=reboot_s, noise=noise, seed=seed)
+        self.presence = Presence(self, reboot_s=reboot_s, reboot_noise=reboot_noise, seed=seed)
         self.balancer = Balancer(self, seed=seed, is_on=balances)
         self.postponed: dict[str, list[Fault]] = {}
         self._pending = [fault for fault in faults if fault.when is not None]

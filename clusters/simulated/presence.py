@@ -30,8 +30,8 @@ class Presence:
     enough nodes are there again.
     """
 
-    def __init__(self, world: SimulatedCluster, *, reboot_s: float, noise: float, seed: int) -> None:
-        self._world, self._reboot_s, self._noise, self._seed = world, reboot_s, noise, seed
+    def __init__(self, world: SimulatedCluster, *, reboot_s: float, reboot_noise: float, seed: int) -> None:
+        self._world, self._reboot_s, self._noise, self._seed = world, reboot_s, reboot_noise, seed
         nodes = world.now().nodes
         self._away: dict[str, Why] = {
             node.name: "lost" if node.state == "down" else "isolated" for node in nodes if node.state not in MEMBER

@@ -53,7 +53,7 @@ def test_the_noise_of_a_reboot_comes_from_the_seed_and_is_drawn_anew_each_time(p
         await world.reboot_node("N1")
 
     def drawn(seed: int) -> list[float]:
-        log = play(cluster(3), twice, reboot_s=100, noise=0.3, seed=seed)
+        log = play(cluster(3), twice, reboot_s=100, noise=0.9, reboot_noise=0.3, seed=seed)
         starts, ends = happened(log, "node_rebooted"), happened(log, "node_up")
         return [end["t_s"] - start["t_s"] for start, end in zip(starts, ends, strict=True)]
 
@@ -61,6 +61,17 @@ def test_the_noise_of_a_reboot_comes_from_the_seed_and_is_drawn_anew_each_time(p
     assert len(set(times)) == 20
     assert all(70 <= s <= 130 for s in times)
     assert drawn(4) == drawn(4)
+
+
+def test_the_noise_of_migrations_leaves_reboots_alone(play: Play) -> None:
+    log = play(cluster(3), rebooting, reboot_s=100, noise=0.9, seed=5)
+    assert away_s(log) == pytest.approx(100, abs=1e-3)
+
+
+@pytest.mark.parametrize("noise", [-0.1, 1.0])
+def test_the_noise_of_reboots_is_below_one(play: Play, noise: float) -> None:
+    with pytest.raises(RequestError, match=f"reboot_noise {noise:g}"):
+        play(cluster(2), reboot_noise=noise)
 
 
 @pytest.mark.parametrize("reboot_s", [0.0, -1.0, float("nan"), float("inf")])

@@ -55,7 +55,7 @@ def weathered(play: Play, seed: int) -> tuple[Cluster, Log]:
         worlds.append(world)
         await order_anything(world, chance)
 
-    options = {"reboot_s": 300.0, "noise": 0.3, "balances": True, "seed": seed, "then_s": 1500}
+    options = {"reboot_s": 300.0, "noise": 0.3, "reboot_noise": 0.3, "balances": True, "seed": seed, "then_s": 1500}
     log = play(of, script, faults=told, **options)
     return worlds[0].now(), log
 
