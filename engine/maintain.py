@@ -299,6 +299,8 @@ class _Rolling:
         """Whether anything may be possible that was not when it was decided last: while no node became free, no phase
         changed and no VM came or went, nothing is.
         """
+        if not (self.crew.running or self._away):
+            return True
         busy = frozenset(self.crew.busy(seen))
         standing = (
             self._phases(seen),
@@ -310,6 +312,7 @@ class _Rolling:
         last_busy, last_standing, decided_s = self._decided
         now_s = self.cluster.clock.now_s()
         if busy >= last_busy and standing == last_standing and now_s < decided_s + DECIDE_AGAIN_S:
+            self._decided = busy, standing, decided_s
             return False
         self._decided = busy, standing, now_s
         return True

@@ -87,6 +87,55 @@ def draw_tight_night(seed: int) -> tuple[Cluster, list[str]]:
     return read_cluster(raw), leaving
 
 
+def draw_rolling_night(seed: int) -> tuple[Cluster, list[str]]:
+    """A cluster of 3 to 8 nodes with room to maintain most of them, and which of them to maintain; none: all."""
+    rng = random.Random(f"rolling night/{seed}")
+    count = rng.choice((3, 3, 4, 4, 5, 6, 8))
+    nodes = _draw_nodes(rng, count)
+    if rng.random() < 0.15:
+        nodes[-1]["votes"] = 0
+    volumes = _draw_volumes(rng, nodes)
+    vms = _draw_vms(rng, nodes, volumes, fill=rng.uniform(0.1, 1.1 * (1 - 2 / count)))
+    if rng.random() < 0.8:
+        # of what keeps a node from its turn whatever the order, few have any
+        for vm in vms:
+            vm |= {"clustered": True, "backup": False, "processor_compatibility": True}
+            vm.pop("possible_owners", None)
+        for each in nodes:
+            each["processor"] = nodes[0]["processor"]
+    raw: Raw = {
+        "name": f"rolling-{seed}",
+        "windows_version": rng.choice(("2008R2", "2012", "2016", "2022", "2022", "2022", "2025")),
+        "witness": rng.random() < 0.7,
+        "nodes": nodes,
+        "volumes": volumes,
+        "vms": vms,
+        "roles": [{"name": "Cluster Group", "kind": "core", "node": rng.choice(nodes)["name"]}],
+        "affinity_rules": _draw_rules(rng, vms, nodes),
+        "migrations": _draw_migrations(rng, vms, nodes),
+    }
+    names = [node["name"] for node in nodes]
+    return read_cluster(raw), [] if rng.random() < 0.6 else sorted(rng.sample(names, rng.randint(1, count)))
+
+
+def draw_filled(rng: random.Random, count: int) -> Cluster:
+    """Nodes of 512 GiB, of one size or of two, each filled to 30 to 60 % with VMs of usual sizes; N+1 is kept."""
+    mixed, fill = rng.random() < 0.3, rng.uniform(0.3, min(0.6, 0.9 * (1 - 2 / count)))
+    nodes: list[Raw] = []
+    vms: list[Raw] = []
+    for i in range(1, count + 1):
+        mib = 1024 * (rng.choice((256, 512)) if mixed else 512)
+        nodes.append({"name": f"N{i}", "memory_mib": mib})
+        left = (mib - 4096) * fill
+        for size in draw_sizes(rng, 200, 65536):
+            if size > left:
+                break
+            left -= size
+            dirty = rng.choice((0, 5, 20, 20, 100))
+            vms.append({"name": f"vm-{len(vms)}", "node": f"N{i}", "memory_mib": size, "dirty_mib_per_s": dirty})
+    return read_cluster({"name": f"filled-{count}", "nodes": nodes, "vms": vms})
+
+
 def _draw_nodes(rng: random.Random, count: int) -> list[Raw]:
     mixed = rng.random() < 0.4
     memory_mib = rng.choice(NODE_MIB)
@@ -121,10 +170,12 @@ def _draw_volumes(rng: random.Random, nodes: list[Raw]) -> list[Raw]:
     return volumes
 
 
-def _draw_vms(rng: random.Random, nodes: list[Raw], volumes: list[Raw]) -> list[Raw]:
-    """VMs where they may be and fit, up to a fill of 35 to 80 %."""
+def _draw_vms(
+    rng: random.Random, nodes: list[Raw], volumes: list[Raw], *, fill: float | None = None
+) -> list[Raw]:
+    """VMs where they may be and fit, up to a fill of 35 to 80 % unless another is given."""
     free = {n["name"]: n["memory_mib"] - 4096 for n in nodes if n.get("state") != "down"}
-    fill = rng.uniform(0.35, 0.8)
+    fill = rng.uniform(0.35, 0.8) if fill is None else fill
     keep = {name: mib * (1 - fill) for name, mib in free.items()}
     vms: list[Raw] = []
     disks = [volume for volume in volumes if volume.get("kind") == "disk"]

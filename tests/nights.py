@@ -105,7 +105,7 @@ def draw_tight(seed: int) -> Night:
 
 def spend(night: Night) -> Outcome:
     """Run the night in virtual time, and check all that it left behind."""
-    listener = _Listener()
+    listener = Listener()
     lines: list[str] = []
     try:
         report, left = _spent(night, listener, lines)
@@ -127,15 +127,15 @@ def spend(night: Night) -> Outcome:
 def recorded(night: Night) -> tuple[Plan, list[str]]:
     """The report and the witness log of a night."""
     lines: list[str] = []
-    return _spent(night, _Listener(), lines)[0], lines
+    return _spent(night, Listener(), lines)[0], lines
 
 
-def _spent(night: Night, listener: _Listener, lines: list[str]) -> tuple[Plan, Cluster]:
+def _spent(night: Night, listener: Listener, lines: list[str]) -> tuple[Plan, Cluster]:
     with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
         return runner.run(_run(night, listener, lines))
 
 
-async def _run(night: Night, listener: _Listener, lines: list[str]) -> tuple[Plan, Cluster]:
+async def _run(night: Night, listener: Listener, lines: list[str]) -> tuple[Plan, Cluster]:
     """The report, and how the cluster stands at the end."""
     drawn = draw_faults(night.cluster, night.seed, night.faults) if night.given is None else night.given
     world = SimulatedCluster(night.cluster, clock=Clock(), seed=night.seed, noise=night.noise, faults=drawn)
@@ -151,7 +151,7 @@ async def _run(night: Night, listener: _Listener, lines: list[str]) -> tuple[Pla
         await world.close()
 
 
-async def _work(night: Night, world: SimulatedCluster, listener: _Listener, stop: Stop) -> Plan:
+async def _work(night: Night, world: SimulatedCluster, listener: Listener, stop: Stop) -> Plan:
     if not night.nodes:
         return await repair(world, holds=OwnHolds(), audience=listener, stop=stop)
     return await evacuate(
@@ -184,7 +184,7 @@ def _could_move(cluster: Cluster, nodes: Sequence[str]) -> int | Literal["undeci
     return fewest_live_steps(cluster) or 0
 
 
-def _judge(night: Night, report: Plan, listener: _Listener, lines: Sequence[str]) -> tuple[Violation, ...]:
+def _judge(night: Night, report: Plan, listener: Listener, lines: Sequence[str]) -> tuple[Violation, ...]:
     plan = listener.plan
     assert plan is not None
     moved = report.executed and bool(report.moves or report.role_moves or report.volume_moves)
@@ -197,7 +197,7 @@ def _judge(night: Night, report: Plan, listener: _Listener, lines: Sequence[str]
 
 
 @dataclass
-class _Listener:
+class Listener:
     plan: Plan | None = None
     began_at_s: float = 0.0
     steps: list[Step] = field(default_factory=list)

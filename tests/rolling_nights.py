@@ -1,0 +1,233 @@
+"""Simulated nights of rolling maintenance: the real engine takes a drawn cluster through it in virtual time while things
+go wrong; plan, witness log and report are rechecked, and how every node stands in the morning.
+
+A night is replayed exactly from its seed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import async_solipsism
+from drawing import draw_filled, draw_rolling_night
+from nights import HowMany, Listener
+
+from shunter.clusters.clock import Clock
+from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults
+from shunter.engine.holds import OwnHolds
+from shunter.engine.maintain import Budget, maintain
+from shunter.topology.clusterfile import cluster_json
+from shunter.topology.model import Cluster
+from shunter.topology.plan import Plan
+from shunter.topology.recheck import Violation, check_log, check_plan, check_report
+from shunter.topology.rolling import RollingPolicy
+
+LONGEST_TURN_S = 3 * 3600.0
+"""Of one node, its deadlines and the run's patience taken together, besides three times its maintenance."""
+
+
+@dataclass(frozen=True)
+class RollingNight:
+    """What a seed stands for. `nodes`: those to maintain; none: all. `balances`: the cluster gives nodes that are back
+    VMs by itself. `given`: these faults, in place of those that are drawn from the seed.
+    """
+
+    seed: int
+    cluster: Cluster
+    nodes: tuple[str, ...]
+    policy: RollingPolicy
+    budget: Budget
+    faults: HowMany
+    noise: float
+    balances: bool
+    given: tuple[Fault, ...] | None = None
+
+    def replay(self, folder: Path) -> str:
+        """Write the cluster file; return the command that runs the night again."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.cluster.name}.json"
+        path.write_text(cluster_json(self.cluster) + "\n", encoding="utf-8")
+        policy = self.policy
+        said = {
+            "--maintenance-s": f"{policy.maintenance_s:g}",
+            "--reserve-nodes": str(policy.reserve_nodes),
+            "--parallel": policy.parallel,
+            "--window-s": policy.window_s,
+            "--failback": policy.failback,
+            "--seed": self.seed,
+            "--faults": self.faults,
+            "--noise": f"{self.noise:g}",
+            "--log": folder / f"{self.cluster.name}.log.jsonl",
+        }
+        options = " ".join(f"{name} {value}" for name, value in said.items() if value is not None)
+        return f"shunter simulate {' '.join(('maintain', *self.nodes))} --cluster {path} {options}"
+
+    def drawn_faults(self, rolling_s: float) -> tuple[Fault, ...]:
+        if self.given is not None:
+            return self.given
+        return draw_faults(self.cluster, self.seed, self.faults, rolling_s=rolling_s)
+
+
+@dataclass
+class Outcome:
+    """How a night went. `turns`: how nodes' turns ended; `states`: (lifecycle, state) that were entered."""
+
+    night: RollingNight
+    violations: tuple[Violation, ...]
+    states: Counter[tuple[str, str]] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    moves: Counter[str] = field(default_factory=Counter)
+    turns: Counter[str] = field(default_factory=Counter)
+    executed: bool = False
+    ok: bool = False
+    planned_s: float = 0.0
+    took_s: float = 0.0
+
+
+def draw(seed: int) -> RollingNight:
+    cluster, nodes = draw_rolling_night(seed)
+    rng = random.Random(f"rolling weather/{seed}")
+    names = nodes or [node.name for node in cluster.nodes]
+    maintenance_s = rng.choice((120.0, 300.0, 600.0, 1800.0))
+    policy = RollingPolicy(
+        maintenance_s=maintenance_s,
+        reserve_nodes=rng.choice(("auto", "auto", "auto", 0, 1)),
+        parallel=rng.choice((None, None, 1, 2, 3)),
+        order=tuple(rng.sample(names, 1)) if rng.random() < 0.2 else (),
+        apart=(tuple(rng.sample(names, 2)),) if len(names) > 1 and rng.random() < 0.15 else (),
+        one_fault_domain=rng.random() < 0.1,
+        window_s=maintenance_s * rng.uniform(1, 2 * len(names)) if rng.random() < 0.15 else None,
+        prefer=rng.choice(("time", "time", "moves")),
+        failback=rng.choice(("none", "none", "as_it_was", "spread")),
+    )
+    budget = Budget(
+        failed_nodes=rng.choice((0, 0, 1, 8)),
+        retries=rng.choice((0, 0, 1, 2)),
+        stop_after_s=maintenance_s * rng.uniform(1, 2 * len(names)) if rng.random() < 0.1 else None,
+    )
+    faults: HowMany = rng.choice(("none", "some", "some", "many", "many", "many"))
+    noise = rng.choice((0.0, 0.3, 0.3))
+    return RollingNight(seed, cluster, tuple(nodes), policy, budget, faults, noise, rng.random() < 0.5)
+
+
+def draw_calm(seed: int) -> RollingNight:
+    """A night in which nothing goes wrong, on a cluster of 4 to 16 nodes that are filled as is usual."""
+    rng = random.Random(f"calm/{seed}")
+    cluster = draw_filled(rng, rng.choice((4, 5, 6, 8, 8, 10, 12, 16)))
+    policy = RollingPolicy(maintenance_s=rng.choice((600.0, 900.0, 1800.0)))
+    return RollingNight(seed, cluster, (), policy, Budget(), "none", 0.3, balances=False)
+
+
+def spend(night: RollingNight) -> Outcome:
+    """Run the night in virtual time, and check all that it left behind."""
+    listener, lines = Listener(), list[str]()
+    try:
+        report, after = _spent(night, listener, lines)
+    except Exception as error:  # noqa: BLE001  whatever ends a night is what this looks for
+        return Outcome(night, (Violation(0.0, "crash", "the run", repr(error)),))
+    plan = listener.plan
+    assert plan is not None
+    return Outcome(
+        night,
+        tuple(judge(night, plan, report, after, lines, listener.began_at_s)),
+        states=Counter((step.lifecycle, step.target) for step in listener.steps),
+        faults=Counter(event["do"] for line in lines if (event := json.loads(line))["what"] == "fault_injected"),
+        moves=Counter(str(move.outcome) for move in report.moves) if report.executed else Counter(),
+        turns=Counter(str(turn.outcome) for turn in report.maintenance) if report.executed else Counter(),
+        executed=report.executed,
+        ok=report.ok,
+        planned_s=plan.makespan_s,
+        took_s=report.makespan_s,
+    )
+
+
+def recorded(night: RollingNight) -> tuple[Plan, list[str]]:
+    """The report and the witness log of a night."""
+    lines: list[str] = []
+    return _spent(night, Listener(), lines)[0], lines
+
+
+def _spent(night: RollingNight, listener: Listener, lines: list[str]) -> tuple[Plan, Cluster]:
+    with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
+        return runner.run(_run(night, listener, lines))
+
+
+async def _run(night: RollingNight, listener: Listener, lines: list[str]) -> tuple[Plan, Cluster]:
+    """The report, and how the cluster stands at the end."""
+    nodes = len(night.nodes) or len(night.cluster.nodes)
+    world = SimulatedCluster(
+        night.cluster,
+        clock=Clock(),
+        seed=night.seed,
+        noise=night.noise,
+        faults=night.drawn_faults(night.policy.maintenance_s * nodes),
+        reboot_s=night.policy.maintenance_s,
+        balances=night.balances,
+    )
+    try:
+        async with asyncio.timeout(longest_s(night)):
+            report = await maintain(
+                world, night.nodes, night.policy, holds=OwnHolds(), audience=listener, budget=night.budget
+            )
+            return report, await world.look()
+    finally:
+        lines += world.witness.lines
+        await world.close()
+
+
+def longest_s(night: RollingNight) -> float:
+    """A night that lasts longer waits for something that does not come."""
+    nodes = len(night.nodes) or len(night.cluster.nodes)
+    turn_s = 3 * night.policy.maintenance_s + LONGEST_TURN_S
+    return nodes * (1 + night.budget.retries) * turn_s
+
+
+# ------------------------------------------------------------------ judging
+
+
+def judge(
+    night: RollingNight, plan: Plan, report: Plan, after: Cluster, lines: Sequence[str], began_at_s: float
+) -> Iterator[Violation]:
+    yield from check_plan(night.cluster, plan, night.nodes)
+    done = [turn.node for turn in report.maintenance if turn.outcome == "done"] if report.executed else []
+    given_up = [turn.node for turn in report.maintenance if turn.outcome == "failed"]
+    given_up += [f.subject.removeprefix("node ") for f in report.findings if f.severity == "error" and f.rule == "I5"]
+    at_once = night.policy.parallel or len(night.cluster.nodes)
+    yield from check_log(lines, rolled=done, kept_paused=given_up, at_once=at_once)
+    yield from check_report(report, lines, night.nodes, began_at_s)
+    yield from _in_the_morning(report, after, given_up)
+    if night.faults == "none" and night.given is None and report.executed:
+        yield from _undisturbed(night, plan, report)
+
+
+def _in_the_morning(report: Plan, after: Cluster, given_up: Sequence[str]) -> Iterator[Violation]:
+    """Nothing of ours is under way, and what we left paused is named with what to do."""
+    told = {finding.subject for finding in report.findings if finding.remedy}
+    for node in after.nodes:
+        if node.state == "paused" and node.paused_by == "us" and f"node {node.name}" not in told and report.executed:
+            yield Violation(report.makespan_s, "I8", node.name, "is left paused by us, and no finding says so")
+    for turn in report.maintenance if report.executed else ():
+        if turn.outcome == "failed" and f"node {turn.node}" not in told:
+            yield Violation(turn.end_s, "I5", turn.node, "failed, and no finding says what to do")
+    for move in after.migrations:
+        if move.by == "us":
+            yield Violation(report.makespan_s, "I2", move.vm, "is still under way by us")
+
+
+def _undisturbed(night: RollingNight, plan: Plan, report: Plan) -> Iterator[Violation]:
+    """Where nothing goes wrong, all that was planned is done, and the reserve holds at every instant."""
+    limits = (night.policy.window_s, night.budget.stop_after_s)
+    left = {turn.node for turn in plan.maintenance} - {t.node for t in report.maintenance if t.outcome == "done"}
+    if left and limits == (None, None):
+        yield Violation(report.makespan_s, "R16", ", ".join(sorted(left)), "was planned and not done, undisturbed")
+    if night.balances or night.cluster.migrations:
+        return
+    carried_out = report.model_copy(update={"executed": False, "lower_bound_s": 0.0})
+    for found in check_plan(night.cluster, carried_out, night.nodes):
+        if found.invariant != "R12":
+            yield Violation(found.at_s, found.invariant, found.subject, f"as carried out: {found.message}")
