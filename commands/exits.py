@@ -10,6 +10,7 @@ import typer
 
 from shunter.clusters.port import ClusterError
 from shunter.commands import output
+from shunter.commands.rehearsal import Rehearsal
 from shunter.flows.errors import PrefectUnreachable, RunError
 from shunter.topology.errors import RequestError, ShunterError
 from shunter.topology.plan import Plan
@@ -26,14 +27,14 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-def leave(work: Callable[[], Plan | Check | Answer]) -> NoReturn:
+def leave(work: Callable[[], Plan | Check | Answer | Rehearsal]) -> NoReturn:
     """Do the work and end the command. Known errors are one message on standard error; bugs keep their traceback."""
     try:
         result = work()
         match result:
             case Check():
                 code = of_check(result)
-            case Answer():
+            case Answer() | Rehearsal():
                 code = Exit.DONE if result.ok else Exit.PARTLY
             case Plan():
                 code = of_plan(result)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from shunter.commands.apps import EXIT_CODES, app, plan, simulate
 from shunter.commands.options import (
     ClusterFile,
     ClusterName,
@@ -24,37 +25,9 @@ from shunter.commands.options import (
     Target,
     Vm,
 )
-from shunter.commands.strict import StrictApp
 
 if TYPE_CHECKING:
     from shunter.topology.choosing import ReserveNodes
-
-EXIT_CODES = (
-    "Exit codes: 0 done as asked · 1 only in part, what stays and why is in the report · 2 the request is wrong · "
-    "3 refused by a finding, nothing was touched · 4 out of reach, or an outcome is unknown · 130 interrupted"
-)
-
-
-def _app(about: str) -> typer.Typer:
-    return StrictApp(
-        help=about,
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,  # a bug shows its traceback, as Python writes it
-        rich_markup_mode=None,
-        context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
-    )
-
-
-app = _app(
-    "Empties the nodes of a Hyper-V failover cluster: running VMs move live to other nodes, no node ever takes part "
-    "in two migrations at once, and what cannot move is named, with the reason and what would help.\n\n"
-    "Begin with: shunter demo"
-)
-plan = _app("Say what would happen, and why. Touches nothing.")
-simulate = _app("Run the real engine on a simulated cluster in virtual time.")
-app.add_typer(plan, name="plan")
-app.add_typer(simulate, name="simulate")
 
 
 def _version(wanted: bool) -> None:
@@ -274,14 +247,12 @@ def simulate_evacuate(
     from shunter.commands import exits, simulating
     from shunter.commands.output import Pictures
 
+    weather = simulating.Weather(seed, faults, noise, log)
     exits.leave(
-        lambda: simulating.simulate(
+        lambda: simulating.evacuation(
             nodes,
             cluster,
-            seed=seed,
-            faults=faults,
-            noise=noise,
-            log=log,
+            weather,
             reserve_nodes=cast("ReserveNodes", reserve_nodes),
             as_json=as_json,
             pictures=Pictures(svg, html),
@@ -309,14 +280,11 @@ def simulate_repair(
     from shunter.commands import exits, simulating
     from shunter.commands.output import Pictures
 
+    weather = simulating.Weather(seed, faults, noise, log)
     exits.leave(
-        lambda: simulating.simulate(
-            (),
+        lambda: simulating.repairs(
             cluster,
-            seed=seed,
-            faults=faults,
-            noise=noise,
-            log=log,
+            weather,
             reserve_nodes=cast("ReserveNodes", reserve_nodes),
             as_json=as_json,
             pictures=Pictures(svg, html),
@@ -326,6 +294,8 @@ def simulate_repair(
 
 def main() -> None:
     """The entry point. A name that the terminal cannot spell must not end a run."""
+    import shunter.commands.maintenance  # noqa: F401  its commands join the groups
+
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # text files, when started as a command
     app()

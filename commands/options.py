@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,9 @@ MOST_QUOTED = 60
 MOST_RESERVED = 63
 """One less than the largest cluster has nodes."""
 LONGEST_NAME, LONGEST_CLUSTER = 255, 4096
+LONGEST_S = 7 * 86_400.0
+MOST_NIGHTS = 100_000
+MOST_RETRIES = 64
 
 
 def _quoted(text: str) -> str:
@@ -71,8 +75,41 @@ def _noise(text: str) -> float:
     return noise
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= LONGEST_S:
+        raise typer.BadParameter(f"{_quoted(text)} is not a number of seconds above 0 and up to {LONGEST_S:.0f}")
+    return seconds
+
+
+def _between(least: int, most: int) -> Callable[[str | int], int]:
+    def parsed(given: str | int) -> int:
+        text = str(given)  # the default comes here too
+        if text.isascii() and text.isdecimal() and len(text) < MOST_DIGITS and least <= int(text) <= most:
+            return int(text)
+        raise typer.BadParameter(f"{_quoted(text)} is not a whole number from {least} to {most}")
+
+    return parsed
+
+
+def _one_of(*known: str) -> Callable[[str], str]:
+    def parsed(text: str) -> str:
+        if text in known:
+            return text
+        raise typer.BadParameter(f"{_quoted(text)} is none of {', '.join(known)}")
+
+    return parsed
+
+
 Nodes = Annotated[
     list[str], typer.Argument(metavar="NODE", parser=_name, help="The nodes to empty.", show_default=False)
+]
+AnyNodes = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NODE]...", parser=_name, help="The nodes to maintain; none: all.", show_default=False),
 ]
 Vm = Annotated[str, typer.Argument(metavar="VM", parser=_name, help="The VM to move.", show_default=False)]
 Target = Annotated[str, typer.Argument(metavar="NODE", parser=_name, help="The node it moves to.", show_default=False)]
@@ -136,4 +173,85 @@ Html = Annotated[
 Log = Annotated[
     Path | None,
     typer.Option("--log", metavar="FILE", help="Write there what really happens, a line an event.", show_default=False),
+]
+MaintenanceS = Annotated[
+    float,
+    typer.Option(
+        "--maintenance-s",
+        metavar="S",
+        parser=_seconds,
+        help="How long the maintenance of one node takes, in seconds, from empty to back.",
+    ),
+]
+Parallel = Annotated[
+    int | None,
+    typer.Option(
+        "--parallel",
+        metavar="N",
+        parser=_between(1, MOST_RESERVED + 1),
+        help="How many nodes may be away at once at most. Left out: as many as is safe.",
+        show_default=False,
+    ),
+]
+Prefer = Annotated[
+    str,
+    typer.Option(
+        "--prefer",
+        metavar="time|moves",
+        parser=_one_of("time", "moves"),
+        help="The shortest run, or the fewest moves (of those within --window-s, if that is given).",
+    ),
+]
+WindowS = Annotated[
+    float | None,
+    typer.Option(
+        "--window-s",
+        metavar="S",
+        parser=_seconds,
+        help="The maintenance window: no node leaves that would not be back by then.",
+        show_default=False,
+    ),
+]
+Failback = Annotated[
+    str,
+    typer.Option(
+        "--failback",
+        metavar="none|as-it-was|spread",
+        parser=_one_of("none", "as-it-was", "spread"),
+        help="When all nodes are done: leave the VMs where they are, take each back to where it was, or spread them.",
+    ),
+]
+First = Annotated[
+    str | None,
+    typer.Option(
+        "--first",
+        metavar="NODE,NODE",
+        help="Nodes whose turns come first, in this order, separated by commas.",
+        show_default=False,
+    ),
+]
+OneDomain = Annotated[
+    bool, typer.Option("--one-fault-domain", help="Only nodes of one fault domain are away at the same time.")
+]
+Nights = Annotated[
+    int,
+    typer.Option("--nights", metavar="N", parser=_between(1, MOST_NIGHTS), help="How many nights are rehearsed."),
+]
+Retries = Annotated[
+    int,
+    typer.Option(
+        "--retries",
+        metavar="N",
+        parser=_between(0, MOST_RETRIES),
+        help="How often a node is tried again whose maintenance failed although it is up.",
+    ),
+]
+FailedNodes = Annotated[
+    int,
+    typer.Option(
+        "--failed-nodes",
+        metavar="N",
+        parser=_between(0, MOST_RESERVED),
+        help="How many nodes may fail before no further one is begun.",
+    ),
 ]

@@ -16,13 +16,14 @@ from rich.console import Console
 
 from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file, is_file
+from shunter.commands.rolling import Asked
 from shunter.commands.screens.lines import Lines
 from shunter.commands.screens.live import LiveScreen
 from shunter.commands.screens.plan import PlanScreen
 from shunter.commands.screens.run_view import RunView
 from shunter.commands.screens.words import listed, signs_of
 from shunter.engine.audience import Audience
-from shunter.engine.stop import Stop
+from shunter.engine.control import Control
 from shunter.flows.errors import RunError
 from shunter.flows.listeners import listening
 from shunter.flows.settings import PrefectAtHand, prefect_at_hand
@@ -32,6 +33,7 @@ from shunter.topology.plan import Plan
 from shunter.topology.planning import emptied_nodes, plan_evacuation, plan_migration
 from shunter.topology.preflight import with_requirements
 from shunter.topology.repair import plan_repair
+from shunter.topology.rolling.policy import wanted_nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +96,50 @@ def migration(vm: str, node: str, cluster: str, *, speed: float | None = None, l
     return Job(f"Moving {vm} to {node}", cluster, lambda c: plan_migration(c, vm, node), flow, (), speed, log)
 
 
+def maintenance(
+    asked: Asked,
+    cluster: str,
+    *,
+    retries: int = 0,
+    failed_nodes: int = 0,
+    speed: float | None = None,
+    log: Path | None = None,
+) -> Job:
+    """Raises RequestError for an unknown node."""
+    if is_file(cluster):
+        wanted_nodes(cluster_of_file(cluster), asked.nodes, asked.policy)
+
+    async def flow() -> Plan:
+        from shunter.flows.maintain import rolling_maintenance
+
+        policy = asked.policy
+        return await rolling_maintenance(
+            cluster,
+            list(asked.nodes),
+            maintenance_s=policy.maintenance_s,
+            parallel=policy.parallel,
+            reserve_nodes=policy.reserve_nodes,
+            prefer=policy.prefer,
+            window_s=policy.window_s,
+            failback=policy.failback,
+            first=list(policy.order),
+            one_fault_domain=policy.one_fault_domain,
+            retries=retries,
+            failed_nodes=failed_nodes,
+            speed=speed,
+        )
+
+    what = listed(asked.nodes) if asked.nodes else "all nodes"
+    return Job(f"Maintaining {what}", cluster, asked.plan, flow, (), speed, log)
+
+
 def run(job: Job, *, as_json: bool, pictures: output.Pictures) -> Plan:
     """Carry it out and show the report. Raises RequestError, Unreachable and PrefectUnreachable."""
     seen = cluster_of_file(job.cluster) if is_file(job.cluster) else None
     plan = with_requirements(seen, job.plan(seen)) if seen else None
     if plan is not None:
         pictures.draw(plan, job.nodes)  # finds out before the first move whether they can be written
-    if plan is not None and (plan.errors or not (plan.moves or plan.role_moves or job.nodes)):
+    if plan is not None and (plan.errors or not (plan.moves or plan.role_moves or plan.maintenance or job.nodes)):
         output.show(plan, job.nodes, seen, as_json=as_json)
         return plan
     report, forecast_s = carry_out(job, seen, plan)
@@ -137,7 +176,7 @@ def _wait_for_prefect(prefect: PrefectAtHand, console: Console) -> None:
 
 async def _watched(job: Job, view: RunView, console: Console) -> Plan:
     """The flow run with a display; Ctrl-C asks it to stop."""
-    stop = Stop()
+    stop = Control()
     async with AsyncExitStack() as stack:
         if _can_redraw(console):
             screen = LiveScreen(view, job.title, console)
@@ -161,7 +200,7 @@ def _can_redraw(console: Console) -> bool:
 
 
 @contextmanager
-def _interrupts(stop: Stop, view: RunView, tell: Callable[[str], None]) -> Iterator[None]:
+def _interrupts(stop: Control, view: RunView, tell: Callable[[str], None]) -> Iterator[None]:
     """Ctrl-C once: nothing new starts, what runs finishes. Once more: what runs is called off. Never just an end."""
     loop = asyncio.get_running_loop()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +17,11 @@ from shunter.clusters.clock import Clock
 from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults, read_faults
 from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file, path_of
-from shunter.engine.audience import Progress, Waiting
+from shunter.commands.rolling import Asked, searching
+from shunter.engine.audience import Audience, Progress, Waiting
 from shunter.engine.evacuate import evacuate
 from shunter.engine.holds import OwnHolds
+from shunter.engine.maintain import maintain
 from shunter.engine.repair import repair
 from shunter.flows.spoken import duration
 from shunter.statemachines.lifecycle import Step
@@ -29,76 +31,144 @@ from shunter.topology.jsontext import read_text, shown
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
 from shunter.topology.planning import emptied_nodes
+from shunter.topology.rolling import forecast
+from shunter.topology.rolling.strategy import Strategy
 
 SILENT_S = 2.0
 DRAWN = ("none", "some", "many")
 
 
-def simulate(
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """What a simulated night is like. `faults`: none, some, many, or a file. `log`: for the witness log."""
+
+    seed: int
+    faults: str
+    noise: float
+    log: Path | None
+
+
+Procedure = Callable[[SimulatedCluster, Audience], Awaitable[Plan]]
+
+
+def evacuation(
     nodes: Sequence[str],
     cluster: str,
+    weather: Weather,
     *,
-    seed: int,
-    faults: str,
-    noise: float,
-    log: Path | None,
     reserve_nodes: ReserveNodes,
     as_json: bool,
     pictures: output.Pictures,
 ) -> Plan:
-    """Run it, write the witness log, show the report. `nodes`: those to empty; none: the cluster is brought in order.
-
-    Raises RequestError.
-    """
+    """Raises RequestError."""
     seen = cluster_of_file(cluster)
-    names = emptied_nodes(seen, nodes) if nodes else ()
+    names = emptied_nodes(seen, nodes)
     check_reserve(reserve_nodes)
-    trouble = _faults(faults, seen, seed)
-    patience = Patience()
-    with ExitStack() as stack:
-        witness = stack.enter_context(output.opened(log)) if log else None
-        stack.callback(patience.over)
-        runner = stack.enter_context(asyncio.Runner(loop_factory=async_solipsism.EventLoop))
-        report = runner.run(
-            _night(
-                seen,
-                names,
-                seed=seed,
-                faults=trouble,
-                noise=noise,
-                witness=witness,
-                reserve_nodes=reserve_nodes,
-                patience=patience,
-            )
+
+    async def procedure(world: SimulatedCluster, audience: Audience) -> Plan:
+        return await evacuate(world, names, reserve_nodes=reserve_nodes, holds=OwnHolds(), audience=audience)
+
+    return _shown(Night(seen, weather, procedure), names, as_json=as_json, pictures=pictures)
+
+
+def repairs(
+    cluster: str, weather: Weather, *, reserve_nodes: ReserveNodes, as_json: bool, pictures: output.Pictures
+) -> Plan:
+    """Raises RequestError."""
+    seen = cluster_of_file(cluster)
+    check_reserve(reserve_nodes)
+
+    async def procedure(world: SimulatedCluster, audience: Audience) -> Plan:
+        return await repair(world, reserve_nodes=reserve_nodes, holds=OwnHolds(), audience=audience)
+
+    return _shown(Night(seen, weather, procedure), (), as_json=as_json, pictures=pictures)
+
+
+def maintenance(asked: Asked, cluster: str, weather: Weather, *, as_json: bool, pictures: output.Pictures) -> Plan:
+    """Raises RequestError."""
+    seen = cluster_of_file(cluster)
+    with searching() as progress:
+        planned = forecast(seen, asked.nodes, asked.policy, progress)
+    night = maintenance_night(seen, asked, weather, planned)
+    return _shown(night, (), as_json=as_json, pictures=pictures)
+
+
+def maintenance_night(seen: Cluster, asked: Asked, weather: Weather, planned: tuple[Plan, Strategy]) -> Night:
+    """A simulated night in which these nodes are maintained. `planned`: what was forecast for this cluster.
+
+    With faults the cluster's own balancer is at work, too.
+    """
+
+    async def procedure(world: SimulatedCluster, audience: Audience) -> Plan:
+        return await maintain(world, asked.nodes, asked.policy, holds=OwnHolds(), audience=audience, planned=planned)
+
+    return Night(
+        seen,
+        weather,
+        procedure,
+        reboot_s=asked.maintenance_s,
+        rolling_s=planned[0].makespan_s or asked.maintenance_s,
+        balances=weather.faults != "none",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """A run in virtual time. `reboot_s`: what a reboot takes; `rolling_s`: of a rolling run, how long it should take.
+    `balances`: the cluster moves VMs by itself when a node has come back.
+    """
+
+    cluster: Cluster
+    weather: Weather
+    procedure: Procedure
+    reboot_s: float = 600.0
+    rolling_s: float | None = None
+    balances: bool = False
+
+    def faults(self) -> tuple[Fault, ...]:
+        """What will go wrong. Raises RequestError (a bad fault plan)."""
+        return _faults(self.weather.faults, self.cluster, self.weather.seed, self.rolling_s)
+
+    def spend(self, audience: Audience, witness: TextIO | None = None) -> Plan:
+        """Raises RequestError (a bad fault plan)."""
+        faults = self.faults()
+        with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
+            return runner.run(self._spend(audience, faults, witness))
+
+    async def _spend(self, audience: Audience, faults: Sequence[Fault], witness: TextIO | None) -> Plan:
+        world = SimulatedCluster(
+            self.cluster,
+            clock=Clock(),
+            seed=self.weather.seed,
+            noise=self.weather.noise,
+            faults=faults,
+            log=witness,
+            reboot_s=self.reboot_s,
+            balances=self.balances,
         )
-    output.show(report, names, seen, as_json=as_json, pictures=pictures, forecast_s=patience.forecast_s)
+        try:
+            return await self.procedure(world, audience)
+        finally:
+            await world.close()
+
+
+def _shown(night: Night, names: Sequence[str], *, as_json: bool, pictures: output.Pictures) -> Plan:
+    """Run it, write the witness log, show the report. `names`: nodes to be emptied, for headlines."""
+    patience = Patience()
+    night.faults()  # a bad fault plan is found before a log is begun
+    with ExitStack() as stack:
+        witness = stack.enter_context(output.opened(night.weather.log)) if night.weather.log else None
+        stack.callback(patience.over)
+        report = night.spend(patience, witness)
+    output.show(report, names, night.cluster, as_json=as_json, pictures=pictures, forecast_s=patience.forecast_s)
     return report
 
 
-async def _night(
-    cluster: Cluster,
-    nodes: Sequence[str],
-    *,
-    seed: int,
-    faults: Sequence[Fault],
-    noise: float,
-    witness: TextIO | None,
-    reserve_nodes: ReserveNodes,
-    patience: Patience,
-) -> Plan:
-    world = SimulatedCluster(cluster, clock=Clock(), seed=seed, noise=noise, faults=faults, log=witness)
-    try:
-        if not nodes:
-            return await repair(world, reserve_nodes=reserve_nodes, holds=OwnHolds(), audience=patience)
-        return await evacuate(world, nodes, reserve_nodes=reserve_nodes, holds=OwnHolds(), audience=patience)
-    finally:
-        await world.close()
-
-
-def _faults(plan: str, cluster: Cluster, seed: int) -> tuple[Fault, ...]:
+def _faults(plan: str, cluster: Cluster, seed: int, rolling_s: float | None) -> tuple[Fault, ...]:
     """`plan`: none, some, many, or a file."""
     if plan in DRAWN:
-        return draw_faults(cluster, seed, cast("Literal['none', 'some', 'many']", plan))
+        amount = cast("Literal['none', 'some', 'many']", plan)
+        return draw_faults(cluster, seed, amount, rolling_s=rolling_s)
     try:
         return read_faults(read_text(path_of(plan)), cluster)
     except RequestError as error:

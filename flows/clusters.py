@@ -23,6 +23,7 @@ from shunter.topology.clusterfile import read_cluster
 from shunter.topology.errors import RequestError
 
 NAMES_SHOWN = 20
+USUAL_REBOOT_S = 600.0
 
 
 class SimulatedClusterHost(Block):
@@ -53,17 +54,17 @@ def is_file(cluster: str) -> bool:
 
 @asynccontextmanager
 async def open_cluster(
-    cluster: str, *, speed: float | None = None, witness: TextIO | None = None
+    cluster: str, *, speed: float | None = None, witness: TextIO | None = None, reboot_s: float | None = None
 ) -> AsyncIterator[ClusterPort]:
     """The cluster of that file or name. `speed`: of a simulated cluster that starts from a file; 1 is real time.
 
-    `witness`: there such a cluster writes what really happens.
+    `witness`: there such a cluster writes what really happens. `reboot_s`: what a reboot takes on it.
 
     Raises RequestError (no such file or name, a bad file, a speed for a cluster that has its own), Unreachable, and
     PrefectUnreachable, when names cannot be looked up.
     """
     if is_file(cluster):
-        async with _from_file(cluster, speed or 1.0, witness) as port:
+        async with _from_file(cluster, speed or 1.0, witness, reboot_s) as port:
             yield port
         return
     registered = await _registered(cluster)
@@ -73,8 +74,12 @@ async def open_cluster(
 
 
 @asynccontextmanager
-async def _from_file(cluster: str, speed: float, witness: TextIO | None) -> AsyncIterator[ClusterPort]:
-    simulated = SimulatedCluster(read_cluster(Path(cluster)), clock=Clock(speed), log=witness)
+async def _from_file(
+    cluster: str, speed: float, witness: TextIO | None, reboot_s: float | None
+) -> AsyncIterator[ClusterPort]:
+    simulated = SimulatedCluster(
+        read_cluster(Path(cluster)), clock=Clock(speed), log=witness, reboot_s=reboot_s or USUAL_REBOOT_S
+    )
     try:
         yield simulated
     finally:

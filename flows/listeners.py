@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from shunter.engine.audience import Audience
-from shunter.engine.stop import Stop
+from shunter.engine.control import Control
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
     audience: Audience | None = None
-    stop: Stop | None = None
+    stop: Control | None = None
     witness: TextIO | None = None
 
 
@@ -28,7 +28,7 @@ _listener: ContextVar[Listener] = ContextVar("shunter_listener", default=NOBODY)
 
 @contextmanager
 def listening(
-    audience: Audience | None = None, *, stop: Stop | None = None, witness: TextIO | None = None
+    audience: Audience | None = None, *, stop: Control | None = None, witness: TextIO | None = None
 ) -> Iterator[None]:
     """Flows called inside the block tell `audience` what happens, and end early when `stop` asks for it.
 

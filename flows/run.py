@@ -15,9 +15,10 @@ from prefect.states import Completed, Failed
 
 from shunter.clusters.port import ClusterPort
 from shunter.engine.audience import Audience
+from shunter.engine.control import Control
 from shunter.engine.holds import Holds
 from shunter.engine.migrate import Errand, StartMigration
-from shunter.engine.stop import Running, Stop
+from shunter.engine.stop import Running
 from shunter.flows.audience import RunAudience
 from shunter.flows.clusters import open_cluster
 from shunter.flows.errors import OutcomeInDoubt, RefusedByFindings
@@ -42,16 +43,23 @@ class Means:
     holds: Holds
     audience: Audience
     start: StartMigration
-    stop: Stop
+    stop: Control
 
 
 Procedure = Callable[[Means], Awaitable[Plan]]
 
 
 async def carry_out(
-    procedure: Procedure, cluster: str, *, nodes: Sequence[str], speed: float | None, on_cancel: Running
+    procedure: Procedure,
+    cluster: str,
+    *,
+    nodes: Sequence[str],
+    speed: float | None,
+    on_cancel: Running,
+    reboot_s: float | None = None,
 ) -> Plan:
     """Run the procedure and leave its report. `nodes`: what is to be emptied, for headlines.
+    `reboot_s`: what a reboot takes on a cluster that is simulated here.
 
     Returns, as the flow's final state, the report. A refusal or an unknown outcome is a failed state, which a caller
     gets as RefusedByFindings or OutcomeInDoubt. Raises RequestError and Unreachable: nothing was touched then.
@@ -60,13 +68,15 @@ async def carry_out(
     listener = current_listener()
     async with AsyncExitStack() as stack:
         stack.enter_context(sheltered_tasks())
-        port = await stack.enter_async_context(open_cluster(cluster, speed=speed, witness=listener.witness))
+        port = await stack.enter_async_context(
+            open_cluster(cluster, speed=speed, witness=listener.witness, reboot_s=reboot_s)
+        )
         seen = await port.look()
         holds = await stack.enter_async_context(PrefectHolds.opened(seen.name, log, _flow_run_id()))
         await holds.prepare([node.name for node in seen.nodes])
         audience = await stack.enter_async_context(RunAudience(seen.name, nodes, log, listener.audience))
         watched = Watched()
-        means = Means(port, holds, audience, watched.start, listener.stop or Stop())
+        means = Means(port, holds, audience, watched.start, listener.stop or Control())
         work = asyncio.ensure_future(procedure(means))
         try:
             await asyncio.shield(work)
@@ -123,7 +133,7 @@ class Watched:
 
 
 async def _wind_down(
-    work: asyncio.Future[Plan], stop: Stop, watched: Watched, running: Running, log: Logger
+    work: asyncio.Future[Plan], stop: Control, watched: Watched, running: Running, log: Logger
 ) -> tuple[str, ...]:
     """The flow run was cancelled: let the procedure end well, but before Prefect kills this process.
 

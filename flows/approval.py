@@ -1,0 +1,50 @@
+"""Waiting for somebody to approve a plan, before anything is touched.
+
+Prefect suspends the flow run: its process ends, and once the run is resumed, a new one runs the flow from its top,
+which then finds the answer there at once. Only a run that was started from a deployment can be suspended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prefect import get_run_logger
+from prefect.flow_runs import asuspend_flow_run
+from prefect.input import RunInput
+from pydantic import Field
+
+from shunter.clusters.port import Refused
+from shunter.flows.artifacts import leave_plan
+from shunter.flows.clusters import open_cluster
+from shunter.flows.markdown import headline
+from shunter.topology.preflight import with_requirements
+from shunter.topology.rolling import RollingPolicy, plan_rolling
+
+KEY = "approval"
+
+
+class Approval(RunInput):
+    """What is asked for in the form of the suspended run."""
+
+    approved: bool = Field(title="Go ahead with this plan?", description="The plan is among the run's artifacts.")
+    remark: str = Field(default="", title="Remark", description="Written into the run's log.")
+
+
+async def approved(cluster: str, nodes: Sequence[str], policy: RollingPolicy, within_s: float) -> None:
+    """Leave the plan and suspend the run until somebody has answered. Raises Refused if the answer is no.
+
+    A plan that a finding refuses is not asked about: the run itself says why. Nobody answering in time fails the run.
+    """
+    async with open_cluster(cluster) as port:
+        seen = await port.look()
+    plan = with_requirements(seen, plan_rolling(seen, nodes, policy))
+    if plan.errors or not plan.maintenance:
+        return
+    log = get_run_logger()
+    await leave_plan(plan, ())
+    log.info("waits for approval, at most %.0f s: %s", within_s, headline(plan, ()))
+    answer = await asuspend_flow_run(wait_for_input=Approval, timeout=round(within_s), key=KEY)
+    said = f": {answer.remark}" if answer.remark else ""
+    if not answer.approved:
+        raise Refused(f"the plan was not approved{said}. Nothing was touched")
+    log.info("approved%s", said)
