@@ -145,6 +145,7 @@ class Night:
             log=witness,
             reboot_s=self.reboot_s,
             balances=self.balances,
+            most_glimpses=1,
         )
         try:
             return await self.procedure(world, audience)

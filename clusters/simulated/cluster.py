@@ -15,7 +15,7 @@ from shunter.clusters.simulated.balancing import Balancer
 from shunter.clusters.simulated.copying import course
 from shunter.clusters.simulated.failover import Failover
 from shunter.clusters.simulated.faults import OF_MIGRATIONS, Fault
-from shunter.clusters.simulated.flight import Flight, Outcome
+from shunter.clusters.simulated.flight import MOST_GLIMPSES, Flight, Outcome
 from shunter.clusters.simulated.presence import Presence
 from shunter.clusters.simulated.rules import MEMBER, RUNS, migration_refusal, role_refusal, volume_refusal
 from shunter.clusters.simulated.witness import Doer, Witness
@@ -29,6 +29,7 @@ class SimulatedCluster:
     `noise` 0.3: a migration takes up to 30 % more or less than undisturbed, drawn from the seed. `faults`: what goes
     wrong. `log`: the witness log is written there, too. `reboot_s`: how long a node is away that reboots;
     `reboot_noise`: as `noise`, for that. `balances`: nodes that have come back are given VMs by the cluster itself.
+    `most_glimpses`: so often is a migration seen copying at most; one is enough where nobody watches.
     Must be made inside a running event loop. Raises RequestError (a noise that is not at least 0 and below 1, a reboot
     that takes no time).
     """
@@ -45,6 +46,7 @@ class SimulatedCluster:
         reboot_s: float = 600.0,
         reboot_noise: float = 0.0,
         balances: bool = False,
+        most_glimpses: int = MOST_GLIMPSES,
     ) -> None:
         if not 0 <= noise < 1:
             raise RequestError(f"noise {noise:g}: must be at least 0 and below 1")
@@ -52,7 +54,7 @@ class SimulatedCluster:
             raise RequestError(f"reboot_noise {reboot_noise:g}: must be at least 0 and below 1")
         if not 0 < reboot_s < math.inf:
             raise RequestError(f"reboot_s {reboot_s:g}: must be above 0 and finite")
-        self._clock, self._seed, self._noise = clock, seed, noise
+        self._clock, self._seed, self._noise, self._most_glimpses = clock, seed, noise, most_glimpses
         self._begun = cluster
         self._nodes = {node.name: node for node in cluster.nodes}
         self._vms = {vm.name: vm for vm in cluster.vms}
@@ -204,6 +206,7 @@ class SimulatedCluster:
             clock=self._clock,
             course=phases,
             fails_at=fails_at,
+            most_glimpses=self._most_glimpses,
         )
         self.flights[vm.name] = flight
         self.touch()

@@ -17,12 +17,13 @@ from shunter.topology.model import Actor
 Outcome = Literal["done", "failed", "cancelled", "source_lost", "target_lost"]
 
 MOST_GLIMPSES = 50
-"""So often is a migration seen copying, and not more than once a second."""
+"""So often is a migration seen copying, where somebody watches, and not more than once a second."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Flight:
     """`started_s` is what the log says. `fails_at`: the fraction of the copying at which it fails, if it does.
+    `most_glimpses`: so often is it seen copying at most.
 
     `sight_is_lost`: whoever follows it loses it. `switched`: the VM runs on the target.
     """
@@ -35,6 +36,7 @@ class Flight:
     clock: Clock
     course: Course
     fails_at: float | None = None
+    most_glimpses: int = MOST_GLIMPSES
     sight_is_lost: bool = False
     switched: bool = False
     _phase: Phase = field(default=Phase.PREPARING, init=False)
@@ -79,7 +81,7 @@ class Flight:
     async def _copy(self) -> Literal["done", "failed"] | None:
         copying_s = self.course.copying_s
         fails_after_s = copying_s * self.fails_at if self.fails_at is not None else None
-        glimpses = min(MOST_GLIMPSES, max(1, ceil(copying_s)))
+        glimpses = min(self.most_glimpses, max(1, ceil(copying_s)))
         each_s = copying_s / glimpses
         for i in range(glimpses):
             self._show(Phase.COPYING, 100.0 * i / glimpses)
