@@ -119,12 +119,18 @@ class Crew:
             case State.WAITING:
                 self.lives.step(MIGRATION, migration, Event.CANCEL, "postponed; a fresh decision follows")
                 self._held_elsewhere |= dict.fromkeys(errand.nodes, now_s + HOLD_AGAIN_S)
+            case State.CANCELLED if errand.asked_s is None:
+                pass  # it was held back
             case State.REFUSED | State.ROLLED_BACK | State.CANCELLED:
                 (self._refusals if migration.state is State.REFUSED else self._attempts)[migration.vm] += 1
                 about = migration.vm, migration.target
                 self.tried[about], self._tried_s[about] = lesson(errand), now_s
             case State.LOST_SIGHT:
                 self._lost[migration.vm] = errand
+
+    async def hold_back(self) -> None:
+        """What has not been asked of the cluster yet is not asked."""
+        await asyncio.gather(*(errand.call_off() for errand in self.running.values() if errand.asked_s is None))
 
     async def call_off(self) -> None:
         await asyncio.gather(*(errand.call_off() for errand in self.running.values()))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 from shunter.clusters.clock import Clock
 from shunter.clusters.port import ClusterPort, OutcomeUnknown, Unreachable
 from shunter.statemachines.lifecycle import About
 from shunter.topology.model import Cluster
+
+T = TypeVar("T")
 
 UNREACHABLE_PATIENCE_S = 300.0
 LOOK_AGAIN_S = 5.0
@@ -40,3 +43,13 @@ async def within_deadline(clock: Clock, state: About) -> AsyncIterator[None]:
             yield
     except TimeoutError as error:
         raise OutcomeUnknown(f"no answer within {deadline_s:g} s") from error
+
+
+async def to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await what must not stop half-way: cancelled, it goes on to its end, and then CancelledError is raised."""
+    task = asyncio.create_task(coroutine)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise

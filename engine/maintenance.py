@@ -5,10 +5,12 @@ An action raises Failed (with the reason) where it was not; that the node is bac
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from shunter.clusters.port import ClusterPort, Failed, OutcomeUnknown, Refused
+from shunter.clusters.clock import Clock
+from shunter.clusters.port import ClusterError, ClusterPort, Failed, OutcomeUnknown, Refused
 from shunter.engine.control import Control
 from shunter.engine.looking import LOOK_AGAIN_S, look
 
@@ -19,46 +21,93 @@ Hook = Callable[[str], Awaitable[None]]
 """Given the name of a node, or of the cluster. What it raises counts as the node's failure, or ends the run."""
 
 
+ANSWER_WITHIN_S = 120.0
+TAKEN_UP_WITHIN_S = 60.0
+"""After an order to restart whose answer was lost: so long it may be on its way."""
+MOST_ORDERS = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Hooks:
     """The user's own, each awaited: before the first and after the last node; before a node is drained (where it fails,
-    the node is not touched), and after it is back.
+    the node is not touched), and after it is back. None may take longer than `within_s`.
     """
 
     before_run: Hook | None = None
     after_run: Hook | None = None
     before_node: Hook | None = None
     after_node: Hook | None = None
+    within_s: float = 1800.0
 
-
-async def call(hook: Hook | None, name: str, when: str) -> None:
-    """Call a hook, if there is one. Raises Failed with whatever it raised."""
-    if hook is not None:
+    async def call(self, hook: Hook | None, name: str, when: str, clock: Clock) -> None:
+        """Call one of these hooks, if it is there. Raises Failed with whatever it raised, or if it takes too long."""
+        if hook is None:
+            return
         try:
-            await hook(name)
+            async with asyncio.timeout(clock.loop_s(self.within_s)) as limit:
+                await hook(name)
         except Exception as error:
-            raise Failed(f"the hook {when} {name} failed: {error}") from error
+            why = f"it took more than {self.within_s:g} s" if limit.expired() else error
+            raise Failed(f"the hook {when} {name} failed: {why}") from error
 
 
 class Reboot:
-    """Restart the operating system: done once the node says that it started anew, and is a member again."""
+    """Restart the operating system: done once the node says that it started anew, and is a member again.
+
+    An order whose answer was lost is given again, if the node shows no sign of it and is still paused and empty.
+    """
 
     async def __call__(self, cluster: ClusterPort, node: str) -> None:
-        before_s = await cluster.booted_s(node)
-        try:
-            await cluster.reboot_node(node)
-        except Refused as error:
-            raise Failed(f"{node} was not restarted: {error}") from error
-        except OutcomeUnknown:
-            # whether it took the order is seen by its new start, or by the deadline
-            await cluster.clock.sleep(LOOK_AGAIN_S)
+        before_s = await _booted_s(cluster, node)
+        if before_s is None:
+            raise Failed(f"{node} does not tell when it started, so its restart could not be proven")
+        for _ in range(MOST_ORDERS):
+            if await _order(cluster, node) or await _is_on_its_way(cluster, node, before_s):
+                break
+        else:
+            raise Failed(f"{node} was told {MOST_ORDERS} times to restart; no answer came, and it did not")
         while True:
             seen = await look(cluster)
-            now_s = await cluster.booted_s(node)
-            is_new = now_s is not None and (before_s is None or now_s > before_s)
-            if is_new and seen.node_by_name[node].state in ("up", "paused"):
+            now_s = await _booted_s(cluster, node)
+            if now_s is not None and now_s > before_s and seen.node_by_name[node].state in ("up", "paused"):
                 return
             await cluster.wait_for_change(seen, LOOK_AGAIN_S)
+
+
+async def _order(cluster: ClusterPort, node: str) -> bool:
+    """Whether the node has surely taken the order up. Raises Failed where nothing can come of it."""
+    try:
+        async with asyncio.timeout(cluster.clock.loop_s(ANSWER_WITHIN_S)):
+            await cluster.reboot_node(node)
+    except Refused as error:
+        raise Failed(f"{node} was not restarted: {error}") from error
+    except (OutcomeUnknown, TimeoutError):
+        return False
+    return True
+
+
+async def _is_on_its_way(cluster: ClusterPort, node: str, before_s: float) -> bool:
+    """Whether the node shows, soon enough, that it took the order up. Raises Failed if it must not be ordered again."""
+    until_s = cluster.clock.now_s() + TAKEN_UP_WITHIN_S
+    while True:
+        seen = await look(cluster)
+        state = seen.node_by_name[node].state
+        if state not in ("up", "paused") or await _booted_s(cluster, node) not in (None, before_s):
+            return True
+        left_s = until_s - cluster.clock.now_s()
+        if left_s <= 0:
+            break
+        await cluster.wait_for_change(seen, left_s)
+    if state != "paused" or any(vm.holds_memory for vm in seen.vms_by_node[node]):
+        raise Failed(f"{node} did not take the order to restart up, and is {state} and in use now")
+    return False
+
+
+async def _booted_s(cluster: ClusterPort, node: str) -> float | None:
+    try:
+        return await cluster.booted_s(node)
+    except ClusterError:
+        return None  # it cannot be asked now; whoever waits for it asks again
 
 
 @dataclass(frozen=True, slots=True)

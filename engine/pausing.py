@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort, Failed, OutcomeUnknown, Refused
 from shunter.engine.lives import Lives
-from shunter.engine.looking import look, within_deadline
+from shunter.engine.looking import look, to_its_end, within_deadline
 from shunter.statemachines.node import NODE, Event, NodeLife, State
 from shunter.topology.plan import Finding
 
@@ -30,7 +30,7 @@ class Pausing:
             for _ in range(MOST_TRIES):
                 if life.state is not State.UP:
                     break
-                await self._ask(life, Event.PAUSE)
+                await to_its_end(self._ask(life, Event.PAUSE))
             if life.state is State.UP:
                 self.refused.setdefault(name, "the cluster did not pause it")
 
@@ -45,7 +45,7 @@ class Pausing:
         for _ in range(MOST_TRIES):
             if life.state not in (State.PAUSED, State.DRAINED):
                 break
-            await self._ask(life, Event.RESUME)
+            await to_its_end(self._ask(life, Event.RESUME))
 
     async def _ask(self, life: NodeLife, event: Event) -> None:
         """Give the order and look what came of it; a lost answer changes nothing but the way there."""

@@ -11,13 +11,14 @@ from shunter.engine.rest import Rest
 from shunter.topology.memory import memory
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Finding, Maintenance, Plan, RoleMove, Unplaced, Untouched, VolumeMove
-from shunter.topology.rolling.hindrances import no_room, stays
+from shunter.topology.quorum import members
+from shunter.topology.rolling.hindrances import no_room
 
 if TYPE_CHECKING:
-    from shunter.engine.maintain import _Rolling
+    from shunter.engine.rolling import Rolling
 
 
-def rolling_report(run: _Rolling, seen: Cluster, log: Sequence[MigrationRecord]) -> Plan:
+def rolling_report(run: Rolling, seen: Cluster, log: Sequence[MigrationRecord]) -> Plan:
     """`seen`: a look after the run; `log`: the cluster's own."""
     moves = report.moves(run.crew.errands, log, run.plan, run.started_s)
     followers = Rest(run.cluster, run.lives, (), 0, {}, {})
@@ -26,19 +27,21 @@ def rolling_report(run: _Rolling, seen: Cluster, log: Sequence[MigrationRecord])
     role_moves = sorted(_role_moves(rests, run.started_s), key=lambda move: move.start_s)
     volume_moves = sorted(_volume_moves(rests, run.started_s), key=lambda move: move.start_s)
     maintenance = tuple(_maintenance(run))
-    untouched = (*run.plan.untouched, *_untouched(run, maintenance))
+    untouched = (*run.plan.untouched, *_untouched(run, seen, maintenance))
     unplaced = tuple(_unplaced(run, seen, {each.node for each in untouched}))
     findings = (
         *run.plan.findings,
         *(finding for rest in rests for finding in rest.findings),
         *_of_failures(run, seen),
         *_of_pauses(run, seen),
+        *_of_cluster(run, seen),
+        *(left := run.going_back.findings(seen, run.policy.failback) if run.going_back is not None else []),
     )
     in_doubt = any(move.outcome == "lost_sight" for move in moves)
     return run.plan.model_copy(
         update={
             "executed": True,
-            "ok": not (untouched or unplaced or run.failed or in_doubt or run.control.asked),
+            "ok": not (untouched or unplaced or run.failed or run.trouble or left or in_doubt or run.control.asked),
             "findings": findings,
             "moves": moves,
             "role_moves": tuple(role_moves),
@@ -63,7 +66,7 @@ def _volume_moves(rests: Sequence[Rest], started_s: float) -> Iterator[VolumeMov
         yield from rest.volume_moves_since(started_s)
 
 
-def _maintenance(run: _Rolling) -> Iterator[Maintenance]:
+def _maintenance(run: Rolling) -> Iterator[Maintenance]:
     """One for each node whose maintenance began: the last try."""
     last = {turn.node: turn for turn in run.turns if turn.started_s is not None}
     for turn in sorted(last.values(), key=lambda turn: (turn.started_s, turn.node)):
@@ -80,7 +83,7 @@ def _maintenance(run: _Rolling) -> Iterator[Maintenance]:
         )
 
 
-def _untouched(run: _Rolling, maintenance: Sequence[Maintenance]) -> Iterator[Untouched]:
+def _untouched(run: Rolling, seen: Cluster, maintenance: Sequence[Maintenance]) -> Iterator[Untouched]:
     begun = {turn.node for turn in maintenance}
     for node in run.wanted:
         if node in begun:
@@ -92,36 +95,48 @@ def _untouched(run: _Rolling, maintenance: Sequence[Maintenance]) -> Iterator[Un
         elif node in run.refused:
             yield Untouched(node=node, reason=run.refused[node], remedy="see to that, then maintain it in another run")
         else:
-            yield Untouched(node=node, reason=_why_not(run, node), remedy="run it again: it goes on from where it is")
+            remedy = "run it again: it goes on from where the cluster stands"
+            yield Untouched(node=node, reason=_why_not(run, seen, node), remedy=remedy)
 
 
-def _why_not(run: _Rolling, node: str) -> str:
+def _why_not(run: Rolling, seen: Cluster, node: str) -> str:
     if run.control.asked:
         return f"the run was stopped before the turn of {node}"
-    if run.failed:
+    if len(run.failed) > run.budget.failed_nodes:
         return f"{', '.join(run.failed)} failed, and no more nodes may fail (failure budget {run.budget.failed_nodes})"
-    return f"{node} could not be emptied"
+    state = seen.node_by_name[node].state
+    if state not in ("up", "paused"):
+        return f"{node} is {state}: nothing can be moved from it until it is back"
+    return f"{node} could not be emptied: {_in_the_way(run, seen, node)}"
 
 
-def _unplaced(run: _Rolling, seen: Cluster, untouched: Collection[str]) -> Iterator[Unplaced]:
+def _in_the_way(run: Rolling, seen: Cluster, node: str) -> str:
+    given_up = sorted(run.crew.given_up() & {vm.name for vm in seen.vms_by_node[node]})
+    if given_up:
+        return f"{', '.join(given_up)} failed to move again and again"
+    held = [vm.name for vm in seen.vms_by_node[node] if vm.backup]
+    if held:
+        return f"backups of {', '.join(held)} are not over (R17)"
+    if seen.storage_jobs:
+        return f"storage is being rebuilt ({', '.join(job.name for job in seen.storage_jobs)})"
+    kept = f"with a reserve of {run.plan.reserve_nodes}" if run.plan.reserve_nodes else "on the other nodes"
+    return f"its VMs found no room {kept}"
+
+
+def _unplaced(run: Rolling, seen: Cluster, untouched: Collection[str]) -> Iterator[Unplaced]:
     """VMs that kept a node from its turn; not where it was simply not reached."""
-    if run.control.asked or run.failed:
-        return
-    for node in run.wanted:
-        if node in untouched and node not in run.control.skipped and node not in run.refused:
-            for vm in seen.vms_by_node[node]:
-                if vm.holds_memory or vm.clustered:
-                    kept = f"reserve {run.plan.reserve_nodes}" if run.plan.reserve_nodes else "no reserve is kept"
-                    yield no_room(seen, vm, kept) if vm.holds_memory else stays(seen, vm)
+    reached = not (run.control.asked or run.failed)
+    crowded = [n for n in run.wanted if n in untouched and n not in run.control.skipped and n not in run.refused]
+    kept = f"reserve {run.plan.reserve_nodes}" if run.plan.reserve_nodes else "no reserve is kept"
     planned = {unplaced.vm for unplaced in run.plan.unplaced}
-    yield from (
-        stays(seen, seen.vm_by_name[name])
-        for name in planned
-        if seen.vm_by_name[name].node in {each.node for each in run.plan.untouched}
-    )
+    hindered = {each.node for each in run.plan.untouched}
+    for node in dict.fromkeys([*(crowded if reached else ()), *sorted(hindered)]):
+        for vm in seen.vms_by_node[node]:
+            if (node in hindered and vm.name in planned) or (node not in hindered and vm.holds_memory):
+                yield no_room(seen, vm, kept)
 
 
-def _of_failures(run: _Rolling, seen: Cluster) -> Iterator[Finding]:
+def _of_failures(run: Rolling, seen: Cluster) -> Iterator[Finding]:
     for node, why in run.failed.items():
         state = seen.node_by_name[node].state
         yield Finding(
@@ -133,13 +148,32 @@ def _of_failures(run: _Rolling, seen: Cluster) -> Iterator[Finding]:
         )
 
 
-def _of_pauses(run: _Rolling, seen: Cluster) -> Iterator[Finding]:
+def _of_pauses(run: Rolling, seen: Cluster) -> Iterator[Finding]:
+    """Nodes that we paused and that do not take VMs yet, besides those that failed in their maintenance."""
     for node in run.pausing.ours:
-        if seen.node_by_name[node].state == "paused" and node not in run.failed:
-            yield Finding(
-                rule="I8",
-                severity="warning",
-                subject=f"node {node}",
-                message=f"{node} was paused by this run and is still paused",
-                remedy=f"resume it: Resume-ClusterNode {node} -Failback NoFailback",
-            )
+        state = seen.node_by_name[node].state
+        if state == "up" or node in run.failed:
+            continue
+        paused = "is still paused" if state == "paused" else f"is {state}, and will perhaps come back paused"
+        yield Finding(
+            rule="I8",
+            severity="warning",
+            subject=f"node {node}",
+            message=f"{node} was paused by us and {paused}",
+            remedy=f"resume it: Resume-ClusterNode {node} -Failback NoFailback",
+        )
+
+
+def _of_cluster(run: Rolling, seen: Cluster) -> Iterator[Finding]:
+    subject = f"cluster {seen.name}"
+    if run.trouble:
+        remedy = "mend the hook, then run it again: it goes on from where the cluster stands"
+        yield Finding(rule="R16", severity="error", subject=subject, message=run.trouble, remedy=remedy)
+    if not members(seen):
+        yield Finding(
+            rule="I6",
+            severity="error",
+            subject=subject,
+            message="no node is a member any more: the cluster has lost its quorum, and nothing more was done",
+            remedy="bring nodes back until a majority of the votes is there, then run it again",
+        )

@@ -7,8 +7,8 @@ only when it is a member again, its volumes are healthy and no storage is being 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Literal
 
 from shunter.clusters.port import ClusterPort, Failed, Unreachable
@@ -16,7 +16,7 @@ from shunter.engine.audience import Audience, Waiting
 from shunter.engine.holds import Hold, Holds
 from shunter.engine.lives import Lives
 from shunter.engine.looking import LOOK_AGAIN_S, look
-from shunter.engine.maintenance import Action, Hooks, call
+from shunter.engine.maintenance import Action, Hooks
 from shunter.engine.pausing import Pausing
 from shunter.engine.rest import Rest
 from shunter.statemachines.node import NODE, Event, State
@@ -28,12 +28,15 @@ Ended = Literal["done", "failed", "occupied", "called off"]
 HOLD_AGAIN_S = 3.0
 MOST_OTHERS_WAIT_S = 600.0
 BROKEN = ("offline", "failed")
+SEEN = {"up": Event.SEEN_UP, "paused": Event.SEEN_PAUSED, "isolated": Event.SEEN_ISOLATED}
+IN_TURN = (State.IN_MAINTENANCE, State.REJOINING)
 
 
 @dataclass(slots=True, eq=False)
 class Turn:
     """`ended` after `run`: done; failed (`why` says it, and the node stays as it is); occupied (something runs on it
-    that must leave first); called off before its maintenance began. Times are the cluster's clock.
+    that must leave first); called off before its maintenance began, because `held_back` gave a reason (empty: none).
+    Times are the cluster's clock.
     """
 
     node: str
@@ -47,12 +50,12 @@ class Turn:
     hooks: Hooks
     maintenance_s: float
     before: Cluster
+    held_back: Callable[[Cluster, str], str]
     paused_s: float | None = None
     started_s: float | None = None
     ended_s: float | None = None
     ended: Ended = "failed"
     why: str = ""
-    called_off: bool = field(default=False)
 
     async def run(self) -> None:
         """Carry it out. Only bugs and cancellation raise."""
@@ -63,36 +66,43 @@ class Turn:
         try:
             await self._run(hold)
         except Failed as error:
-            self._end("failed", str(error))
+            await self._fail(str(error))
         except TimeoutError:
             state = self.lives.nodes[self.node].state.replace("_", " ")
-            self._end("failed", f"{self.node} was {state} past its deadline")
+            await self._fail(f"{self.node} was {state} past its deadline")
         except Unreachable as error:
-            self._end("failed", f"the cluster was out of reach: {error}")
+            await self._fail(f"the cluster was out of reach: {error}")
         finally:
             await hold.release()
 
     async def _run(self, hold: Hold) -> None:
-        if not await self._is_left():
-            return
-        if self.called_off or not await hold.still_ours():
-            self._end("called off", "it was called off before its maintenance began")
+        if not await self._is_left(hold):
             return
         life = self.lives.nodes[self.node]
         self.started_s = self.cluster.clock.now_s()
         self.lives.step(NODE, life, Event.BEGIN_MAINTENANCE)
-        try:
-            async with self._deadline(self.maintenance_s):
-                await self.action(self.cluster, self.node)
-        except (Failed, TimeoutError):
-            await self._see_how_it_is()
-            raise
+        async with self._deadline(self.maintenance_s):
+            await self.action(self.cluster, self.node)
         self.lives.step(NODE, life, Event.SEEN_BACK)
         async with self._deadline(0.0):
             await self._prove_back()
         await self._resume()
-        await call(self.hooks.after_node, self.node, "after")
+        await self.hooks.call(self.hooks.after_node, self.node, "after", self.cluster.clock)
         self._end("done", "")
+
+    async def _fail(self, why: str) -> None:
+        """What failed stays as it is; its lifecycle is brought in line with what a look shows."""
+        life = self.lives.nodes[self.node]
+        if life.state in IN_TURN:
+            try:
+                state = (await look(self.cluster)).node_by_name[self.node].state
+                self.lives.step(NODE, life, SEEN.get(state, Event.SEEN_DOWN))
+            except Unreachable as error:
+                why = f"{why}; then the cluster was out of reach: {error}"
+        self._end("failed", why)
+
+    def _state(self) -> State:
+        return self.lives.nodes[self.node].state
 
     def _end(self, ended: Ended, why: str) -> None:
         self.ended, self.why = ended, why
@@ -107,7 +117,7 @@ class Turn:
         """The node alone, as long as its turn lasts: no other run may use it meanwhile."""
         until_s = self.cluster.clock.now_s() + MOST_OTHERS_WAIT_S
         while (hold := await self.holds.try_hold((self.node,))) is None:
-            if self.cluster.clock.now_s() >= until_s or self.called_off:
+            if self.cluster.clock.now_s() >= until_s or self.held_back(self.before, self.node):
                 return None
             self.audience.waiting((Waiting(f"node {self.node}", "is held by another run", until_s),))
             await self.cluster.clock.sleep(HOLD_AGAIN_S)
@@ -115,28 +125,39 @@ class Turn:
 
     # -------------------------------------------------------------- leaving
 
-    async def _is_left(self) -> bool:
+    async def _is_left(self, hold: Hold) -> bool:
         """Pause it and hand over what does not run; whether a fresh look then finds nothing on it (I5, I6)."""
+        if self._is_held_back(await look(self.cluster)):
+            return False
         await self.pausing.pause((self.node,))
         life = self.lives.nodes[self.node]
-        if life.state is not State.PAUSED:
+        if self._state() is not State.PAUSED:
             raise Failed(f"{self.node} was not paused: {self.pausing.refused.get(self.node, f'it is {life.state}')}")
-        self.paused_s = self.paused_s or self.cluster.clock.now_s()
+        self.paused_s = self.cluster.clock.now_s()
         self.lives.step(NODE, life, Event.DRAIN)
-        seen = await look(self.cluster)
-        if not self._runs_something(seen):
+        if not self._runs_something(await look(self.cluster)):
             await self.rest.move_roles()
             await self.rest.move_volumes()
-            seen = await look(self.cluster)
-        against = self._against(seen)
-        if self.lives.nodes[self.node].state is not State.DRAINING:
-            raise Failed(f"{self.node} is {self.lives.nodes[self.node].state} in the middle of its turn")
+        is_ours = await hold.still_ours()
+        seen = await look(self.cluster)
+        if self._state() is not State.DRAINING:
+            raise Failed(f"{self.node} is {life.state} in the middle of its turn")
+        if self._is_held_back(seen):
+            self.lives.step(NODE, life, Event.STOP_DRAINING, self.why)
+            return False
+        against = self._against(seen) if is_ours else f"{self.node} is no longer held by this run"
         if not against:
             self.lives.step(NODE, life, Event.SEEN_EMPTY)
             return True
         self.lives.step(NODE, life, Event.STOP_DRAINING, against)
         self._end("occupied", against)
         return False
+
+    def _is_held_back(self, seen: Cluster) -> bool:
+        reason = self.held_back(seen, self.node)
+        if reason:
+            self._end("called off", reason)
+        return bool(reason)
 
     def _against(self, seen: Cluster) -> str:
         """Why its maintenance may not begin; empty when nothing speaks against it."""
@@ -186,19 +207,6 @@ class Turn:
         await self.pausing.resume(self.node)
         if life.state is not State.UP:
             raise Failed(f"{self.node} is back, and could not be resumed: it is {life.state}")
-
-    async def _see_how_it_is(self) -> None:
-        """After its maintenance has failed: bring its lifecycle in line with what a look shows."""
-        life = self.lives.nodes[self.node]
-        match (await look(self.cluster)).node_by_name[self.node].state:
-            case "up":
-                self.lives.step(NODE, life, Event.SEEN_UP)
-            case "paused":
-                self.lives.step(NODE, life, Event.SEEN_PAUSED)
-            case "isolated":
-                self.lives.step(NODE, life, Event.SEEN_ISOLATED)
-            case _:
-                self.lives.step(NODE, life, Event.SEEN_DOWN)
 
 
 def _unhealthy(seen: Cluster, broken_before: Collection[str]) -> str:

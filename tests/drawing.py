@@ -170,9 +170,7 @@ def _draw_volumes(rng: random.Random, nodes: list[Raw]) -> list[Raw]:
     return volumes
 
 
-def _draw_vms(
-    rng: random.Random, nodes: list[Raw], volumes: list[Raw], *, fill: float | None = None
-) -> list[Raw]:
+def _draw_vms(rng: random.Random, nodes: list[Raw], volumes: list[Raw], *, fill: float | None = None) -> list[Raw]:
     """VMs where they may be and fit, up to a fill of 35 to 80 % unless another is given."""
     free = {n["name"]: n["memory_mib"] - 4096 for n in nodes if n.get("state") != "down"}
     fill = rng.uniform(0.35, 0.8) if fill is None else fill

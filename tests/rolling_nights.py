@@ -1,4 +1,4 @@
-"""Simulated nights of rolling maintenance: the real engine takes a drawn cluster through it in virtual time while things
+"""Simulated nights of rolling maintenance: the real engine takes a drawn cluster through it in virtual time, and things
 go wrong; plan, witness log and report are rechecked, and how every node stands in the morning.
 
 A night is replayed exactly from its seed."""
@@ -9,8 +9,8 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import async_solipsism
@@ -25,7 +25,7 @@ from shunter.topology.clusterfile import cluster_json
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
 from shunter.topology.recheck import Violation, check_log, check_plan, check_report
-from shunter.topology.rolling import RollingPolicy
+from shunter.topology.rolling import RollingPolicy, forecast
 
 LONGEST_TURN_S = 3 * 3600.0
 """Of one node, its deadlines and the run's patience taken together, besides three times its maintenance."""
@@ -71,6 +71,15 @@ class RollingNight:
         if self.given is not None:
             return self.given
         return draw_faults(self.cluster, self.seed, self.faults, rolling_s=rolling_s)
+
+
+@dataclass
+class Spent:
+    """What a night left behind: the report, the witness log, and how the cluster stands."""
+
+    report: Plan
+    lines: list[str]
+    after: Cluster
 
 
 @dataclass
@@ -125,18 +134,18 @@ def draw_calm(seed: int) -> RollingNight:
 
 def spend(night: RollingNight) -> Outcome:
     """Run the night in virtual time, and check all that it left behind."""
-    listener, lines = Listener(), list[str]()
+    listener = Listener()
     try:
-        report, after = _spent(night, listener, lines)
+        spent = carried_out(night, listener)
     except Exception as error:  # noqa: BLE001  whatever ends a night is what this looks for
         return Outcome(night, (Violation(0.0, "crash", "the run", repr(error)),))
-    plan = listener.plan
+    report, plan = spent.report, listener.plan
     assert plan is not None
     return Outcome(
         night,
-        tuple(judge(night, plan, report, after, lines, listener.began_at_s)),
+        tuple(judge(night, listener, spent)),
         states=Counter((step.lifecycle, step.target) for step in listener.steps),
-        faults=Counter(event["do"] for line in lines if (event := json.loads(line))["what"] == "fault_injected"),
+        faults=Counter(line["do"] for line in map(json.loads, spent.lines) if line["what"] == "fault_injected"),
         moves=Counter(str(move.outcome) for move in report.moves) if report.executed else Counter(),
         turns=Counter(str(turn.outcome) for turn in report.maintenance) if report.executed else Counter(),
         executed=report.executed,
@@ -146,37 +155,35 @@ def spend(night: RollingNight) -> Outcome:
     )
 
 
-def recorded(night: RollingNight) -> tuple[Plan, list[str]]:
-    """The report and the witness log of a night."""
-    lines: list[str] = []
-    return _spent(night, Listener(), lines)[0], lines
-
-
-def _spent(night: RollingNight, listener: Listener, lines: list[str]) -> tuple[Plan, Cluster]:
+def carried_out(night: RollingNight, listener: Listener) -> Spent:
     with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
-        return runner.run(_run(night, listener, lines))
+        return runner.run(_run(night, listener))
 
 
-async def _run(night: RollingNight, listener: Listener, lines: list[str]) -> tuple[Plan, Cluster]:
-    """The report, and how the cluster stands at the end."""
-    nodes = len(night.nodes) or len(night.cluster.nodes)
+async def _run(night: RollingNight, listener: Listener) -> Spent:
+    planned = forecast(night.cluster, night.nodes, night.policy)
     world = SimulatedCluster(
         night.cluster,
         clock=Clock(),
         seed=night.seed,
         noise=night.noise,
-        faults=night.drawn_faults(night.policy.maintenance_s * nodes),
+        faults=night.drawn_faults(planned[0].makespan_s or night.policy.maintenance_s),
         reboot_s=night.policy.maintenance_s,
         balances=night.balances,
     )
     try:
         async with asyncio.timeout(longest_s(night)):
             report = await maintain(
-                world, night.nodes, night.policy, holds=OwnHolds(), audience=listener, budget=night.budget
+                world,
+                night.nodes,
+                night.policy,
+                holds=OwnHolds(),
+                audience=listener,
+                budget=night.budget,
+                planned=planned,
             )
-            return report, await world.look()
+            return Spent(report, list(world.witness.lines), await world.look())
     finally:
-        lines += world.witness.lines
         await world.close()
 
 
@@ -190,22 +197,22 @@ def longest_s(night: RollingNight) -> float:
 # ------------------------------------------------------------------ judging
 
 
-def judge(
-    night: RollingNight, plan: Plan, report: Plan, after: Cluster, lines: Sequence[str], began_at_s: float
-) -> Iterator[Violation]:
-    yield from check_plan(night.cluster, plan, night.nodes)
+def judge(night: RollingNight, listener: Listener, spent: Spent) -> Iterator[Violation]:
+    plan, report = listener.plan, spent.report
+    assert plan is not None
+    for found in check_plan(night.cluster, plan, night.nodes):
+        yield replace(found, message=f"as planned: {found.message}")
     done = [turn.node for turn in report.maintenance if turn.outcome == "done"] if report.executed else []
     given_up = [turn.node for turn in report.maintenance if turn.outcome == "failed"]
-    given_up += [f.subject.removeprefix("node ") for f in report.findings if f.severity == "error" and f.rule == "I5"]
     at_once = night.policy.parallel or len(night.cluster.nodes)
-    yield from check_log(lines, rolled=done, kept_paused=given_up, at_once=at_once)
-    yield from check_report(report, lines, night.nodes, began_at_s)
-    yield from _in_the_morning(report, after, given_up)
+    yield from check_log(spent.lines, rolled=done, kept_paused=given_up, at_once=at_once)
+    yield from check_report(report, spent.lines, night.nodes, listener.began_at_s)
+    yield from _in_the_morning(report, spent.after)
     if night.faults == "none" and night.given is None and report.executed:
         yield from _undisturbed(night, plan, report)
 
 
-def _in_the_morning(report: Plan, after: Cluster, given_up: Sequence[str]) -> Iterator[Violation]:
+def _in_the_morning(report: Plan, after: Cluster) -> Iterator[Violation]:
     """Nothing of ours is under way, and what we left paused is named with what to do."""
     told = {finding.subject for finding in report.findings if finding.remedy}
     for node in after.nodes:
@@ -230,4 +237,4 @@ def _undisturbed(night: RollingNight, plan: Plan, report: Plan) -> Iterator[Viol
     carried_out = report.model_copy(update={"executed": False, "lower_bound_s": 0.0})
     for found in check_plan(night.cluster, carried_out, night.nodes):
         if found.invariant != "R12":
-            yield Violation(found.at_s, found.invariant, found.subject, f"as carried out: {found.message}")
+            yield replace(found, message=f"as carried out: {found.message}")

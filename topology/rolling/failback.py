@@ -31,8 +31,7 @@ def failback_moves(cluster: Cluster, course: Course, policy: RollingPolicy, rese
         return Failback()
     after = _after(cluster, course)
     as_it_was = policy.failback == "as_it_was"
-    targets = targets_as_it_was(after, cluster) if as_it_was else targets_spread(after)
-    placement = _ordered(after, targets, reserve_nodes)
+    placement = way_back(after, cluster, policy, reserve_nodes)
     subject = f"cluster {cluster.name}"
     if placement is None:
         message = "no order was found in which the VMs could be moved back live"
@@ -63,14 +62,23 @@ def failback_moves(cluster: Cluster, course: Course, policy: RollingPolicy, rese
     return Failback(moves, (said,) if moves else ())
 
 
+def way_back(now: Cluster, before: Cluster, policy: RollingPolicy, reserve_nodes: int) -> Placement | None:
+    """What the policy wants moved now that all nodes are done, in an order that is valid live and keeps the reserve;
+    None where there is none. `before`: how the cluster stood before the run.
+    """
+    if policy.failback == "none":
+        return Placement()
+    targets = targets_as_it_was(now, before) if policy.failback == "as_it_was" else targets_spread(now)
+    return _ordered(now, targets, reserve_nodes)
+
+
 def targets_as_it_was(now: Cluster, before: Cluster) -> dict[str, str]:
     """VM → the node where it ran before, for those that run elsewhere and may go back."""
+    home = {vm.name: vm.node for vm in before.vms}
     return {
-        vm.name: before.vm_by_name[vm.name].node
+        vm.name: home[vm.name]
         for vm in now.vms
-        if vm.holds_memory
-        and vm.node != before.vm_by_name[vm.name].node
-        and not verdicts(now, vm, before.vm_by_name[vm.name].node)
+        if vm.holds_memory and vm.name in home and vm.node != home[vm.name] and not verdicts(now, vm, home[vm.name])
     }
 
 

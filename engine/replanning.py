@@ -1,0 +1,85 @@
+"""The order of nodes and how many go at once, planned anew while a rolling run is under way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from shunter.engine.turn import Turn
+from shunter.topology.model import Cluster
+from shunter.topology.quorum import members
+from shunter.topology.rolling.planning import Planner
+
+if TYPE_CHECKING:
+    from shunter.engine.rolling import Rolling
+
+PLAN_AGAIN_S = 120.0
+MOST_COURSES = 4
+LATE_FACTOR, LATE_S = 1.25, 60.0
+"""A node is late when it is away for longer than its maintenance takes, by so much."""
+
+
+class Replanning:
+    """Of one run: whenever VMs came or went, nodes were lost or came back, one is late or has failed, or nothing can
+    begin any more. What is under way goes on. `is_due`: at the next opportunity.
+    """
+
+    def __init__(self, run: Rolling) -> None:
+        self._run = run
+        self._planned_for, self._planned_s = self._world(run.before), run.started_s
+        self._stuck_as: object = None
+        self.is_due = False
+
+    def late_s(self, turn: Turn) -> float:
+        """From when on the node of this turn is late."""
+        if turn.started_s is None:
+            return float("inf")
+        return turn.started_s + LATE_FACTOR * self._run.policy.maintenance_s + LATE_S
+
+    def where_due(self, seen: Cluster) -> None:
+        now_s = self._run.cluster.clock.now_s()
+        changed = self._world(seen) != self._planned_for and now_s >= self._planned_s + PLAN_AGAIN_S
+        if changed or self.is_due:
+            self._plan(seen)
+
+    def is_there_another_way(self, seen: Cluster) -> bool:
+        """Nothing is under way and nothing can begin: one more node is drained to nodes that are not done yet, or else
+        all is planned anew, once from each such place. Whether that changed anything.
+        """
+        run = self._run
+        if not run.pending() or seen.migrations or seen.storage_jobs or run.crew.asked_again_in_s():
+            return False
+        node = run.deciding(run.standing.fleet(seen)).unlock()
+        if node is not None:
+            others = tuple(name for name in run.strategy.order if name != node)
+            run.strategy = replace(run.strategy, order=(node, *others), seeds=run.strategy.seeds + 1)
+            return True
+        stuck_as = run.standing.phases(seen), frozenset((vm.name, vm.node, vm.state) for vm in seen.vms)
+        if stuck_as == self._stuck_as:
+            return False
+        self._stuck_as = stuck_as
+        return self._plan(seen)
+
+    def _world(self, seen: Cluster) -> object:
+        """What the order was planned for: the VMs that run, and the nodes that are there, or away and not late."""
+        now_s = self._run.cluster.clock.now_s()
+        expected = {turn.node for turn in self._run.away if now_s < self.late_s(turn)}
+        there = {node.name for node in members(seen)}
+        return frozenset(vm.name for vm in seen.vms if vm.holds_memory), frozenset(there | expected)
+
+    def _plan(self, seen: Cluster) -> bool:
+        """Whether there was a way for any node that is left."""
+        run = self._run
+        self._planned_for, self._planned_s = self._world(seen), run.cluster.clock.now_s()
+        self.is_due = False
+        left = run.pending()
+        if not left:
+            return False
+        reserve_nodes = run.plan.reserve_nodes
+        first = tuple(name for name in run.policy.order if run.before.find_node(name).name in left)
+        policy = run.policy.model_copy(update={"reserve_nodes": reserve_nodes, "window_s": None, "order": first})
+        course = Planner(seen, tuple(left), policy).best(reserve_nodes, most_courses=MOST_COURSES)
+        if len(course.undone) == len(left):
+            return False
+        run.strategy = course.strategy
+        return True

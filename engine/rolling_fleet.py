@@ -1,0 +1,77 @@
+"""A fresh look as the decisions of a rolling run see it: where each node stands, and which VMs may go where now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from shunter.topology.model import Cluster, Node, VirtualMachine
+from shunter.topology.rolling.fleet import Fitness, Fleet, Phase
+
+if TYPE_CHECKING:
+    from shunter.engine.rolling import Rolling
+
+
+class Standing:
+    """Of one run. Remembers where VMs may go at all, as long as nothing changes that decides it."""
+
+    def __init__(self, run: Rolling) -> None:
+        self._run = run
+        self._known: tuple[object, ...] = ()
+        self._fitness: Fitness | None = None
+
+    def fleet(self, seen: Cluster) -> Fleet:
+        """With the migrations that were just sent and that no look shows yet."""
+        crew = self._run.crew
+        fleet = Fleet(seen, self.phases(seen), self._fitness_of(seen))
+        for errand in crew.running.values():
+            vm, target = errand.migration.vm, errand.migration.target
+            if vm not in fleet.heading and fleet.place.get(vm, target) != target:
+                fleet.begin(vm, target)
+        fleet.busy |= crew.busy(seen)
+        return fleet
+
+    def phases(self, seen: Cluster) -> Mapping[str, Phase]:
+        away, pending = self._run.nodes_away(), set(self._run.pending())
+        return {node.name: self._phase(node, away, pending) for node in seen.nodes}
+
+    def _phase(self, node: Node, away: set[str], pending: set[str]) -> Phase:
+        if node.name in away:
+            return Phase.AWAY
+        if node.state not in ("up", "paused"):
+            return Phase.OUT
+        if node.name in pending:
+            return Phase.PENDING
+        if node.state == "paused":
+            return Phase.OUT
+        return Phase.DONE if node.name in self._run.done else Phase.STAYING
+
+    def _fitness_of(self, seen: Cluster) -> Fitness:
+        """Where VMs may go, less what cannot move now and what failed lately."""
+        known = (
+            tuple((vm.name, vm.state, vm.clustered, vm.possible_owners, vm.volumes) for vm in seen.vms),
+            tuple((volume.name, volume.state, volume.reachable_from) for volume in seen.volumes),
+        )
+        if self._fitness is None or self._known != known:
+            self._known, self._fitness = known, Fitness(seen)
+        crew = self._run.crew
+        held = {vm.name for vm in seen.vms if vm.backup} | crew.in_hand() | crew.given_up()
+        return _Fewer(self._fitness, held, crew.forbidden())
+
+
+class _Fewer(Fitness):
+    """The same, without VMs that are held and pairs that are forbidden."""
+
+    def __init__(self, fitness: Fitness, held: set[str], forbidden: set[tuple[str, str]]) -> None:
+        self.cluster, self._all = fitness.cluster, fitness
+        self._held, self._forbidden = held, forbidden
+        self._tried = {vm for vm, _ in forbidden}
+
+    def of(self, vm: str) -> frozenset[str]:
+        if vm in self._held:
+            return frozenset()
+        fit = self._all.of(vm)
+        return fit if vm not in self._tried else frozenset(n for n in fit if (vm, n) not in self._forbidden)
+
+    def duration_s(self, vm: VirtualMachine, source: str, target: str) -> float | None:
+        return self._all.duration_s(vm, source, target)
