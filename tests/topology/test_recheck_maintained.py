@@ -133,9 +133,19 @@ def test_a_node_that_is_down_still_is_not_done() -> None:
     assert len(found(report(maintenance=(FIRST, done)), before)) == 1
 
 
+def test_what_other_nodes_did_proves_nothing() -> None:
+    fields: dict[str, Any] = {"maintenance": (FIRST, SECOND, turn("N3", 0, 5, 65)), "untouched": ()}
+    message = "N3: is called done, and the log has no reboot and return of it from 5 s to 65 s"
+    assert found(report(**fields)) == [(65, message)]
+    rebooted = (*EVENTS[:3], at(5, "node_rebooted", node="N3", by="elsewhere"), *EVENTS[3:])
+    assert found(report(**fields), rebooted) == [(65, message)]
+
+
 def test_who_rebooted_a_node_that_is_done_is_not_asked() -> None:
     events = [{**line, "by": "elsewhere"} if line["what"] == "node_rebooted" else line for line in EVENTS]
     assert found(events=tuple(events)) == []
+    another = at(99, "node_rebooted", node="N4", by="elsewhere")
+    assert found(events=(*EVENTS, another)) == []
 
 
 def test_a_reboot_by_us_is_in_the_turn_of_its_node() -> None:
@@ -179,4 +189,7 @@ def test_a_report_that_leaves_nodes_undone_does_not_call_itself_ok() -> None:
 def test_a_plan_that_was_not_carried_out_has_rebooted_nothing() -> None:
     plan = report().model_copy(update={"executed": False})
     assert found(plan, ()) == []
+    planned = turn("N1", 0, 5, 65, outcome=None)
+    fields: dict[str, Any] = {"ok": True, "maintenance": (planned,), "untouched": (), "unplaced": ()}
+    assert found(report(**fields).model_copy(update={"executed": False}), (), nodes=("N1",)) == []
     assert found(plan, EVENTS[3:6]) == [(5, "N1: we rebooted it, and the report has no turn of it")]

@@ -145,6 +145,13 @@ def test_i5_no_more_nodes_are_away_at_once_than_may_be() -> None:
     assert found(*early, at_once=2) == []
     assert found(*early) == []
     assert found(*early, at_once=1, kept_paused=["N1"]) == [], "what was given up is not waited for"
+    crash = at(5, "node_down", node="N3", by="fault")
+    assert found(*FIRST[:-1], crash, owned(5, "N1", "N4"), *goes(5, "N1"), at_once=1) == [], "that was not our doing"
+
+
+def test_i5_a_node_may_be_tried_once_more_while_it_is_the_one_that_is_away() -> None:
+    again = (*FIRST, *goes(5, "N1"), *returns(65, "N1"), *goes(66, "N1"), *returns(126, "N1"), resumed(127, "N1"))
+    assert found(*again, at_once=1, rolled=["N1"]) == []
 
 
 def test_i5_a_node_is_back_when_it_takes_vms_again() -> None:
@@ -232,6 +239,7 @@ def test_i8_a_rolling_run_leaves_nothing_paused_but_what_it_gave_up() -> None:
     assert found(*left) == [], "of an evacuation that is the purpose"
     assert found(*left, rolled=["N1"], kept_paused=["N2"]) == []
     assert found(*SOUND, paused(200, "N3", by="elsewhere"), rolled=DONE) == []
+    assert found(*SOUND, paused(200, "N1", by="elsewhere"), rolled=DONE) == [], "the pause that was ours is over"
 
 
 @pytest.mark.parametrize("whom", ["us", "elsewhere"])
