@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from shunter.commands import output
@@ -31,9 +32,10 @@ def demo() -> Plan:
     pictures = output.Pictures(FOLDER / "timeline.svg", FOLDER / "report.html")
     pictures.draw(plan, NODES)
     job = evacuation(NODES, str(CLUSTER), speed=SPEED, log=FOLDER / "witness.jsonl")
-    report, forecast_s = carry_out(job, seen, plan)
-    output.write(FOLDER / "report.json", report.to_json() + "\n")
-    output.show(report, NODES, seen, as_json=False, pictures=pictures, forecast_s=forecast_s)
+    with ExitStack() as until_told:
+        report, forecast_s = carry_out(job, seen, plan, until_told)
+        output.write(FOLDER / "report.json", report.to_json() + "\n")
+        output.show(report, NODES, seen, as_json=False, pictures=pictures, forecast_s=forecast_s)
     console = output.results()
     console.print()
     console.print(

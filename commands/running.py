@@ -27,6 +27,7 @@ from shunter.engine.control import Control
 from shunter.flows.errors import RunError
 from shunter.flows.listeners import listening
 from shunter.flows.settings import PrefectAtHand, prefect_at_hand
+from shunter.flows.spoken import duration
 from shunter.topology.choosing import ReserveNodes
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
@@ -142,18 +143,23 @@ def run(job: Job, *, as_json: bool, pictures: output.Pictures) -> Plan:
     if plan is not None and (plan.errors or not (plan.moves or plan.role_moves or plan.maintenance or job.nodes)):
         output.show(plan, job.nodes, seen, as_json=as_json)
         return plan
-    report, forecast_s = carry_out(job, seen, plan)
-    output.show(report, job.nodes, seen, as_json=as_json, pictures=pictures, forecast_s=forecast_s)
+    with ExitStack() as until_told:
+        report, forecast_s = carry_out(job, seen, plan, until_told)
+        output.show(report, job.nodes, seen, as_json=as_json, pictures=pictures, forecast_s=forecast_s)
     return report
 
 
-def carry_out(job: Job, seen: Cluster | None, plan: Plan | None) -> tuple[Plan, float | None]:
-    """Run the flow; return its report and what had been forecast. `seen` and `plan` are shown while Prefect starts."""
+def carry_out(job: Job, seen: Cluster | None, plan: Plan | None, until_told: ExitStack) -> tuple[Plan, float | None]:
+    """Run the flow; return its report and what had been forecast. `seen` and `plan` are shown while Prefect starts.
+
+    From the start of the run until `until_told` is left, Ctrl-C ends nothing: the report of a run must not get lost.
+    """
     console = output.messages()
     with prefect_at_hand(quiet=True) as prefect:
         if plan is not None:
             PlanScreen.of(plan, job.nodes, console, seen).print()
         _wait_for_prefect(prefect, console)
+        until_told.enter_context(_report_follows())
         view = RunView(time.monotonic, job.speed or 1.0)
         with asyncio.Runner() as runner:
             report = runner.run(_watched(job, view, console))
@@ -200,20 +206,49 @@ def _can_redraw(console: Console) -> bool:
 
 
 @contextmanager
+def _report_follows() -> Iterator[None]:
+    """Ctrl-C while nothing is under way any more."""
+
+    def caught(_number: int, _frame: FrameType | None) -> None:
+        output.complain("the run is over; its report follows")
+
+    before = signal.signal(signal.SIGINT, caught)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def asked_to_stop(view: RunView, *, again: bool) -> str:
+    """What Ctrl-C comes to now, and what the second one does. Nodes that are away are brought back first."""
+    names = [mover.vm for mover in view.running.values()]
+    running, one = listed(names), len(names) == 1
+    away = view.rolling.away if view.rolling is not None else []
+    if again:
+        stay = "stays where it is, unless it is" if one else "stay where they are, unless they are"
+        told = f"{running} {stay} switching over already"
+    else:
+        told = f"{running} may finish; Ctrl-C again calls that off"
+    said = [told] if running else ["no migration is under way"]
+    if away:
+        left_s = max(turn.back_s(view.elapsed_s) for turn in away) - view.elapsed_s
+        verb = "is" if len(away) == 1 else "are"
+        said.append(
+            f"{listed([turn.node for turn in away])} {verb} away and brought back first, about {duration(left_s)}"
+        )
+    return f"{'Calling off: ' if again else 'Stopping: nothing new starts; '}{'; '.join(said)}."
+
+
+@contextmanager
 def _interrupts(stop: Control, view: RunView, tell: Callable[[str], None]) -> Iterator[None]:
     """Ctrl-C once: nothing new starts, what runs finishes. Once more: what runs is called off. Never just an end."""
     loop = asyncio.get_running_loop()
 
     def ask() -> None:
-        running = listed([mover.vm for mover in view.running.values()])
-        if not stop.asked:
-            stop.request(running="finish")
-            what = f"{running} may finish; Ctrl-C again calls that off" if running else "nothing is under way"
-            tell(f"Stopping: nothing new starts, {what}.")
-        else:
-            stop.request(running="cancel")
-            what = f"{running} stays where it is, unless it is switching over already" if running else "wrapping up"
-            tell(f"Calling off: {what}.")
+        again = stop.asked
+        stop.request(running="cancel" if again else "finish")
+        view.stopping = True
+        tell(asked_to_stop(view, again=again))
 
     def caught(_number: int, _frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(ask)

@@ -6,8 +6,10 @@ from rich.console import Console
 from rich.text import Text
 
 from shunter.commands.screens.live import ended_line
+from shunter.commands.screens.rolling_live import is_late
+from shunter.commands.screens.rolling_view import NodeTurn, RollingView, Where
 from shunter.commands.screens.run_view import RunView, parts_of
-from shunter.commands.screens.words import clock, count, signs_of
+from shunter.commands.screens.words import clock, count, listed, signs_of
 from shunter.engine.audience import Progress, Waiting
 from shunter.flows.spoken import duration
 from shunter.statemachines.lifecycle import Step
@@ -21,16 +23,28 @@ class Lines:
     def __init__(self, view: RunView, console: Console) -> None:
         self.view, self.console = view, console
         self._said = 0
+        self._where: dict[str, Where] = {}
+        self._late: set[str] = set()
+        self._held_up = ""
 
     def planned(self, plan: Plan, at_s: float) -> None:
         self.view.planned(plan, at_s)
-        stays = f", {len(plan.unplaced)} must stay" if plan.unplaced else ""
-        self.say(f"{count(len(plan.moves), 'live migration')} planned, forecast {duration(plan.makespan_s)}{stays}")
+        moves = f"{count(len(plan.moves), 'live migration')} planned, forecast {duration(plan.makespan_s)}"
+        if self.view.rolling is None:
+            stays = f", {len(plan.unplaced)} must stay" if plan.unplaced else ""
+            self.say(f"{moves}{stays}")
+        else:
+            left_out = self.view.rolling.left_out
+            told = f", {listed(left_out)} left out" if left_out else ""
+            self.say(f"{count(len(plan.maintenance), 'node')} and {moves}{told}")
 
     def stepped(self, step: Step) -> None:
         self.view.stepped(step)
+        rolling = self.view.rolling
         if step.lifecycle == "node":
-            self.say(f"{step.subject}: {step.target}" + (f" ({step.reason})" if step.reason else ""))
+            if rolling is None or step.subject.removeprefix("node ") not in rolling.turns:
+                state = step.target.replace("_", " ")
+                self.say(f"{step.subject}: {state}" + (f" ({step.reason})" if step.reason else ""))
         elif step.lifecycle == "migration" and step.target == State.PREPARING:
             vm, _, _ = parts_of(step.subject)
             self.say(f"{step.subject} begins, about {duration(self.view.running[vm].estimate_s)}")
@@ -40,12 +54,24 @@ class Lines:
             self._said = len(self.view.ended)
             line = ended_line(self.view.ended[-1], signs_of(self.console))
             self.say(line.append(f" ({self.view.done} of {self.view.in_all} moved)"))
+        if rolling is not None:
+            self._say_turns(rolling)
 
     def progressed(self, progress: Progress) -> None:
         self.view.progressed(progress)
+        if self.view.rolling is not None:
+            self._say_late(self.view.rolling)
 
     def waiting(self, waiting: tuple[Waiting, ...]) -> None:
         self.view.waiting(waiting)
+        rolling = self.view.rolling
+        if rolling is None:
+            return
+        self._say_late(rolling)
+        if rolling.held_up != self._held_up:
+            self._held_up = rolling.held_up
+            if rolling.held_up:
+                self.say(f"nothing new begins: {rolling.held_up}")
 
     def say(self, what: str | Text) -> None:
         """One line, never wrapped: what reads it may be a program."""
@@ -53,3 +79,40 @@ class Lines:
         text = signs.text(what) if isinstance(what, str) else what
         line = Text(f"[{clock(self.view.elapsed_s):>5}] ", style="dim") + text
         self.console.print(line, highlight=False, soft_wrap=True)
+
+    # -------------------------------------------------------------- nodes in their turns
+
+    def _say_turns(self, rolling: RollingView) -> None:
+        """Each node that came somewhere else than it was when this was said last."""
+        for turn in rolling.turns.values():
+            if turn.where is self._where.get(turn.node, Where.WAITING):
+                continue
+            self._where[turn.node] = turn.where
+            self._late.discard(turn.node)
+            self.say(self._told(rolling, turn))
+
+    def _told(self, rolling: RollingView, turn: NodeTurn) -> str:
+        signs = signs_of(self.console)
+        match turn.where:
+            case Where.AWAY:
+                return f"node {turn.node}: {turn.where}, about {duration(turn.planned_s)}"
+            case Where.DONE:
+                done = f"{rolling.done} of {count(len(rolling.turns), 'node')} done"
+                return f"{signs.done} node {turn.node}: {turn.where} ({done}, end about {self._end()})"
+            case Where.FAILED:
+                why = turn.remark or turn.gone or f"it is {turn.seen.replace('_', ' ')}"
+                return f"{signs.wrong} node {turn.node}: {turn.where}: {why}"
+            case _:
+                return f"node {turn.node}: {turn.where}"
+
+    def _say_late(self, rolling: RollingView) -> None:
+        for turn in rolling.away:
+            if turn.node not in self._late and is_late(turn, self.view.elapsed_s):
+                self._late.add(turn.node)
+                self.say(
+                    f"node {turn.node}: in maintenance for longer than the planned {duration(turn.planned_s)}; "
+                    f"waiting for it (end about {self._end()})"
+                )
+
+    def _end(self) -> str:
+        return clock(self.view.forecast_end_s)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
@@ -12,13 +13,19 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from shunter.commands.screens.rolling_live import bar, node_rows, rows_needed
+from shunter.commands.screens.rolling_view import RollingView, Where
 from shunter.commands.screens.run_view import Ended, Mover, RunView
 from shunter.commands.screens.words import Signs, clock, count, listed, signs_of
 from shunter.flows.spoken import duration
 from shunter.statemachines.migration import State
+from shunter.statemachines.node import State as NodeState
 
 FRAMES_PER_S = 8
 MOST_RUNNING, MOST_WAITING, MOST_TROUBLES, MOST_ENDED = 16, 5, 5, 3
+MOST_RUNNING_BESIDE_NODES = 5
+CLOCK_TIME_FROM_S = 600.0
+"""A run that takes that much longer yet, in real time, is told with the time of day when it should end."""
 ON_TIME_S, ON_TIME_SHARE = 2.0, 0.02
 DOING = {
     State.CHECKING: "checking",
@@ -35,8 +42,10 @@ DOING = {
 class LiveScreen:
     """Use as an async context manager around the run; what it drew is gone afterwards. `notice`: shown below."""
 
-    def __init__(self, view: RunView, title: str, console: Console) -> None:
-        self.view, self.title, self.console = view, title, console
+    def __init__(
+        self, view: RunView, title: str, console: Console, *, today: Callable[[], datetime] = datetime.now
+    ) -> None:
+        self.view, self.title, self.console, self.today = view, title, console, today
         self.notice = ""
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._drawing: asyncio.Task[None]
@@ -68,16 +77,49 @@ class LiveScreen:
         signs = signs_of(self.console)
         view = self.view
         lines: list[RenderableType] = [self._head(signs)]
+        if view.rolling is not None:
+            return Group(*lines, *self._rolling(view.rolling, signs))
         if view.plan is not None:
             lines += [self._total(signs), self._nodes(signs), Text()]
         if view.running:
-            lines.append(_movers(view, self.console.width, signs))
+            lines.append(_movers(view, self.console.width, MOST_RUNNING, signs))
         lines += self._waiting(signs)
         lines += _ended(view.troubles[-MOST_TROUBLES:], signs)
         lines += _ended([end for end in view.ended if end not in view.troubles][-MOST_ENDED:], signs)
         if self.notice:
             lines += [Text(), signs.text(self.notice, "bold yellow")]
         return Group(*lines)
+
+    def _rolling(self, rolling: RollingView, signs: Signs) -> list[RenderableType]:
+        """Within the height of the terminal: what is said last is left out first."""
+        view, width = self.view, self.console.width
+        troubles = [*self._nodes_gone(rolling, signs), *_ended(view.troubles[-MOST_TROUBLES:], signs)]
+        said = [*self._waiting(signs), *troubles]
+        said += _ended([end for end in view.ended if end not in view.troubles][-MOST_ENDED:], signs)
+        if rolling.held_up and not self.notice:
+            said.insert(0, signs.text(f"Nothing new begins: {rolling.held_up}", "bold yellow"))
+        notice = list(signs.text(self.notice, "bold yellow").wrap(self.console, width)) if self.notice else []
+        movers = min(len(view.running), MOST_RUNNING_BESIDE_NODES + 1)
+        room = self.console.height - 1 - 5 - len(notice)
+        for_nodes = min(rows_needed(rolling), max(room - movers - len(said), room // 2))
+        lines: list[RenderableType] = [self._total(signs), Text()]
+        lines += [*node_rows(rolling, view.elapsed_s, width, for_nodes, signs), Text()]
+        if view.running:
+            lines.append(_movers(view, width, MOST_RUNNING_BESIDE_NODES, signs))
+        for line in said[: max(room - for_nodes - movers, 0)]:
+            line.truncate(width, overflow="ellipsis")
+            lines.append(line)
+        return [*lines, Text(), *notice] if notice else lines
+
+    def _nodes_gone(self, rolling: RollingView, signs: Signs) -> list[Text]:
+        """Nodes that have no turn, or had it already, and left the cluster."""
+        gone = {NodeState.DOWN: "is down", NodeState.ISOLATED: "is isolated: the other nodes do not hear it"}
+        in_turn = {turn.node for turn in rolling.turns.values() if turn.where is not Where.DONE}
+        return [
+            signs.text(f"{signs.wrong} {node} {gone[state]}", "bold red")
+            for node, state in self.view.node_states.items()
+            if state in gone and node not in in_turn
+        ]
 
     def _head(self, signs: Signs) -> Text:
         head = signs.text(self.title, "bold")
@@ -92,10 +134,14 @@ class LiveScreen:
         view = self.view
         assert view.plan is not None  # noqa: S101  asked only after the plan
         end_s, planned_s = view.forecast_end_s, view.plan.makespan_s
-        text = Text(f"of {clock(end_s)}", style="dim")
+        text = Text(f"of {'about ' if view.rolling else ''}{clock(end_s)}", style="dim")
         late_s = end_s - planned_s
-        if self.notice or not (view.running or view.queued):
+        if self.notice or not (view.running or view.queued or view.rolling):
             return text
+        left_s = (end_s - view.elapsed_s) / view.speed
+        if view.rolling and left_s >= CLOCK_TIME_FROM_S:
+            at = self.today() + timedelta(seconds=left_s)
+            text.append(f", until about {at:%H:%M}", style="dim")
         if abs(late_s) <= max(ON_TIME_S, ON_TIME_SHARE * planned_s):
             return text.append_text(signs.text(" · on time", "green"))
         how = f" · {duration(abs(late_s))} {'behind' if late_s > 0 else 'ahead'}"
@@ -103,8 +149,10 @@ class LiveScreen:
 
     def _total(self, signs: Signs) -> Text:
         view = self.view
+        if view.rolling is not None:
+            return self._total_of_nodes(view.rolling, signs)
         share = (view.done + sum(m.percent / 100 for m in view.running.values() if m.vm)) / max(view.in_all, 1)
-        line = _bar(min(share, 1.0), max(min(self.console.width // 2, 50), 10), signs)
+        line = bar(min(share, 1.0), max(min(self.console.width // 2, 50), 10), signs)
         line.append(f"  {view.done} of {view.in_all} moved", style="bold")
         if view.queued:
             line.append(f", {len(view.queued)} wait")
@@ -115,11 +163,24 @@ class LiveScreen:
             line.append(f", {staying} must stay", style="yellow")
         return line
 
+    def _total_of_nodes(self, rolling: RollingView, signs: Signs) -> Text:
+        view = self.view
+        line = bar(view.elapsed_s / max(view.forecast_end_s, 1.0), max(min(self.console.width // 4, 40), 8), signs)
+        line.append(f"  {rolling.done} of {count(len(rolling.turns), 'node')} done", style="bold")
+        failed = len(rolling.at(Where.FAILED))
+        if failed:
+            line.append(f", {failed} failed", style="bold red")
+        line.append(f", {view.done} of {count(view.in_all, 'move')} made")
+        if view.troubles:
+            line.append(f", {len(view.troubles)} went wrong", style="bold red")
+        line.truncate(self.console.width, overflow="ellipsis")
+        return line
+
     def _nodes(self, signs: Signs) -> Text:
-        states = [f"{node} {state}" for node, state in self.view.node_states.items()]
+        states = [f"{node} {state.replace('_', ' ')}" for node, state in self.view.node_states.items()]
         return signs.text(listed(states, most=8).replace(" and ", ", "), "dim") if states else Text()
 
-    def _waiting(self, signs: Signs) -> Sequence[Text]:
+    def _waiting(self, signs: Signs) -> list[Text]:
         waits = self.view.waits
         if not waits:
             return []
@@ -131,7 +192,7 @@ class LiveScreen:
         return lines
 
 
-def _movers(view: RunView, width: int, signs: Signs) -> RenderableType:
+def _movers(view: RunView, width: int, most: int, signs: Signs) -> RenderableType:
     movers = sorted(view.running.values(), key=lambda mover: (mover.since_s, mover.vm))
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(width // 4, 10), style="bold")
@@ -140,28 +201,23 @@ def _movers(view: RunView, width: int, signs: Signs) -> RenderableType:
     table.add_column(no_wrap=True, justify="right")
     table.add_column(no_wrap=True, overflow="ellipsis")
     table.add_column(no_wrap=True, justify="right")
-    for mover in movers[:MOST_RUNNING]:
+    for mover in movers[:most]:
         table.add_row(*_mover(mover, view.now_s, max(min(width // 5, 30), 6), signs))
-    if len(movers) <= MOST_RUNNING:
+    if len(movers) <= most:
         return table
-    return Group(table, Text(f"and {count(len(movers) - MOST_RUNNING, 'more migration')}", style="dim"))
+    return Group(table, Text(f"and {count(len(movers) - most, 'more migration')}", style="dim"))
 
 
-def _mover(mover: Mover, now_s: float, bar: int, signs: Signs) -> list[Text]:
+def _mover(mover: Mover, now_s: float, cells: int, signs: Signs) -> list[Text]:
     left = f"{duration(round(mover.left_s(now_s)))} left" if mover.state is not State.LOST_SIGHT else ""
     return [
         signs.text(mover.vm),
         signs.text(f"{mover.source} → {mover.target}"),
-        _bar(mover.percent / 100, bar, signs),
+        bar(mover.percent / 100, cells, signs),
         Text(f"{mover.percent:.0f} %"),
         signs.text(DOING[mover.state], "bold red" if mover.state is State.LOST_SIGHT else ""),
         Text(left, style="dim"),
     ]
-
-
-def _bar(share: float, width: int, signs: Signs) -> Text:
-    full = round(min(max(share, 0.0), 1.0) * width)
-    return Text(signs.full * full, style="#56b4e9") + Text(signs.empty * (width - full), style="dim")
 
 
 def _ended(ends: Sequence[Ended], signs: Signs) -> list[Text]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from shunter.commands.screens.rolling_view import RollingView
 from shunter.engine.audience import Progress, Waiting
 from shunter.statemachines.lifecycle import Step
 from shunter.statemachines.migration import MIGRATION, State
+from shunter.statemachines.node import State as NodeState
 from shunter.topology.pairing import Wanted
 from shunter.topology.plan import Plan
 from shunter.topology.timeline import schedule
@@ -56,7 +58,10 @@ class Ended:
 
 @dataclass(slots=True)
 class RunView:
-    """`real_s`: a clock of seconds, for the time between two messages; `speed`: of the cluster's clock against it."""
+    """`real_s`: a clock of seconds, for the time between two messages; `speed`: of the cluster's clock against it.
+
+    `rolling`: the nodes' turns, of a rolling run. `stopping`: it was asked to stop, so that nothing new begins.
+    """
 
     real_s: Callable[[], float]
     speed: float = 1.0
@@ -65,7 +70,9 @@ class RunView:
     running: dict[str, Mover] = field(default_factory=dict)
     queued: dict[str, Mover] = field(default_factory=dict)
     ended: list[Ended] = field(default_factory=list)
-    node_states: dict[str, str] = field(default_factory=dict)
+    node_states: dict[str, NodeState] = field(default_factory=dict)
+    rolling: RollingView | None = None
+    stopping: bool = False
     waits: tuple[Waiting, ...] = ()
     _estimates_s: dict[tuple[str, str], float] = field(default_factory=dict)
     _heard: tuple[float, float] | None = None
@@ -76,12 +83,17 @@ class RunView:
     def planned(self, plan: Plan, at_s: float) -> None:
         self.plan, self.zero_s = plan, at_s
         self._estimates_s = {(move.vm, move.target): move.end_s - move.start_s for move in plan.moves}
+        self.rolling = RollingView(plan) if plan.kind == "rolling_maintenance" else None
         self._hear(at_s)
 
     def stepped(self, step: Step) -> None:
         self._hear(step.at_s)
         if step.lifecycle == "node":
-            self.node_states[step.subject.removeprefix("node ")] = step.target
+            node, state = step.subject.removeprefix("node "), NodeState(step.target)
+            self.node_states[node] = state
+            if self.rolling is not None:
+                at_s = step.at_s - self.zero_s
+                self.rolling.node_stepped(node, NodeState(step.source), state, at_s, step.reason)
         elif step.lifecycle == "migration":
             self._migration_stepped(step)
 
@@ -97,7 +109,7 @@ class RunView:
         mover.percent, mover.copied_at_s = progress.percent, progress.at_s
 
     def waiting(self, waiting: tuple[Waiting, ...]) -> None:
-        self.waits = waiting
+        self.waits = waiting if self.rolling is None else self.rolling.waiting(waiting)
 
     def _migration_stepped(self, step: Step) -> None:
         vm, source, target = parts_of(step.subject)
@@ -113,9 +125,13 @@ class RunView:
         elif not MIGRATION.resting(state):
             if not begun:
                 mover.since_s = step.at_s
+                if self.rolling is not None:
+                    self.rolling.move_begun(source, step.at_s - self.zero_s)
             self.running[vm] = mover
         elif begun or state is not State.CANCELLED:
             self.ended.append(Ended(vm, source, target, state, step.at_s - mover.since_s, step.reason))
+            if self.rolling is not None and state is State.DONE:
+                self.rolling.move_done(source, step.at_s - self.zero_s)
 
     def _estimate_s(self, vm: str, target: str) -> float:
         """Another target than planned takes about as long."""
@@ -146,7 +162,11 @@ class RunView:
 
     @property
     def in_all(self) -> int:
-        """How many VMs are to move live, as far as is known now."""
+        """How many VMs are to move live, as far as is known now; of a rolling run, in which a VM may move more than
+        once, how many moves there are.
+        """
+        if self.rolling is not None:
+            return max(len(self.rolling.plan.moves), self.done + len(self.running) + len(self.queued))
         planned = {move.vm for move in self.plan.moves} if self.plan else set[str]()
         return len(planned | set(self.running) | set(self.queued) | {end.vm for end in self.ended})
 
@@ -156,8 +176,13 @@ class RunView:
 
     @property
     def forecast_end_s(self) -> float:
-        """When the last migration should end, in seconds of the run, by what is left to do now."""
+        """When the last migration should end, in seconds of the run, by what is left to do now; of a rolling run, when
+        all nodes should be back.
+        """
         now_s = self.now_s
+        if self.rolling is not None:
+            moves_end_s = max((mover.left_s(now_s) for mover in self.running.values()), default=-self.elapsed_s)
+            return self.rolling.end_s(self.elapsed_s, self.elapsed_s + moves_end_s, asked_to_stop=self.stopping)
         if self._forecast is not None and now_s - self._forecast[0] < RECALCULATED_EVERY_S * self.speed:
             return max(self._forecast[1], self.elapsed_s if self.running else 0.0)
         busy_until_s: dict[str, float] = {}
