@@ -1,13 +1,19 @@
-"""`shunter demo`: the main job on a simulated cluster that comes along, with a report to keep."""
+"""`shunter demo`: the main jobs on simulated clusters that come along, with a report to keep."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from shunter.clusters.simulated import Fault
+from shunter.clusters.simulated.faults import When
 from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file
-from shunter.commands.running import carry_out, evacuation
+from shunter.commands.rolling import Asked
+from shunter.commands.running import Job, carry_out, evacuation, maintenance
 from shunter.topology.plan import Plan
 from shunter.topology.planning import plan_evacuation
 from shunter.topology.preflight import with_requirements
@@ -16,32 +22,89 @@ CLUSTER = Path(__file__).with_name("demo.json")
 NODES = ("HV01", "HV02")
 STUCK_NODE = "HV06"
 SPEED = 3.0
+MAINTAINED = Path(__file__).with_name("demo-maintain.json")
+MAINTENANCE_S = 600.0
+MAINTENANCE_SPEED = 60.0
+LATE_FACTOR = 1.5
 FOLDER = Path("shunter-report")
 
 
-def demo() -> Plan:
-    """Show it, leave the report, say where. Raises RequestError, where the folder cannot be written."""
-    seen = cluster_of_file(str(CLUSTER))
-    plan = with_requirements(seen, plan_evacuation(seen, NODES))
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """What is shown. `hints`: what else there is to try, a sentence and a command each; `faults`: what goes wrong."""
+
+    cluster: Path
+    job: Job
+    plan: Plan
+    hints: Sequence[tuple[str, str]]
+    faults: tuple[Fault, ...] = ()
+
+
+def demo(what: str) -> Plan:
+    """Show it, leave the report, say where. `what`: evacuate or maintain.
+
+    Raises RequestError, where the folder cannot be written.
+    """
+    showing = _maintain() if what == "maintain" else _evacuate()
+    job, left = replace(showing.job, log=FOLDER / "witness.jsonl", faults=showing.faults), ["cluster.json"]
     try:
         FOLDER.mkdir(exist_ok=True)
     except OSError as error:
         raise output.unwritable(FOLDER, error) from error
-    output.write(FOLDER / "cluster.json", CLUSTER.read_text(encoding="utf-8"))
-    output.write(FOLDER / "plan.json", plan.to_json() + "\n")
+    output.write(FOLDER / "cluster.json", showing.cluster.read_text(encoding="utf-8"))
+    if showing.faults:
+        output.write(FOLDER / "faults.json", json.dumps([fault.told() for fault in showing.faults], indent=2) + "\n")
+        left.append("faults.json")
+    output.write(FOLDER / "plan.json", showing.plan.to_json() + "\n")
     pictures = output.Pictures(FOLDER / "timeline.svg", FOLDER / "report.html")
-    pictures.draw(plan, NODES)
-    job = evacuation(NODES, str(CLUSTER), speed=SPEED, log=FOLDER / "witness.jsonl")
+    pictures.draw(showing.plan, job.nodes)
+    seen = cluster_of_file(str(showing.cluster))
     with ExitStack() as until_told:
-        report, forecast_s = carry_out(job, seen, plan, until_told)
+        report, forecast_s = carry_out(job, seen, showing.plan, until_told)
         output.write(FOLDER / "report.json", report.to_json() + "\n")
-        output.show(report, NODES, seen, as_json=False, pictures=pictures, forecast_s=forecast_s)
+        output.show(report, job.nodes, seen, as_json=False, pictures=pictures, forecast_s=forecast_s)
     console = output.results()
     console.print()
-    console.print(
-        f"Left in {FOLDER}/: report.html, report.json, plan.json, timeline.svg, witness.jsonl, cluster.json",
-        soft_wrap=True,
-    )
-    console.print("A node that cannot be emptied, with the reasons and what would help:", soft_wrap=True)
-    console.print(f"  shunter plan evacuate {STUCK_NODE} --cluster {FOLDER}/cluster.json", soft_wrap=True)
+    files = ["report.html", "report.json", "plan.json", "timeline.svg", "witness.jsonl", *left]
+    console.print(f"Left in {FOLDER}/: {', '.join(files)}", soft_wrap=True)
+    for sentence, command in showing.hints:
+        console.print(sentence, soft_wrap=True)
+        console.print(f"  {command}", soft_wrap=True)
     return report
+
+
+def _evacuate() -> Showing:
+    seen = cluster_of_file(str(CLUSTER))
+    plan = with_requirements(seen, plan_evacuation(seen, NODES))
+    stuck = f"shunter plan evacuate {STUCK_NODE} --cluster {FOLDER}/cluster.json"
+    hints = [("A node that cannot be emptied, with the reasons and what would help:", stuck)]
+    return Showing(CLUSTER, evacuation(NODES, str(CLUSTER), speed=SPEED), plan, hints)
+
+
+def _maintain() -> Showing:
+    seen = cluster_of_file(str(MAINTAINED))
+    asked = Asked((), MAINTENANCE_S, None, "auto", "time", None, "none", None, False)
+    plan = with_requirements(seen, asked.plan(seen))
+    job = maintenance(asked, str(MAINTAINED), speed=MAINTENANCE_SPEED)
+    of_this = f"--cluster {FOLDER}/cluster.json --maintenance-s {MAINTENANCE_S:g}"
+    hints = [
+        (
+            "The same night once more, in a second, with the same faults:",
+            f"shunter simulate maintain {of_this} --faults {FOLDER}/faults.json",
+        ),
+        ("Many nights, with all kinds of faults:", f"shunter rehearse maintain {of_this} --nights 50"),
+    ]
+    return Showing(MAINTAINED, job, plan, hints, troubles(plan))
+
+
+def troubles(plan: Plan) -> tuple[Fault, ...]:
+    """What goes wrong in the demo: the second node comes back late, and a migration in the middle fails half-way."""
+    late = plan.maintenance[1].node
+    times = [move.vm for move in plan.moves]
+    fails = next(
+        move.vm for move in plan.moves if move.start_s >= plan.maintenance[1].start_s and times.count(move.vm) == 1
+    )
+    return (
+        Fault(do="reboot_slow", when=When(node=late), factor=LATE_FACTOR),
+        Fault(do="migration_fails", when=When(vm=fails), fraction=0.5),
+    )

@@ -107,9 +107,17 @@ def _one_of(*known: str) -> Callable[[str], str]:
 Nodes = Annotated[
     list[str], typer.Argument(metavar="NODE", parser=_name, help="The nodes to empty.", show_default=False)
 ]
+Demo = Annotated[
+    str,
+    typer.Argument(
+        metavar="[evacuate|maintain]",
+        parser=_one_of("evacuate", "maintain"),
+        help="What is shown.",
+    ),
+]
 AnyNodes = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NODE]...", parser=_name, help="The nodes to maintain; none: all.", show_default=False),
+    typer.Argument(metavar="NODE", parser=_name, help="The nodes to maintain; none: all.", show_default=False),
 ]
 Vm = Annotated[str, typer.Argument(metavar="VM", parser=_name, help="The VM to move.", show_default=False)]
 Target = Annotated[str, typer.Argument(metavar="NODE", parser=_name, help="The node it moves to.", show_default=False)]

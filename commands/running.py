@@ -14,6 +14,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from shunter.clusters.simulated import Fault
 from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file, is_file
 from shunter.commands.rolling import Asked
@@ -41,8 +42,8 @@ from shunter.topology.rolling.policy import wanted_nodes
 class Job:
     """A flow to run here. `plan`: what it will do, from a look at the cluster; `flow`: starts it (imports included).
 
-    `nodes`: those that will be empty, for headlines. `speed` None: real time. `log`: for the witness log of a cluster
-    that is simulated here.
+    `nodes`: those that will be empty, for headlines. `speed` None: real time. Of a cluster that is simulated here:
+    `log`, for its witness log, and `faults`, what goes wrong in it.
     """
 
     title: str
@@ -52,6 +53,7 @@ class Job:
     nodes: Sequence[str] = ()
     speed: float | None = None
     log: Path | None = None
+    faults: Sequence[Fault] = ()
 
 
 def evacuation(
@@ -194,7 +196,7 @@ async def _watched(job: Job, view: RunView, console: Console) -> Plan:
             tell = lines.say
         stack.enter_context(_interrupts(stop, view, tell))
         witness = stack.enter_context(output.opened(job.log)) if job.log else None
-        stack.enter_context(listening(audience, stop=stop, witness=witness))
+        stack.enter_context(listening(audience, stop=stop, witness=witness, faults=job.faults))
         try:
             return await job.flow()
         except RunError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, ClassVar, TextIO
@@ -16,7 +16,7 @@ from pydantic import Field
 
 from shunter.clusters.clock import Clock
 from shunter.clusters.port import ClusterPort
-from shunter.clusters.simulated import SimulatedCluster
+from shunter.clusters.simulated import Fault, SimulatedCluster
 from shunter.clusters.simulated.remote import RemoteCluster
 from shunter.flows.errors import PrefectUnreachable
 from shunter.topology.clusterfile import read_cluster
@@ -54,17 +54,23 @@ def is_file(cluster: str) -> bool:
 
 @asynccontextmanager
 async def open_cluster(
-    cluster: str, *, speed: float | None = None, witness: TextIO | None = None, reboot_s: float | None = None
+    cluster: str,
+    *,
+    speed: float | None = None,
+    witness: TextIO | None = None,
+    faults: Sequence[Fault] = (),
+    reboot_s: float | None = None,
 ) -> AsyncIterator[ClusterPort]:
     """The cluster of that file or name. `speed`: of a simulated cluster that starts from a file; 1 is real time.
 
-    `witness`: there such a cluster writes what really happens. `reboot_s`: what a reboot takes on it.
+    `witness`: there such a cluster writes what really happens. `faults`: what goes wrong in it. `reboot_s`: what a
+    reboot takes on it.
 
     Raises RequestError (no such file or name, a bad file, a speed for a cluster that has its own), Unreachable, and
     PrefectUnreachable, when names cannot be looked up.
     """
     if is_file(cluster):
-        async with _from_file(cluster, speed or 1.0, witness, reboot_s) as port:
+        async with _from_file(cluster, speed or 1.0, witness, faults, reboot_s) as port:
             yield port
         return
     registered = await _registered(cluster)
@@ -75,10 +81,14 @@ async def open_cluster(
 
 @asynccontextmanager
 async def _from_file(
-    cluster: str, speed: float, witness: TextIO | None, reboot_s: float | None
+    cluster: str, speed: float, witness: TextIO | None, faults: Sequence[Fault], reboot_s: float | None
 ) -> AsyncIterator[ClusterPort]:
     simulated = SimulatedCluster(
-        read_cluster(Path(cluster)), clock=Clock(speed), log=witness, reboot_s=reboot_s or USUAL_REBOOT_S
+        read_cluster(Path(cluster)),
+        clock=Clock(speed),
+        faults=faults,
+        log=witness,
+        reboot_s=reboot_s or USUAL_REBOOT_S,
     )
     try:
         yield simulated

@@ -5,12 +5,13 @@ A flow's parameters are JSON; what lives only in this process comes to it by a c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TextIO
 
+from shunter.clusters.simulated import Fault
 from shunter.engine.audience import Audience
 from shunter.engine.control import Control
 
@@ -20,6 +21,7 @@ class Listener:
     audience: Audience | None = None
     stop: Control | None = None
     witness: TextIO | None = None
+    faults: Sequence[Fault] = ()
 
 
 NOBODY = Listener()
@@ -28,13 +30,17 @@ _listener: ContextVar[Listener] = ContextVar("shunter_listener", default=NOBODY)
 
 @contextmanager
 def listening(
-    audience: Audience | None = None, *, stop: Control | None = None, witness: TextIO | None = None
+    audience: Audience | None = None,
+    *,
+    stop: Control | None = None,
+    witness: TextIO | None = None,
+    faults: Sequence[Fault] = (),
 ) -> Iterator[None]:
     """Flows called inside the block tell `audience` what happens, and end early when `stop` asks for it.
 
-    A cluster that is simulated in this process writes its witness log to `witness`.
+    In a cluster that is simulated in this process `faults` happen, and it writes its witness log to `witness`.
     """
-    token = _listener.set(Listener(audience, stop, witness))
+    token = _listener.set(Listener(audience, stop, witness, faults))
     try:
         yield
     finally:

@@ -69,7 +69,7 @@ async def carry_out(
     async with AsyncExitStack() as stack:
         stack.enter_context(sheltered_tasks())
         port = await stack.enter_async_context(
-            open_cluster(cluster, speed=speed, witness=listener.witness, reboot_s=reboot_s)
+            open_cluster(cluster, speed=speed, witness=listener.witness, faults=listener.faults, reboot_s=reboot_s)
         )
         seen = await port.look()
         holds = await stack.enter_async_context(PrefectHolds.opened(seen.name, log, _flow_run_id()))
