@@ -11,7 +11,7 @@ import typer
 from shunter.clusters.port import ClusterError
 from shunter.commands import output
 from shunter.commands.rehearsal import Rehearsal
-from shunter.flows.errors import PrefectUnreachable, RunError
+from shunter.flows.errors import PrefectUnreachable, RunError, RunRefused
 from shunter.topology.errors import RequestError, ShunterError
 from shunter.topology.plan import Plan
 from shunter.topology.preflight import Check
@@ -68,6 +68,8 @@ def of_error(error: ShunterError) -> Exit:
             return of_plan(error.plan)
         case RequestError():
             return Exit.WRONG_REQUEST
+        case RunRefused():
+            return Exit.REFUSED
         case ClusterError() | PrefectUnreachable():
             return Exit.IN_DOUBT
         case _:

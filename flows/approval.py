@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from prefect import get_run_logger
+from prefect.context import FlowRunContext
 from prefect.flow_runs import asuspend_flow_run
 from prefect.input import RunInput
 from pydantic import Field
 
-from shunter.clusters.port import Refused
 from shunter.flows.artifacts import leave_plan
 from shunter.flows.clusters import open_cluster
+from shunter.flows.errors import RunRefused
 from shunter.flows.markdown import headline
 from shunter.topology.preflight import with_requirements
 from shunter.topology.rolling import RollingPolicy, plan_rolling
@@ -31,20 +32,28 @@ class Approval(RunInput):
 
 
 async def approved(cluster: str, nodes: Sequence[str], policy: RollingPolicy, within_s: float) -> None:
-    """Leave the plan and suspend the run until somebody has answered. Raises Refused if the answer is no.
+    """Leave the plan and suspend the run until somebody has answered. Raises RunRefused if the answer is no.
 
     A plan that a finding refuses is not asked about: the run itself says why. Nobody answering in time fails the run.
     """
-    async with open_cluster(cluster) as port:
-        seen = await port.look()
-    plan = with_requirements(seen, plan_rolling(seen, nodes, policy))
-    if plan.errors or not plan.maintenance:
-        return
     log = get_run_logger()
-    await leave_plan(plan, ())
-    log.info("waits for approval, at most %.0f s: %s", within_s, headline(plan, ()))
+    if not _was_asked():
+        async with open_cluster(cluster) as port:
+            seen = await port.look()
+        plan = with_requirements(seen, plan_rolling(seen, nodes, policy))
+        if plan.errors or not plan.maintenance:
+            return
+        await leave_plan(plan, ())
+        log.info("waits for approval, at most %.0f s: %s", within_s, headline(plan, ()))
     answer = await asuspend_flow_run(wait_for_input=Approval, timeout=round(within_s), key=KEY)
     said = f": {answer.remark}" if answer.remark else ""
     if not answer.approved:
-        raise Refused(f"the plan was not approved{said}. Nothing was touched")
+        raise RunRefused(f"the plan was not approved{said}. Nothing was touched")
     log.info("approved%s", said)
+
+
+def _was_asked() -> bool:
+    """Whether this flow run was suspended for its approval before, and is resumed now."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context is not None else None
+    return run is not None and KEY in (run.empirical_policy.pause_keys or ())

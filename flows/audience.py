@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 from prefect.events import emit_event
@@ -16,12 +16,13 @@ from shunter.engine.audience import Audience, Progress, Waiting
 from shunter.flows import artifacts
 from shunter.flows.locks import Logger
 from shunter.flows.markdown import headline
+from shunter.flows.progress import HowFar, MovesHowFar, how_far, vm_of
+from shunter.flows.turns_seen import TurnsSeen
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.plan import Plan
 
 PROGRESS_EVERY_S = 2.0
 LAST_WORD_DEADLINE_S = 10.0
-NAMES_SHOWN = 6
 TROUBLE = frozenset({"refused", "rolled_back", "overtaken", "lost_sight", "failed", "down", "offline"})
 
 
@@ -31,10 +32,9 @@ class RunAudience:
     def __init__(self, cluster: str, nodes: Sequence[str], log: Logger, also: Audience | None) -> None:
         self._cluster, self._nodes, self._log, self._also = cluster, nodes, log, also
         self._plan: Plan | None = None
-        self._planned_s: dict[str, float] = {}
-        self._copied: dict[str, float] = {}
-        self._done: set[str] = set()
-        self._waiting: tuple[Waiting, ...] = ()
+        self._how_far: HowFar = MovesHowFar()
+        self._turns = TurnsSeen()
+        self._failed: set[str] = set()
         self._changed, self._over = asyncio.Event(), asyncio.Event()
         self._writer: asyncio.Task[None]
 
@@ -52,6 +52,9 @@ class RunAudience:
         await self._stop_writing()
         if not self._writer.cancelled():
             self._writer.result()
+        for turn in plan.maintenance if plan.executed else ():
+            if turn.outcome == "failed" and turn.node not in self._failed:
+                self._node_failed(turn.node, turn.reason or "")
         await self._kept(artifacts.leave_report(plan, self._nodes))
 
     async def leave_note(self, text: str) -> None:
@@ -71,8 +74,9 @@ class RunAudience:
     # -------------------------------------------------------------- what the engine tells
 
     def planned(self, plan: Plan, at_s: float) -> None:
-        self._plan = plan
-        self._planned_s = {move.vm: move.end_s - move.start_s for move in plan.moves}
+        self._plan, self._how_far = plan, how_far(plan)
+        self._how_far.planned(plan, at_s)
+        self._turns.planned(plan, at_s)
         self._log.info(headline(plan, self._nodes))
         for found in plan.findings:
             level = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}[found.severity]
@@ -84,23 +88,24 @@ class RunAudience:
     def stepped(self, step: Step) -> None:
         self._log.log(logging.WARNING if step.target in TROUBLE else logging.INFO, "%s", step)
         self._emit(step)
-        if step.lifecycle == "migration":
-            vm = vm_of(step)
-            self._copied.pop(vm, None)
-            if step.target == "done":
-                self._done.add(vm)
+        self._turns.stepped(step)
+        for node in self._turns.failed.keys() - self._failed:
+            self._node_failed(node, self._turns.failed[node])
+        self._failed &= self._turns.failed.keys()
+        self._how_far.stepped(step)
+        if step.lifecycle in ("migration", "node"):
             self._changed.set()
         if self._also:
             self._also.stepped(step)
 
     def progressed(self, progress: Progress) -> None:
-        self._copied[progress.vm] = progress.percent
+        self._how_far.progressed(progress)
         self._changed.set()
         if self._also:
             self._also.progressed(progress)
 
     def waiting(self, waiting: tuple[Waiting, ...]) -> None:
-        self._waiting = waiting
+        self._how_far.waiting(waiting)
         self._changed.set()
         if self._also:
             self._also.waiting(waiting)
@@ -108,11 +113,28 @@ class RunAudience:
     # -------------------------------------------------------------- what Prefect gets
 
     def _emit(self, step: Step) -> None:
-        """Prefect adds flow run, flow and deployment to what is related by itself."""
         noun, name = subject_of(step)
         payload = {"subject": step.subject, "event": step.event, "from": step.source, "to": step.target}
+        self._tell(
+            f"shunter.{step.lifecycle}.{step.target}",
+            noun,
+            name,
+            {**payload, "reason": step.reason, "at_s": step.at_s},
+            nodes_of(step),
+        )
+
+    def _node_failed(self, node: str, why: str) -> None:
+        """Once a node and failure: what an automation may wake somebody up for."""
+        self._failed.add(node)
+        self._log.error("the maintenance of %s failed: %s", node, why)
+        self._tell("shunter.node.maintenance_failed", "node", node, {"subject": f"node {node}", "reason": why})
+
+    def _tell(
+        self, event: str, noun: str, name: str, payload: dict[str, Any], nodes: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """Prefect adds flow run, flow and deployment to what is related by itself."""
         emit_event(
-            event=f"shunter.{step.lifecycle}.{step.target}",
+            event=event,
             resource={
                 "prefect.resource.id": f"shunter.{noun}.{self._cluster}.{name}",
                 "prefect.resource.name": name,
@@ -120,9 +142,9 @@ class RunAudience:
             },
             related=[
                 {"prefect.resource.id": f"shunter.node.{self._cluster}.{node}", "prefect.resource.role": role}
-                for role, node in nodes_of(step)
+                for role, node in nodes
             ],
-            payload={**payload, "reason": step.reason, "at_s": step.at_s},
+            payload=payload,
         )
 
     async def _write(self) -> None:
@@ -135,28 +157,11 @@ class RunAudience:
             if bar is None:
                 bar = artifacts.ProgressBar(self._plan)
                 await self._kept(artifacts.leave_plan(self._plan, self._nodes))
-            await self._kept(bar.show(self._percent(), self._how_far()))
+            await self._kept(bar.show(self._how_far.percent(), self._how_far.told()))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), PROGRESS_EVERY_S)
         if bar is not None:
-            await self._kept(bar.show(self._percent(), self._how_far()))
-
-    def _percent(self) -> float:
-        all_s = sum(self._planned_s.values())
-        if not all_s:
-            return 0.0
-        so_far_s = sum(
-            self._planned_s.get(vm, 0.0) * share
-            for vm, share in [*((vm, 1.0) for vm in self._done), *((vm, p / 100) for vm, p in self._copied.items())]
-        )
-        return min(100.0, round(100 * so_far_s / all_s, 1))
-
-    def _how_far(self) -> str:
-        copying = [f"{vm} {percent:.0f} %" for vm, percent in self._copied.items()]
-        parts = [f"{len(self._done)} of {len(self._planned_s)} moved"]
-        parts += [f"copying {_some(copying)}"] if copying else []
-        parts += [f"waiting: {_some([f'{w.subject} {w.reason}' for w in self._waiting])}"] if self._waiting else []
-        return "; ".join(parts)
+            await self._kept(bar.show(self._how_far.percent(), self._how_far.told()))
 
     async def _kept(self, writing: Awaitable[None]) -> None:
         try:
@@ -172,19 +177,9 @@ def subject_of(step: Step) -> tuple[str, str]:
     return step.lifecycle, step.subject.removeprefix(f"{step.lifecycle} ")
 
 
-def vm_of(step: Step) -> str:
-    """The VM of a migration's step, whose subject reads "web-1: N1 → N3"."""
-    return step.subject.rpartition(": ")[0]
-
-
 def nodes_of(step: Step) -> list[tuple[str, str]]:
     """The two nodes of a migration's step with their parts in it; none for other lifecycles."""
     if step.lifecycle != "migration":
         return []
     source, _, target = step.subject.rpartition(": ")[2].partition(" → ")
     return [("source", source), ("target", target)]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - NAMES_SHOWN
-    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -2,6 +2,7 @@
 
 ShunterError
 ├── PrefectUnreachable   the Prefect server does not answer, or the embedded one does not start
+├── RunRefused           another run has the cluster, or the plan was not approved; nothing was touched
 ├── UnfitCluster         a check found what stands against every run; `check` holds it
 └── RunError             there is a plan or a report, and it is no success: `plan` holds it
     ├── RefusedByFindings   a finding forbids the run; nothing was touched
@@ -17,6 +18,10 @@ from shunter.topology.preflight import Check
 
 class PrefectUnreachable(ShunterError):
     """No Prefect server answers; nothing was touched."""
+
+
+class RunRefused(ShunterError):
+    """Another run has the cluster, or the plan was not approved. Nothing was touched."""
 
 
 class UnfitCluster(ShunterError):

@@ -30,8 +30,9 @@ async def evacuate_nodes(  # noqa: PLR0917 - each is a field of the form
     No node takes part in two migrations at once, across all runs on one Prefect server. A VM that fits nowhere keeps
     running where it is; the report says why. A finished evacuation leaves its nodes paused.
 
-    Returns the report, also when it is done in part. Raises RefusedByFindings (nothing was touched), OutcomeInDoubt
-    (look before anything else), RequestError (unknown cluster or node) and Unreachable.
+    Returns the report, also when it is done in part. Raises RefusedByFindings and RunRefused (nothing was touched; the
+    latter while a rolling run is under way), OutcomeInDoubt (look before anything else), RequestError
+    (unknown cluster or node) and Unreachable.
 
     Args:
         cluster: The name of a registered cluster, or the path of a cluster file (ends in .json): a simulated

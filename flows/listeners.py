@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from shunter.clusters.simulated import Fault
-from shunter.engine.audience import Audience
+from shunter.engine.audience import Audience, Progress, Waiting
 from shunter.engine.control import Control
+from shunter.statemachines.lifecycle import Step
+from shunter.topology.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +51,26 @@ def listening(
 
 def current_listener() -> Listener:
     return _listener.get()
+
+
+class Together:
+    """Several audiences as one."""
+
+    def __init__(self, *audiences: Audience) -> None:
+        self._audiences = audiences
+
+    def planned(self, plan: Plan, at_s: float) -> None:
+        for audience in self._audiences:
+            audience.planned(plan, at_s)
+
+    def stepped(self, step: Step) -> None:
+        for audience in self._audiences:
+            audience.stepped(step)
+
+    def progressed(self, progress: Progress) -> None:
+        for audience in self._audiences:
+            audience.progressed(progress)
+
+    def waiting(self, waiting: tuple[Waiting, ...]) -> None:
+        for audience in self._audiences:
+            audience.waiting(waiting)

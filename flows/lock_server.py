@@ -85,6 +85,13 @@ class LockServer:
             return True
         return not limit.active or limit.limit != 1
 
+    async def is_taken(self, name: str) -> bool:
+        """Whether somebody has a slot of this limit; not where there is no such limit."""
+        try:
+            return (await self._ask(lambda: self._client.read_global_concurrency_limit_by_name(name))).active_slots > 0
+        except ObjectNotFound:
+            return False
+
     async def renew(self, lease: UUID) -> bool:
         """Make the lease last LEASE_S from now. False: the server knows nothing of it any more."""
         try:

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from prefect.logging.loggers import LoggingAdapter
 
+from shunter.flows.errors import PrefectUnreachable
 from shunter.flows.lock_server import LEASE_S, LockServer, Unavailable
 
 RENEW_EVERY_S = LEASE_S / 3
@@ -37,8 +38,13 @@ def limit_name(cluster: str, node: str) -> str:
     return ":".join(["shunter", *(quote(name, safe=" ").replace("%", "=") for name in (cluster, node))])
 
 
+def cluster_limit_name(cluster: str) -> str:
+    """The limit that a rolling run holds, such as "shunter:prod-1::rolling maintenance"; no node's is called so."""
+    return f"{limit_name(cluster, '')}:rolling maintenance"
+
+
 class PrefectHolds:
-    """Holds on nodes of one cluster, for one run. Use `opened`.
+    """Holds on nodes of one cluster, and on the cluster as a whole, for one run. Use `opened`.
 
     A server that does not answer is no reason to fail a run: nodes that cannot be locked count as held by others, and
     the log says why.
@@ -69,19 +75,32 @@ class PrefectHolds:
 
     async def try_hold(self, nodes: tuple[str, ...]) -> PrefectHold | None:
         """Take all of these nodes at once, without waiting. None: not ours now, ask again later."""
-        names = [limit_name(self._cluster, node) for node in nodes]
+        return await self._try_limits([limit_name(self._cluster, node) for node in nodes], nodes)
+
+    async def try_hold_cluster(self) -> PrefectHold | None:
+        """Take what only one run of a cluster may have, without waiting. None: not ours now."""
+        return await self._try_limits([cluster_limit_name(self._cluster)], (f"the whole of {self._cluster}",))
+
+    async def cluster_is_held(self) -> bool:
+        """Whether some run has what `try_hold_cluster` takes. Raises PrefectUnreachable."""
+        try:
+            return await self._server.is_taken(cluster_limit_name(self._cluster))
+        except Unavailable as error:
+            raise PrefectUnreachable(f"nobody can tell whether a rolling run is under way: {error}") from error
+
+    async def _try_limits(self, names: list[str], subjects: tuple[str, ...]) -> PrefectHold | None:
         try:
             await self._create(names)
             taken = await self._server.take(names, self._flow_run_id)
             if taken is None:
                 return None
             lease, granted = taken
-            hold = PrefectHold(self._server, lease, nodes, self._log)
+            hold = PrefectHold(self._server, lease, subjects, self._log)
             self._held.add(hold)
             if await self._locks_them(names, granted):
                 return hold
         except Unavailable as error:
-            self._log.warning("%s cannot be locked, the Prefect server is out of reach: %s", _listed(nodes), error)
+            self._log.warning("%s cannot be locked, the Prefect server is out of reach: %s", _listed(subjects), error)
             return None
         await hold.release()
         return None
@@ -107,7 +126,7 @@ class PrefectHolds:
 
 
 class PrefectHold:
-    """Nodes leased until released; renewed in the background. `lost`: they may be somebody else's by now."""
+    """What is leased until released; renewed in the background. `lost`: it may be somebody else's by now."""
 
     def __init__(self, server: LockServer, lease: UUID, nodes: tuple[str, ...], log: Logger) -> None:
         self.lease = lease

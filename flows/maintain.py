@@ -5,16 +5,24 @@ from __future__ import annotations
 from prefect import flow
 from prefect.runtime import flow_run
 
-from shunter.clusters.port import Refused
-from shunter.engine.maintain import Budget, maintain
+from shunter.engine.maintain import Budget
+from shunter.flows.actions import own_work
 from shunter.flows.approval import approved
+from shunter.flows.errors import RunRefused
 from shunter.flows.parameters import (
+    Action,
     AnyNodeNames,
     ApprovalS,
     ClusterName,
+    Failback,
     FailedNodes,
+    FirstNodes,
+    GoOnWithinS,
     MaintenanceS,
+    OneFaultDomain,
+    OwnAction,
     Parallel,
+    Prefer,
     ReserveNodes,
     Retries,
     RunningMigrations,
@@ -22,13 +30,12 @@ from shunter.flows.parameters import (
     WindowS,
     spoken,
 )
-from shunter.flows.run import Means, carry_out
+from shunter.flows.rolling import RollingRun
+from shunter.flows.run import carry_out, refused
 from shunter.topology.plan import Plan
 from shunter.topology.rolling import RollingPolicy
-from shunter.topology.rolling.policy import Failback, Prefer
 
-ROLLING = "rolling maintenance"
-"""What a rolling run locks besides nodes: one run a cluster."""
+THREE_DAYS_S = 3 * 86_400.0
 
 
 def _name() -> str:
@@ -46,38 +53,50 @@ async def rolling_maintenance(  # noqa: PLR0917 - each is a field of the form
     prefer: Prefer = "time",
     window_s: WindowS = None,
     failback: Failback = "none",
-    first: AnyNodeNames = [],  # noqa: B006
-    one_fault_domain: bool = False,
+    first: FirstNodes = [],  # noqa: B006
+    one_fault_domain: OneFaultDomain = False,
+    action: Action = "reboot",
+    own_action: OwnAction = None,
     retries: Retries = 0,
     failed_nodes: FailedNodes = 0,
     wait_for_approval_s: ApprovalS = None,
+    go_on_within_s: GoOnWithinS = THREE_DAYS_S,
     speed: Speed = None,
     running_migrations_on_cancel: RunningMigrations = "finish",
 ) -> Plan:
     """Take nodes through maintenance: empty, reboot, prove that it is back, next; several at once where that is safe.
 
     Each VM moves as seldom as possible, and at every instant room is kept for the loss of one more node. One rolling
-    run a cluster at a time. Started again, it goes on from where the cluster stands.
+    run a cluster at a time, and no other run beside it. Started again, it goes on from where the cluster stands.
+    While it is under way `steer_rolling_maintenance` holds it, lets it go on, skips a node or stops it.
 
-    Returns the report, also when it is done in part. Raises RefusedByFindings (nothing was touched), OutcomeInDoubt
-    (look before anything else), RequestError (unknown cluster or node), Refused (another rolling run is under way, or
-    the plan was not approved) and Unreachable.
+    Returns the report, also when it is done in part. Raises RefusedByFindings and RunRefused (nothing was touched:
+    another rolling run is under way, or the plan was not approved), OutcomeInDoubt (look before anything else),
+    RequestError (unknown cluster, node or action), Unreachable and PrefectUnreachable.
 
     Args:
         cluster: The name of a registered cluster, or the path of a cluster file (ends in .json): a simulated
             cluster starts from it.
         nodes: The nodes to maintain; none means all.
-        maintenance_s: How long the maintenance of one node takes, in seconds, from empty to back.
+        maintenance_s: How long the maintenance of one node takes, in seconds, from empty to back. After three times
+            that (at least 15 minutes) it counts as failed.
         parallel: How many nodes may be away at once at most; none means as many as is safe.
         reserve_nodes: How many further nodes may be lost at any moment of the run, with room left for their VMs.
+            auto keeps the loss of one covered where it is covered at the start.
         prefer: The shortest run, or the fewest moves (of those within the window, if there is one).
         window_s: The maintenance window in seconds from the start; no node leaves that would not be back by then.
         failback: Once all nodes are done, leave the VMs where they are, take each back, or spread them evenly.
         first: Nodes whose turns come first, in this order.
         one_fault_domain: Only nodes of one fault domain are away at the same time.
+        action: Restart the node; or wait until somebody has maintained it by hand and says so, by
+            steer_rolling_maintenance.
+        own_action: In place of both, a coroutine function of your own, as package.module:function, installed for the
+            worker. It is given the node's name; it has maintained the node when it returns, and failed when it raises.
         retries: How often a node is tried again whose maintenance failed although it is up.
         failed_nodes: How many nodes may fail before no further one is begun.
         wait_for_approval_s: Show the plan and wait so long for somebody to approve it, before the first node.
+        go_on_within_s: A run of this cluster that did not finish is gone on with if it ended at most so long ago: nodes
+            that were restarted since it began count as done. 0 begins anew.
         speed: How many times as fast as real time the simulated cluster of a cluster file runs.
         running_migrations_on_cancel: Let the migrations under way finish, or call them off.
     """
@@ -91,32 +110,26 @@ async def rolling_maintenance(  # noqa: PLR0917 - each is a field of the form
         order=tuple(first),
         one_fault_domain=one_fault_domain,
     )
-    if wait_for_approval_s is not None:
-        await approved(cluster, nodes, policy, wait_for_approval_s)
-
-    async def procedure(means: Means) -> Plan:
-        alone = await means.holds.try_hold((ROLLING,))
-        if alone is None:
-            raise Refused(f"another rolling run is under way on {spoken(cluster)}: wait until it is over, or stop it")
-        try:
-            return await maintain(
-                means.cluster,
-                nodes,
-                policy,
-                holds=means.holds,
-                audience=means.audience,
-                start=means.start,
-                control=means.stop,
-                budget=Budget(failed_nodes=failed_nodes, retries=retries),
-            )
-        finally:
-            await alone.release()
-
+    run = RollingRun(
+        cluster,
+        tuple(nodes),
+        policy,
+        Budget(failed_nodes=failed_nodes, retries=retries),
+        action,
+        own_work(own_action) if own_action else None,
+        go_on_within_s,
+    )
+    try:
+        if wait_for_approval_s is not None:
+            await approved(cluster, nodes, policy, wait_for_approval_s)
+    except RunRefused as error:
+        return refused(error)
     return await carry_out(
-        procedure,
+        run.procedure,
         cluster,
         nodes=(),
         speed=speed,
         on_cancel=running_migrations_on_cancel,
+        rolling=True,
         reboot_s=maintenance_s,
     )

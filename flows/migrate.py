@@ -26,8 +26,9 @@ async def live_migrate(
 ) -> Plan:
     """Move one running VM to a node of your choice, without interrupting it.
 
-    Returns the report. Raises RefusedByFindings (nothing was touched), OutcomeInDoubt (look before anything else),
-    RequestError (unknown cluster, VM or node) and Unreachable.
+    Returns the report. Raises RefusedByFindings and RunRefused (nothing was touched; the
+    latter while a rolling run is under way), OutcomeInDoubt (look before anything else), RequestError
+    (unknown cluster, VM or node) and Unreachable.
 
     Args:
         cluster: The name of a registered cluster, or the path of a cluster file (ends in .json): a simulated

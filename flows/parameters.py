@@ -2,26 +2,68 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from shunter.topology.rolling.policy import LONGEST_S
+from shunter.flows.actions import IMPORT_PATH
+from shunter.flows.steering import What
+from shunter.topology.rolling import policy
 
-ClusterName = Annotated[str, Field(min_length=1, max_length=4096, examples=["prod-1", "examples/small.json"])]
+
+def _titled(title: str) -> Any:
+    """What a field is called in the form; without it Prefect shows the parameter's name."""
+    return Field(json_schema_extra={"title": title})
+
+
+Seconds = Annotated[float, Field(gt=0, le=policy.LONGEST_S, allow_inf_nan=False)]
 NodeName = Annotated[str, Field(min_length=1, max_length=255)]
-NodeNames = Annotated[list[NodeName], Field(min_length=1)]
+_SomeNodes = list[NodeName]
+
+ClusterName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=4096,
+        examples=["prod-1", "examples/small.json"],
+        json_schema_extra={"title": "Cluster"},
+    ),
+]
+NodeNames = Annotated[list[NodeName], Field(min_length=1, json_schema_extra={"title": "Nodes"})]
 VmName = Annotated[str, Field(min_length=1, max_length=255)]
-ReserveNodes = Literal["auto"] | Annotated[int, Field(ge=0, le=63, strict=True)]
-Speed = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False, strict=True)] | None
-RunningMigrations = Literal["finish", "cancel"]
-AnyNodeNames = list[NodeName]
-MaintenanceS = Annotated[float, Field(gt=0, le=LONGEST_S, allow_inf_nan=False)]
-WindowS = MaintenanceS | None
-ApprovalS = Annotated[float, Field(ge=60, le=LONGEST_S, allow_inf_nan=False)] | None
-Parallel = Annotated[int, Field(ge=1, le=64, strict=True)] | None
-Retries = Annotated[int, Field(ge=0, le=64, strict=True)]
-FailedNodes = Annotated[int, Field(ge=0, le=63, strict=True)]
+ReserveNodes = Annotated[
+    Literal["auto"] | Annotated[int, Field(ge=0, le=63, strict=True)], _titled("Reserve: nodes that may be lost")
+]
+Speed = Annotated[
+    Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False, strict=True)] | None,
+    _titled("Speed of a simulated cluster"),
+]
+RunningMigrations = Annotated[Literal["finish", "cancel"], _titled("Migrations under way when the run is cancelled")]
+
+# of a rolling run
+AnyNodeNames = Annotated[_SomeNodes, _titled("Nodes (none: all)")]
+FirstNodes = Annotated[_SomeNodes, _titled("First")]
+MaintenanceS = Annotated[Seconds, _titled("Maintenance of a node (seconds)")]
+WindowS = Annotated[Seconds | None, _titled("Maintenance window (seconds)")]
+ApprovalS = Annotated[
+    Annotated[float, Field(ge=60, le=policy.LONGEST_S, allow_inf_nan=False)] | None,
+    _titled("Wait for approval (seconds)"),
+]
+GoOnWithinS = Annotated[
+    float, Field(ge=0, le=30 * 86_400.0, allow_inf_nan=False), _titled("Go on with an unfinished run (seconds)")
+]
+Parallel = Annotated[Annotated[int, Field(ge=1, le=64, strict=True)] | None, _titled("Nodes away at once, at most")]
+Retries = Annotated[int, Field(ge=0, le=64, strict=True), _titled("Retries of a node")]
+FailedNodes = Annotated[int, Field(ge=0, le=63, strict=True), _titled("Nodes that may fail")]
+Prefer = Annotated[policy.Prefer, _titled("Prefer")]
+Failback = Annotated[policy.Failback, _titled("Failback")]
+OneFaultDomain = Annotated[bool, _titled("One fault domain at a time")]
+Action = Annotated[Literal["reboot", "by hand"], _titled("Maintenance")]
+OwnAction = Annotated[
+    Annotated[str, Field(max_length=255, pattern=IMPORT_PATH)] | None, _titled("Maintenance by a coroutine of your own")
+]
+Steering = Annotated[What, _titled("What")]
+SteeredNode = Annotated[NodeName | None, _titled("Node")]
 
 
 def spoken(cluster: str) -> str:

@@ -24,8 +24,9 @@ async def repair_placement(
 ) -> Plan:
     """Make the fewest live moves after which no VM stands where a rule or a lack of memory forbids it.
 
-    Returns the report, also when it is done in part. Raises RefusedByFindings (nothing was touched), OutcomeInDoubt
-    (look before anything else), RequestError (unknown cluster) and Unreachable.
+    Returns the report, also when it is done in part. Raises RefusedByFindings and RunRefused (nothing was touched; the
+    latter while a rolling run is under way), OutcomeInDoubt (look before anything else), RequestError
+    (unknown cluster) and Unreachable.
 
     Args:
         cluster: The name of a registered cluster, or the path of a cluster file (ends in .json): a simulated

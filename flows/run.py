@@ -21,12 +21,13 @@ from shunter.engine.migrate import Errand, StartMigration
 from shunter.engine.stop import Running
 from shunter.flows.audience import RunAudience
 from shunter.flows.clusters import open_cluster
-from shunter.flows.errors import OutcomeInDoubt, RefusedByFindings
+from shunter.flows.errors import OutcomeInDoubt, RefusedByFindings, RunRefused
 from shunter.flows.listeners import current_listener
 from shunter.flows.live_migration import as_task_run
 from shunter.flows.locks import Logger, PrefectHolds
 from shunter.flows.markdown import headline
 from shunter.flows.shelter import sheltered_tasks
+from shunter.flows.whole_cluster import WholeCluster, refuse_beside_rolling
 from shunter.statemachines.migration import Migration
 from shunter.topology.plan import Plan
 
@@ -37,13 +38,15 @@ ABANDON_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a procedure of the engine is given."""
+    """What a procedure of the engine is given. `whole`: the hold on the cluster as a whole, of a rolling run."""
 
     cluster: ClusterPort
     holds: Holds
     audience: Audience
     start: StartMigration
     stop: Control
+    log: Logger
+    whole: WholeCluster | None = None
 
 
 Procedure = Callable[[Means], Awaitable[Plan]]
@@ -56,14 +59,33 @@ async def carry_out(
     nodes: Sequence[str],
     speed: float | None,
     on_cancel: Running,
+    rolling: bool = False,
     reboot_s: float | None = None,
 ) -> Plan:
-    """Run the procedure and leave its report. `nodes`: what is to be emptied, for headlines.
-    `reboot_s`: what a reboot takes on a cluster that is simulated here.
+    """Run the procedure and leave its report. `nodes`: what is to be emptied, for headlines. `rolling`: it must have
+    the cluster to itself, and others are refused meanwhile. `reboot_s`: what a reboot takes on a cluster that is
+    simulated here.
 
     Returns, as the flow's final state, the report. A refusal or an unknown outcome is a failed state, which a caller
-    gets as RefusedByFindings or OutcomeInDoubt. Raises RequestError and Unreachable: nothing was touched then.
+    gets as RefusedByFindings, RunRefused or OutcomeInDoubt. Raises RequestError, Unreachable and PrefectUnreachable:
+    nothing was touched then.
     """
+    try:
+        plan = await _carried_out(procedure, cluster, nodes, speed, on_cancel, rolling, reboot_s)
+    except RunRefused as error:
+        return refused(error)
+    return final_state(plan, nodes)
+
+
+async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
+    procedure: Procedure,
+    cluster: str,
+    nodes: Sequence[str],
+    speed: float | None,
+    on_cancel: Running,
+    rolling: bool,
+    reboot_s: float | None,
+) -> Plan:
     log = get_run_logger()
     listener = current_listener()
     async with AsyncExitStack() as stack:
@@ -73,10 +95,13 @@ async def carry_out(
         )
         seen = await port.look()
         holds = await stack.enter_async_context(PrefectHolds.opened(seen.name, log, _flow_run_id()))
+        whole = await stack.enter_async_context(WholeCluster.held(holds, seen.name)) if rolling else None
+        if whole is None:
+            await refuse_beside_rolling(holds, seen.name)
         await holds.prepare([node.name for node in seen.nodes])
         audience = await stack.enter_async_context(RunAudience(seen.name, nodes, log, listener.audience))
         watched = Watched()
-        means = Means(port, holds, audience, watched.start, listener.stop or Control())
+        means = Means(port, holds, audience, watched.start, listener.stop or Control(), log, whole)
         work = asyncio.ensure_future(procedure(means))
         try:
             await asyncio.shield(work)
@@ -89,7 +114,13 @@ async def carry_out(
             raise
         plan = work.result()
         await audience.report(plan)
-    return final_state(plan, nodes)
+    return plan
+
+
+def refused(error: RunRefused) -> Plan:
+    """The state of a flow run that had to give way, or whose plan was not approved."""
+    state: Any = Failed(name="Refused", message=str(error), data=error)
+    return cast("Plan", state)
 
 
 def final_state(plan: Plan, nodes: Sequence[str]) -> Plan:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 from building import node, vm
 
+from shunter.flows.clusters import SimulatedClusterHost
 from shunter.flows.embedded import EmbeddedServer
 
 
@@ -41,3 +48,38 @@ def small(name: str) -> dict[str, Any]:
         "vms": [vm("web-1"), vm("web-2"), vm("db-1", memory_mib=16384), vm("old-1", state="off"), vm("app-1", on="N2")],
         "volumes": [{"name": "CSV1", "owner": "N1"}],
     }
+
+
+@contextmanager
+def hosted(
+    name: str,
+    folder: Path,
+    *,
+    cluster: dict[str, Any] | None = None,
+    speed: float = 100.0,
+    reboot_s: float = 60.0,
+) -> Iterator[Path]:
+    """A cluster (the small one) in a process of its own, which outlives flow runs, registered under `name`.
+
+    Yields its witness log.
+    """
+    file, witness = folder / f"{name}.json", folder / f"{name}.jsonl"
+    file.write_text(json.dumps(cluster or small(name)), encoding="utf-8")
+    options = ["--cluster", str(file), "--log", str(witness), "--speed", str(speed), "--reboot-s", str(reboot_s)]
+    host = subprocess.Popen(
+        [sys.executable, "-m", "shunter.clusters.simulated.host", *options], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert host.stdout is not None
+        address = host.stdout.readline().strip().removeprefix("listening on ")
+        SimulatedClusterHost(address=address).save(name)
+        yield witness
+    finally:
+        host.kill()
+        host.communicate()
+
+
+def rebooted(witness: Path) -> list[str]:
+    """The nodes that were restarted, in order, by the witness log."""
+    lines = [json.loads(line) for line in witness.read_text(encoding="utf-8").splitlines()]
+    return [line["node"] for line in lines if line["what"] == "node_rebooted"]

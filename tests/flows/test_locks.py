@@ -11,7 +11,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from shunter.flows import locks
+from shunter.flows.errors import RunRefused
 from shunter.flows.locks import PrefectHolds, limit_name
+from shunter.flows.whole_cluster import WholeCluster
 
 LOG = logging.getLogger("test")
 
@@ -106,6 +109,60 @@ def test_a_lease_that_the_server_ended_is_lost(cluster: str, caplog: pytest.LogC
 
     asyncio.run(story())
     assert "the lock on N1 and N2 is lost" in caplog.text
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_hold_is_renewed_as_long_as_it_is_held(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "RENEW_EVERY_S", 0.1)
+
+    async def story() -> None:
+        async with PrefectHolds.opened(cluster, LOG) as holds, get_client() as client:
+            hold = await holds.try_hold(("N1",))
+            assert hold is not None
+            await asyncio.sleep(0.5)
+            assert not hold.lost
+            await client.release_concurrency_slots_with_lease(lease_id=hold.lease)
+            async with asyncio.timeout(10):
+                while not hold.lost:  # noqa: ASYNC110 - nobody asks it; it finds out by renewing
+                    await asyncio.sleep(0.05)
+            await hold.release()
+
+    asyncio.run(story())
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_the_whole_cluster_is_held_apart_from_its_nodes_and_by_one_run_at_a_time(cluster: str) -> None:
+    async def story() -> None:
+        async with PrefectHolds.opened(cluster, LOG) as ours, PrefectHolds.opened(cluster, LOG) as theirs:
+            assert not await theirs.cluster_is_held()
+            async with WholeCluster.held(ours, cluster):
+                assert await theirs.cluster_is_held()
+                assert await theirs.try_hold(("N1", "rolling maintenance")) is not None
+                with pytest.raises(RunRefused, match=f"a rolling run is under way on {cluster}"):
+                    async with WholeCluster.held(theirs, cluster):
+                        pass
+            assert not await theirs.cluster_is_held()
+
+    asyncio.run(story())
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_lost_hold_on_the_cluster_is_taken_again_unless_another_run_has_it(cluster: str) -> None:
+    async def story() -> None:
+        async with (
+            PrefectHolds.opened(cluster, LOG) as ours,
+            PrefectHolds.opened(cluster, LOG) as theirs,
+            WholeCluster.held(ours, cluster) as whole,
+            get_client() as client,
+        ):
+            for taken_by_them in (False, True):
+                await client.release_concurrency_slots_with_lease(lease_id=whole.hold.lease)
+                assert not await whole.hold.still_ours()
+                other = await theirs.try_hold_cluster() if taken_by_them else None
+                assert (other is not None) == taken_by_them
+                assert await whole.still_ours() == (not taken_by_them)
+
+    asyncio.run(story())
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -10,8 +10,10 @@ from prefect.exceptions import ParameterTypeError
 from prefect.utilities.callables import parameter_schema
 
 from shunter.flows.evacuate import evacuate_nodes
+from shunter.flows.maintain import rolling_maintenance
 from shunter.flows.migrate import live_migrate
 from shunter.flows.parameters import spoken
+from shunter.flows.steer import steer_rolling_maintenance
 
 
 def test_the_form_to_evacuate_has_a_typed_field_with_help_for_each_parameter() -> None:
@@ -37,6 +39,57 @@ def test_the_form_to_evacuate_has_a_typed_field_with_help_for_each_parameter() -
 
 def test_the_form_to_migrate_asks_for_cluster_vm_and_target() -> None:
     assert parameter_schema(live_migrate).required == ["cluster", "vm", "target"]
+
+
+def test_the_form_of_a_rolling_run_asks_for_the_cluster_alone_and_offers_choices() -> None:
+    schema = parameter_schema(rolling_maintenance)
+    fields = schema.properties
+    assert schema.required == ["cluster"]
+    assert [name for name, field in fields.items() if not field["description"]] == []
+    assert fields["maintenance_s"]["title"] == "Maintenance of a node (seconds)"
+    assert [name for name, field in fields.items() if field["title"] == name] == []
+    assert fields["prefer"]["enum"] == ["time", "moves"]
+    assert fields["failback"]["enum"] == ["none", "as_it_was", "spread"]
+    assert fields["action"]["enum"] == ["reboot", "by hand"]
+    assert fields["parallel"]["anyOf"] == [{"type": "integer", "minimum": 1, "maximum": 64}, {"type": "null"}]
+    assert fields["wait_for_approval_s"]["default"] is None
+
+
+def test_the_form_to_steer_offers_what_can_be_asked() -> None:
+    schema = parameter_schema(steer_rolling_maintenance)
+    assert schema.required == ["cluster", "what"]
+    assert schema.properties["what"]["enum"] == ["hold", "go on", "skip", "stop", "done by hand"]
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"maintenance_s": 0},
+        {"maintenance_s": float("nan")},
+        {"parallel": 0},
+        {"parallel": 65},
+        {"parallel": True},
+        {"prefer": "money"},
+        {"window_s": -1},
+        {"failback": "all"},
+        {"first": "N1"},
+        {"nodes": [""]},
+        {"action": "pray"},
+        {"own_action": "os.system"},
+        {"own_action": "a.b:c; d"},
+        {"own_action": "a:b:c"},
+        {"retries": -1},
+        {"failed_nodes": 64},
+        {"wait_for_approval_s": 59},
+        {"go_on_within_s": -1},
+        {"running_migrations_on_cancel": "kill"},
+    ],
+    ids=str,
+)
+def test_a_rolling_run_out_of_bounds_is_refused_before_anything_runs(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ParameterTypeError):
+        asyncio.run(rolling_maintenance(**{"cluster": "c.json", **wrong}))
 
 
 @pytest.mark.usefixtures("prefect_server")

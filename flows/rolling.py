@@ -1,0 +1,80 @@
+"""A rolling run as Prefect carries it out: what is known of an earlier one, the hold on the cluster, steering."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from prefect.runtime import flow_run
+
+from shunter.clusters.port import Failed
+from shunter.engine.looking import look
+from shunter.engine.maintain import Budget, maintain
+from shunter.engine.maintenance import Hooks
+from shunter.flows.actions import action_of
+from shunter.flows.clusters import is_file
+from shunter.flows.listeners import Together
+from shunter.flows.rolling_record import Record
+from shunter.flows.run import Means
+from shunter.flows.steering import steered
+from shunter.flows.turns_seen import TurnsSeen
+from shunter.topology.plan import Plan
+from shunter.topology.rolling import RollingPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class RollingRun:
+    """What was asked for. `go_on_within_s`: how long ago a run may have ended that is gone on with."""
+
+    cluster: str
+    nodes: tuple[str, ...]
+    policy: RollingPolicy
+    budget: Budget
+    action: str
+    own_action: Callable[[str], Awaitable[None]] | None
+    go_on_within_s: float
+
+    async def procedure(self, means: Means) -> Plan:
+        """Raises what `maintain` raises."""
+        turns = TurnsSeen()
+        seen = await look(means.cluster)
+        record = None
+        if not is_file(self.cluster):  # a cluster that starts from a file ends with this run
+            record = await Record.opened(
+                means.cluster, seen, means.log, within_s=self.go_on_within_s, flow_run=flow_run.get_name()
+            )
+        if record is not None and record.goes_on:
+            await record.resume_what_was_left(seen)
+        async with steered(means.stop, turns, means.log):
+            report = await maintain(
+                means.cluster,
+                self.nodes,
+                self.policy,
+                holds=means.holds,
+                audience=Together(means.audience, turns),
+                start=means.start,
+                control=means.stop,
+                action=action_of(self.action, self.own_action, means.stop),
+                hooks=_hooks(means, record),
+                budget=self.budget,
+                done_since_s=record.known.began_s if record is not None and record.goes_on else None,
+            )
+        if record is not None:
+            after = await look(means.cluster)
+            await record.resume_what_is_mended(after, report)
+            await record.close(after, report)
+        return report
+
+
+def _hooks(means: Means, record: Record | None) -> Hooks:
+    async def before_node(node: str) -> None:
+        if means.whole is not None and not await means.whole.still_ours():
+            raise Failed("the lock on the cluster was lost, and another rolling run has it by now")
+        if record is not None:
+            await record.before_node(node)
+
+    async def after_node(node: str) -> None:
+        if record is not None:
+            await record.after_node(node)
+
+    return Hooks(before_node=before_node, after_node=after_node)

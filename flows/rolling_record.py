@@ -1,0 +1,178 @@
+"""What must outlive a rolling run that does not reach its end: which nodes are done, and what it paused (I8).
+
+Kept as a Prefect variable a cluster, JSON that a person can read; written ahead of each pause, removed when a run has
+finished everything. The next run believes it only as far as the cluster bears it out. A run that simulates a cluster
+of its own keeps none: the next one starts another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from datetime import UTC, datetime
+from typing import Self
+
+import httpx
+from prefect.variables import Variable
+from pydantic import Field, ValidationError
+
+from shunter.clusters.port import ClusterPort
+from shunter.engine.looking import look
+from shunter.flows.locks import Logger
+from shunter.topology.model import Cluster, Value
+from shunter.topology.plan import Plan
+
+CALL_DEADLINE_S = 10.0
+
+
+class Known(Value):
+    """Seconds are the cluster's clock. `began_s`: when the first of the runs began that belong together; `told_s`: when
+    this was written. `done`: node → when it was back. `paused`: node → since when a run that has not given it back was
+    about to empty it. `failed`: node → why.
+    """
+
+    cluster: str
+    began_s: float
+    told_s: float
+    written: str = ""
+    flow_run: str | None = None
+    done: dict[str, float] = Field(default_factory=dict)
+    paused: dict[str, float] = Field(default_factory=dict)
+    failed: dict[str, str] = Field(default_factory=dict)
+
+
+def variable_name(cluster: str) -> str:
+    """Prefect takes lowercase letters, digits, dashes and underscores; two clusters never share a name."""
+    slug = re.sub(r"[^a-z0-9]+", "-", cluster.lower()).strip("-")
+    if slug != cluster:
+        slug = f"{slug[:80]}-{hashlib.sha256(cluster.encode()).hexdigest()[:8]}"
+    return f"shunter-rolling-maintenance-{slug[:200]}"
+
+
+def disbelief(known: Known, cluster: str, now_s: float, within_s: float) -> str:
+    """Why an earlier run is not gone on with; empty where it is."""
+    if known.cluster != cluster:
+        return f"it is of the cluster {known.cluster}"
+    if now_s < known.told_s:
+        return "the cluster's clock was started anew since then"
+    if now_s - known.told_s > within_s:
+        return f"it was over {now_s - known.told_s:.0f} s ago, more than {within_s:.0f} s"
+    return ""
+
+
+class Record:
+    """Of one cluster, kept by the one rolling run that holds it. Use `opened`.
+
+    No trouble with the Prefect server fails the run; the log says what could not be kept.
+    """
+
+    def __init__(self, cluster: ClusterPort, known: Known, log: Logger, *, goes_on: bool) -> None:
+        self.known, self.goes_on = known, goes_on
+        self._cluster, self._log = cluster, log
+        self._writing = asyncio.Lock()
+
+    @classmethod
+    async def opened(
+        cls, cluster: ClusterPort, seen: Cluster, log: Logger, *, within_s: float, flow_run: str | None
+    ) -> Self:
+        """What an earlier run left behind, if it is believed. `within_s`: how long ago that run may have ended."""
+        now_s = cluster.clock.now_s()
+        fresh = Known(cluster=seen.name, began_s=now_s, told_s=now_s, flow_run=flow_run)
+        before = await _read(seen.name, log)
+        if before is None:
+            return cls(cluster, fresh, log, goes_on=False)
+        doubt = disbelief(before, seen.name, now_s, within_s)
+        if doubt:
+            log.info("an earlier rolling run did not finish, and is not gone on with: %s", doubt)
+            return cls(cluster, fresh, log, goes_on=False)
+        log.info(
+            "going on with the rolling run that began at second %.0f: done %s; paused %s; failed %s",
+            before.began_s,
+            *(", ".join(names) or "none" for names in (before.done, before.paused, before.failed)),
+        )
+        return cls(cluster, before.model_copy(update={"flow_run": flow_run}), log, goes_on=True)
+
+    async def resume_what_was_left(self, seen: Cluster) -> None:
+        """Nodes that an earlier run paused and whose maintenance did not fail take VMs again (I8).
+
+        Only where the cluster cannot tell who paused them; where it can, the engine sees to it.
+        """
+        for node in self._left_paused(seen):
+            if node not in self.known.failed:
+                self._log.info("%s was left paused by an earlier run: it is resumed", node)
+                await self._cluster.resume_node(node)
+                self._forget_pause(node)
+
+    async def resume_what_is_mended(self, seen: Cluster, report: Plan) -> None:
+        """Nodes whose maintenance failed in an earlier run, which left them paused, and that are done now (I8)."""
+        done = {turn.node for turn in report.maintenance if turn.outcome == "done"}
+        for node in self._left_paused(seen):
+            if node in done:
+                self._log.info("%s, which failed and was left paused by an earlier run, is done: it is resumed", node)
+                await self._cluster.resume_node(node)
+
+    def _left_paused(self, seen: Cluster) -> list[str]:
+        known = [seen.node_by_name[name] for name in self.known.paused if name in seen.node_by_name]
+        return [node.name for node in known if node.state == "paused" and node.paused_by is None]
+
+    # -------------------------------------------------------------- while the run goes on
+
+    async def before_node(self, node: str) -> None:
+        """Written ahead: from now on we may pause it."""
+        if (await look(self._cluster)).node_by_name[node].state == "up":
+            await self._write(paused={**self.known.paused, node: self._cluster.clock.now_s()})
+
+    async def after_node(self, node: str) -> None:
+        self._forget_pause(node)
+        failed = {name: why for name, why in self.known.failed.items() if name != node}
+        await self._write(done={**self.known.done, node: self._cluster.clock.now_s()}, failed=failed)
+
+    async def close(self, seen: Cluster, report: Plan) -> None:
+        """At the end of a run. `seen`: a look after it."""
+        if report.ok:
+            await self._remove()
+        elif report.executed:
+            failed = {turn.node: turn.reason or "" for turn in report.maintenance if turn.outcome == "failed"}
+            still = {node.name for node in seen.nodes if node.state != "up"}
+            paused = {node: since_s for node, since_s in self.known.paused.items() if node in still}
+            await self._write(paused=paused, failed={**self.known.failed, **failed})
+
+    def _forget_pause(self, node: str) -> None:
+        paused = {name: since_s for name, since_s in self.known.paused.items() if name != node}
+        self.known = self.known.model_copy(update={"paused": paused})
+
+    async def _write(self, **change: dict[str, float] | dict[str, str]) -> None:
+        written = datetime.now(UTC).isoformat(timespec="seconds")
+        now = {"told_s": self._cluster.clock.now_s(), "written": written}
+        self.known = self.known.model_copy(update={**change, **now})
+        async with self._writing:
+            try:
+                async with asyncio.timeout(CALL_DEADLINE_S):
+                    value = self.known.model_dump(mode="json")
+                    await Variable.aset(variable_name(self.known.cluster), value, overwrite=True)
+            except (httpx.HTTPError, TimeoutError, ValueError) as error:
+                self._log.warning("what this run did could not be kept for the next one: %s", error)
+
+    async def _remove(self) -> None:
+        try:
+            async with asyncio.timeout(CALL_DEADLINE_S):
+                await Variable.aunset(variable_name(self.known.cluster))
+        except (httpx.HTTPError, TimeoutError) as error:
+            self._log.warning(
+                "the record of this finished run could not be removed; delete the variable %s: %s",
+                variable_name(self.known.cluster),
+                error,
+            )
+
+
+async def _read(cluster: str, log: Logger) -> Known | None:
+    try:
+        async with asyncio.timeout(CALL_DEADLINE_S):
+            found = await Variable.aget(variable_name(cluster))
+        return None if found is None else Known.model_validate(found)
+    except ValidationError as error:
+        log.warning("the variable %s is not what a run wrote, and is left aside: %s", variable_name(cluster), error)
+    except (httpx.HTTPError, TimeoutError) as error:
+        log.warning("what an earlier run left behind could not be asked for: %s", error)
+    return None

@@ -1,0 +1,53 @@
+"""How far the nodes of a rolling run are, as told by the steps of their lifecycles."""
+
+from __future__ import annotations
+
+from shunter.engine.audience import Nobody
+from shunter.statemachines.lifecycle import Step
+from shunter.topology.plan import Plan
+
+IN_MAINTENANCE, REJOINING = "in_maintenance", "rejoining"
+BACK = ("paused", "up")
+EMPTYING = ("pausing", "paused", "draining", "drained")
+
+
+class TurnsSeen(Nobody):
+    """An audience. `nodes`: those the plan maintains. `done`: node → when it was proven back, by the cluster's clock.
+
+    `failed`: node → what was seen, for a node whose maintenance ended otherwise; until it is tried again.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: tuple[str, ...] = ()
+        self.done: dict[str, float] = {}
+        self.failed: dict[str, str] = {}
+        self._state: dict[str, str] = {}
+
+    def planned(self, plan: Plan, at_s: float) -> None:  # noqa: ARG002  an audience's
+        self.nodes = tuple(turn.node for turn in plan.maintenance)
+
+    def stepped(self, step: Step) -> None:
+        if step.lifecycle != "node":
+            return
+        node = step.subject.removeprefix("node ")
+        was, now = step.source, step.target
+        self._state[node] = now
+        if now == IN_MAINTENANCE:
+            self.failed.pop(node, None)
+        elif was == REJOINING and now in BACK:
+            self.done[node] = step.at_s
+        elif was == REJOINING or (was == IN_MAINTENANCE and now != REJOINING):
+            self.failed[node] = f"its maintenance ended with the node {now.replace('_', ' ')}"
+
+    def in_maintenance(self) -> list[str]:
+        """Until they are proven back."""
+        return [node for node in self.nodes if self._state.get(node) in (IN_MAINTENANCE, REJOINING)]
+
+    def emptying(self) -> list[str]:
+        """Paused for their turn."""
+        over = self.done.keys() | self.failed.keys()
+        return [node for node in self.nodes if self._state.get(node) in EMPTYING and node not in over]
+
+    def spelled(self, node: str) -> str | None:
+        """The name as in the plan; None for a node that has no turn in this run."""
+        return next((name for name in self.nodes if name.casefold() == node.casefold()), None)
