@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
+from prefect.client.schemas.schedules import RRuleSchedule
 from prefect.flows import load_flow_from_entrypoint
+from prefect.server.schemas.schedules import RRuleSchedule as ServerRRuleSchedule
 
 from shunter.flows.deploying import find_cluster_file
 from shunter.topology.errors import RequestError
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE: dict[str, Any] = yaml.safe_load((ROOT / "deployments/prefect.yaml").read_text(encoding="utf-8"))
+
+FILLED_IN = {"what": "hold"}
+"""What no deployment can know, and its form asks for."""
+
+
+def deployment(name: str) -> dict[str, Any]:
+    (found,) = (each for each in FILE["deployments"] if each["name"] == name)
+    return found
 
 
 @pytest.mark.parametrize("deployment", FILE["deployments"], ids=lambda deployment: deployment["name"])
@@ -22,7 +35,8 @@ def test_each_deployment_runs_an_installed_flow_with_parameters_that_fit(deploym
     given = {
         name: "c.json" if value == "{{ cluster_file }}" else value for name, value in deployment["parameters"].items()
     }
-    assert flow.validate_parameters(given).items() >= given.items()
+    left_to_the_form = {name: FILLED_IN[name] for name in flow.parameters.required if name not in given}
+    assert flow.validate_parameters(given | left_to_the_form).items() >= given.items()
     assert deployment["work_pool"]["name"]
 
 
@@ -42,3 +56,31 @@ def test_elsewhere_deploying_says_what_is_missing(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RequestError, match="deploy from the root of the checkout"):
         find_cluster_file("examples/four-nodes.json")
+
+
+def test_rolling_maintenance_is_scheduled_for_the_last_saturday_of_the_month_and_switched_off() -> None:
+    (schedule,) = deployment("rolling-maintenance")["schedules"]
+    assert schedule["active"] is False
+    rule = RRuleSchedule(rrule=schedule["rrule"], timezone=schedule["timezone"])
+    berlin = ZoneInfo("Europe/Berlin")
+    new_year = datetime(2027, 1, 1, tzinfo=berlin)
+    dates = asyncio.run(ServerRRuleSchedule(**rule.model_dump()).get_dates(12, new_year))
+    local = [date.astimezone(berlin) for date in dates]
+    assert [f"{date:%m-%d}" for date in local] == [
+        *("01-30", "02-27", "03-27", "04-24", "05-29", "06-26"),
+        *("07-31", "08-28", "09-25", "10-30", "11-27", "12-25"),
+    ]
+    assert {f"{date:%a %H:%M}" for date in local} == {"Sat 22:00"}, "in summer as in winter"
+
+
+def test_a_scheduled_night_has_a_window_and_parameters_that_fit() -> None:
+    night = deployment("rolling-maintenance")
+    (schedule,) = night["schedules"]
+    flow = load_flow_from_entrypoint(night["entrypoint"])
+    given = {**night["parameters"], "cluster": "c.json", **schedule["parameters"]}
+    assert flow.validate_parameters(given)["window_s"] == 18000
+
+
+def test_what_is_left_to_the_form_is_not_decided_by_the_deployment() -> None:
+    assert "wait_for_approval_s" not in deployment("rolling-maintenance")["parameters"]
+    assert deployment("steer-rolling-maintenance")["parameters"].keys() == {"cluster"}
