@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from shunter.topology.plan import Plan
 
-P95 = 0.95
+P95_PERCENT = 95
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """All nights. `plan`: the forecast, without any trouble."""
+    """All nights. `plan`: the forecast, without any trouble. `replay`: the command that spends one of them, but for
+    its seed.
+    """
 
     cluster: str
     plan: Plan
@@ -48,8 +50,17 @@ class Rehearsal:
 
     @property
     def worst(self) -> Outcome:
-        """Of the nights in which most was left undone, the longest."""
-        return max(self.outcomes, key=lambda outcome: (not outcome.done, outcome.total_s, -outcome.seed))
+        """The longest night; of equal ones the first."""
+        return max(self.outcomes, key=lambda outcome: (outcome.total_s, -outcome.seed))
+
+    @property
+    def undone(self) -> tuple[Outcome, ...]:
+        """The nights in which not every node that was planned is done, the longest first."""
+        left = [outcome for outcome in self.outcomes if not outcome.done]
+        return tuple(sorted(left, key=lambda outcome: (-outcome.total_s, outcome.seed)))
+
+    def replay_of(self, outcome: Outcome) -> str:
+        return f"{self.replay} --seed {outcome.seed}"
 
     @property
     def trouble(self) -> Counter[str]:
@@ -67,20 +78,20 @@ class Rehearsal:
             "forecast_s": self.plan.makespan_s,
             "total_s": {
                 "median": statistics.median(totals),
-                "p95": at_share(totals, P95),
+                "p95": at_percent(totals, P95_PERCENT),
                 "worst": max(totals),
                 "worst_seed": self.worst.seed,
             },
-            "moves": {"median": statistics.median(moves), "p95": at_share(moves, P95), "worst": max(moves)},
+            "moves": {"median": statistics.median(moves), "p95": at_percent(moves, P95_PERCENT), "worst": max(moves)},
             "trouble": dict(self.trouble.most_common()),
-            "all_done": sum(outcome.done for outcome in self.outcomes) / len(self.outcomes),
+            "all_done": round(1 - len(self.undone) / len(self.outcomes), 4),
             "window_met": round(self.window_met, 4),
-            "replay": self.replay.format(seed=self.worst.seed),
+            "replay": self.replay_of(self.worst),
         }
         return json.dumps(document, ensure_ascii=False, indent=2)
 
 
-def at_share(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of all do not exceed."""
+def at_percent(values: Sequence[float], percent: int) -> float:
+    """The smallest of the values that at least this share of them do not exceed."""
     ordered = sorted(values)
-    return ordered[max(0, -(-int(share * 100) * len(ordered) // 100) - 1)]
+    return ordered[max(0, -(-percent * len(ordered) // 100) - 1)]

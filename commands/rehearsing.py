@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shlex
+import signal
 import statistics
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from io import StringIO
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -18,7 +21,7 @@ from rich.table import Table
 
 from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file
-from shunter.commands.rehearsal import P95, Outcome, Rehearsal, at_share
+from shunter.commands.rehearsal import P95_PERCENT, Outcome, Rehearsal, at_percent
 from shunter.commands.rolling import Asked, searching
 from shunter.commands.screens.words import signs_of
 from shunter.commands.simulating import Weather, maintenance_night
@@ -31,6 +34,7 @@ from shunter.topology.rolling import forecast
 from shunter.topology.rolling.strategy import Strategy
 
 NIGHTS_AT_A_TIME = 4
+A_LINE_EVERY_S = 10.0
 
 
 def rehearse(
@@ -46,7 +50,8 @@ def rehearse(
         return plan
     maintenance_night(seen, asked, Weather(seed, faults, noise, None), planned).faults()  # a bad plan is found at once
     script = Script(seen, asked, faults, noise, planned)
-    outcomes = tuple(_all(script, range(seed, seed + nights)))
+    with closing(_all(script, range(seed, seed + nights))) as spent:
+        outcomes = tuple(spent)
     found = Rehearsal(seen.name, plan, seed, asked.window_s, _replay(asked, cluster, faults, noise), outcomes)
     if as_json:
         sys.stdout.buffer.write(found.to_json().encode() + b"\n")
@@ -67,6 +72,13 @@ class Script:
     planned: tuple[Plan, Strategy]
 
     def spend(self, seed: int) -> Outcome:
+        try:
+            return self._spent(seed)
+        except Exception as error:
+            error.add_note(f"in the night of seed {seed}")
+            raise
+
+    def _spent(self, seed: int) -> Outcome:
         witness = StringIO()
         night = maintenance_night(self.cluster, self.asked, Weather(seed, self.faults, self.noise, None), self.planned)
         report = night.spend(Nobody(), witness)
@@ -81,17 +93,36 @@ class Script:
         )
 
 
-def _all(script: Script, seeds: Sequence[int]) -> Iterator[Outcome]:
+def _all(script: Script, seeds: Sequence[int]) -> Generator[Outcome, None, None]:
+    """In the order of the seeds, on however many cores there are."""
     with _progress(len(seeds)) as advance:
         if len(seeds) <= NIGHTS_AT_A_TIME:
             for seed in seeds:
                 yield script.spend(seed)
                 advance()
             return
-        with multiprocessing.get_context("spawn").Pool(os.cpu_count(), _learn, (script,)) as pool:
-            for outcome in pool.imap(_spend, seeds, chunksize=NIGHTS_AT_A_TIME):
-                yield outcome
-                advance()
+        cores = min(os.cpu_count() or 1, -(-len(seeds) // NIGHTS_AT_A_TIME))
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(cores, spawn, _learn, (script,)) as pool:
+            with _children_ignore_interrupts():
+                outcomes = pool.map(_spend, seeds, chunksize=NIGHTS_AT_A_TIME)
+            try:
+                for outcome in outcomes:
+                    yield outcome
+                    advance()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C: those that are begun end soon
+                raise
+
+
+@contextmanager
+def _children_ignore_interrupts() -> Iterator[None]:
+    """Ctrl-C reaches every process of the terminal; processes that are begun in here leave it to this one."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _learnt: list[Script] = []
@@ -107,17 +138,17 @@ def _spend(seed: int) -> Outcome:
 
 
 def _replay(asked: Asked, cluster: str, faults: str, noise: float) -> str:
-    options = [f"--maintenance-s {asked.maintenance_s:g}"]
-    options += [f"--parallel {asked.parallel}"] if asked.parallel else []
-    options += [f"--reserve-nodes {asked.reserve_nodes}"] if asked.reserve_nodes != "auto" else []
-    options += [f"--prefer {asked.prefer}"] if asked.prefer != "time" else []
-    options += [f"--window-s {asked.window_s:g}"] if asked.window_s else []
-    options += [f"--failback {asked.failback}"] if asked.failback != "none" else []
-    options += [f"--first {asked.first}"] if asked.first else []
+    """The command that spends one night, but for its seed."""
+    options = ["--cluster", cluster, "--maintenance-s", f"{asked.maintenance_s:g}"]
+    options += ["--parallel", str(asked.parallel)] if asked.parallel else []
+    options += ["--reserve-nodes", str(asked.reserve_nodes)] if asked.reserve_nodes != "auto" else []
+    options += ["--prefer", asked.prefer] if asked.prefer != "time" else []
+    options += ["--window-s", f"{asked.window_s:g}"] if asked.window_s else []
+    options += ["--failback", asked.failback] if asked.failback != "none" else []
+    options += ["--first", asked.first] if asked.first else []
     options += ["--one-fault-domain"] if asked.one_fault_domain else []
-    nodes = "".join(f" {name}" for name in asked.nodes)
-    night = f"--seed {{seed}} --faults {faults} --noise {noise:g} --log night.jsonl"
-    return f"shunter simulate maintain{nodes} --cluster {cluster} {' '.join(options)} {night}"
+    options += ["--faults", faults, "--noise", f"{noise:g}", "--log", "night.jsonl"]
+    return shlex.join(["shunter", "simulate", "maintain", *asked.nodes, *options])
 
 
 def _show(found: Rehearsal) -> None:
@@ -133,28 +164,32 @@ def _show(found: Rehearsal) -> None:
     console.print()
     console.print(table)
     console.print()
-    undone = sum(not outcome.done for outcome in found.outcomes)
-    console.print(signs.text(_verdict(found, undone)), soft_wrap=True)
+    console.print(signs.text(_verdict(found)), soft_wrap=True)
     if found.trouble:
         console.print(signs.text(f"What went wrong: {_troubles(found.trouble.most_common())}"), soft_wrap=True)
-    console.print(signs.text("The worst night, once more:"), soft_wrap=True)
-    console.print(signs.text("  " + found.replay.format(seed=found.worst.seed)), soft_wrap=True)
+    nights = {"The longest night": found.worst}
+    if found.undone and found.undone[0] != found.worst:
+        nights["The longest in which not all nodes were done"] = found.undone[0]
+    for which, outcome in nights.items():
+        console.print(signs.text(f"{which}, once more:"), soft_wrap=True)
+        console.print(signs.text("  " + found.replay_of(outcome)), soft_wrap=True)
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float, float]:
-    return statistics.median(values), at_share(values, P95), max(values)
+    return statistics.median(values), at_percent(values, P95_PERCENT), max(values)
 
 
-def _verdict(found: Rehearsal, undone: int) -> str:
-    nights = len(found.outcomes)
+def _verdict(found: Rehearsal) -> str:
+    nights, undone = len(found.outcomes), len(found.undone)
     all_done = (
         "All planned nodes were done in every night"
         if not undone
-        else (f"In {undone} of {count(nights, 'night')} not all planned nodes were done")
+        else f"In {undone} of {count(nights, 'night')} not all planned nodes were done"
     )
     if found.window_s is None:
         return f"{all_done}."
-    return f"{all_done}; {found.window_met:.0%} of the nights kept within the window of {duration(found.window_s)}."
+    in_time = f"in {100 * found.window_met:.0f} % of the nights everything was done within the window"
+    return f"{all_done}; {in_time} of {duration(found.window_s)}."
 
 
 def _troubles(kinds: Iterable[tuple[str, int]]) -> str:
@@ -162,8 +197,28 @@ def _troubles(kinds: Iterable[tuple[str, int]]) -> str:
 
 
 @contextmanager
-def _progress(nights: int) -> Iterator[partial[None]]:
+def _progress(nights: int) -> Iterator[Callable[[], None]]:
+    """A bar on a terminal, else a line now and then."""
     console = output.messages()
+    if not console.is_terminal:
+        yield _Lines(nights).advance
+        return
     columns = (TextColumn("rehearsing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield partial(progress.advance, progress.add_task("", total=nights))
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=nights)
+        yield lambda: progress.advance(task)
+
+
+@dataclass(slots=True)
+class _Lines:
+    """How far the rehearsal is, where a bar cannot be drawn."""
+
+    nights: int
+    done: int = 0
+    said_s: float = field(default_factory=time.monotonic)
+
+    def advance(self) -> None:
+        self.done += 1
+        if time.monotonic() - self.said_s >= A_LINE_EVERY_S:
+            self.said_s = time.monotonic()
+            output.messages().print(f"rehearsing: {self.done} of {count(self.nights, 'night')}", soft_wrap=True)
