@@ -100,10 +100,9 @@ def _maintain() -> Showing:
 def troubles(plan: Plan) -> tuple[Fault, ...]:
     """What goes wrong in the demo: the second node comes back late, and a migration in the middle fails half-way."""
     late = plan.maintenance[1].node
-    times = [move.vm for move in plan.moves]
-    fails = next(
-        move.vm for move in plan.moves if move.start_s >= plan.maintenance[1].start_s and times.count(move.vm) == 1
-    )
+    movers = [move.vm for move in plan.moves]
+    later = (move.vm for move in plan.moves if move.start_s >= plan.maintenance[1].start_s)
+    fails = next(vm for vm in later if movers.count(vm) == 1)
     return (
         Fault(do="reboot_slow", when=When(node=late), factor=LATE_FACTOR),
         Fault(do="migration_fails", when=When(vm=fails), fraction=0.5),

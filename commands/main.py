@@ -298,10 +298,11 @@ def simulate_repair(
     )
 
 
+import shunter.commands.maintenance  # noqa: E402, F401  its commands join the groups, after those above
+
+
 def main() -> None:
     """The entry point. A name that the terminal cannot spell must not end a run."""
-    import shunter.commands.maintenance  # noqa: F401  its commands join the groups
-
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # text files, when started as a command
     app()

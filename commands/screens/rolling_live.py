@@ -62,7 +62,9 @@ def where_line(view: RollingView, turn: NodeTurn, now_s: float) -> str:
         case Where.AWAY:
             been_s = now_s - turn.since_s
             planned = (
-                f"of about {clock(turn.planned_s)}" if not is_late(turn, now_s) else f"not {clock(turn.planned_s)}"
+                f"of about {clock(turn.planned_s)}"
+                if not is_late(turn, now_s)
+                else f"instead of {clock(turn.planned_s)}"
             )
             told = f"since {clock(turn.since_s)}, {clock(been_s)} {planned}"
         case Where.REJOINING:
