@@ -95,6 +95,16 @@ def _between(least: int, most: int) -> Callable[[str | int], int]:
     return parsed
 
 
+def _names(text: str) -> str:
+    """Of nodes, separated by commas. Raises BadParameter."""
+    for name in text.split(","):
+        if not 0 < len(name.strip()) <= LONGEST_NAME:
+            raise typer.BadParameter(
+                f"{_quoted(text)} is no list of names; give names of 1 to {LONGEST_NAME} characters, such as N1,N2"
+            )
+    return text
+
+
 def _one_of(*known: str) -> Callable[[str], str]:
     def parsed(text: str) -> str:
         if text in known:
@@ -110,7 +120,7 @@ Nodes = Annotated[
 Demo = Annotated[
     str,
     typer.Argument(
-        metavar="[evacuate|maintain]",
+        metavar="evacuate|maintain",
         parser=_one_of("evacuate", "maintain"),
         help="What is shown.",
     ),
@@ -234,6 +244,7 @@ First = Annotated[
     typer.Option(
         "--first",
         metavar="NODE,NODE",
+        parser=_names,
         help="Nodes whose turns come first, in this order, separated by commas.",
         show_default=False,
     ),
