@@ -99,13 +99,14 @@ class LiveScreen:
         if rolling.held_up and not self.notice:
             said.insert(0, signs.text(f"Nothing new begins: {rolling.held_up}", "bold yellow"))
         notice = list(signs.text(self.notice, "bold yellow").wrap(self.console, width)) if self.notice else []
-        movers = min(len(view.running), MOST_RUNNING_BESIDE_NODES + 1)
-        room = self.console.height - 1 - 5 - len(notice)
+        room = max(self.console.height - 1 - 5 - len(notice), 0)
+        most_movers = max(min(room // 3, MOST_RUNNING_BESIDE_NODES), 1)
+        movers = min(len(view.running), most_movers + 1)
         for_nodes = min(rows_needed(rolling), max(room - movers - len(said), room // 2))
         lines: list[RenderableType] = [self._total(signs), Text()]
         lines += [*node_rows(rolling, view.elapsed_s, width, for_nodes, signs), Text()]
         if view.running:
-            lines.append(_movers(view, width, MOST_RUNNING_BESIDE_NODES, signs))
+            lines.append(_movers(view, width, most_movers, signs))
         for line in said[: max(room - for_nodes - movers, 0)]:
             line.truncate(width, overflow="ellipsis")
             lines.append(line)
@@ -136,7 +137,8 @@ class LiveScreen:
         end_s, planned_s = view.forecast_end_s, view.plan.makespan_s
         text = Text(f"of {'about ' if view.rolling else ''}{clock(end_s)}", style="dim")
         late_s = end_s - planned_s
-        if self.notice or not (view.running or view.queued or view.rolling):
+        goes_on = view.running or view.queued or (view.rolling is not None and not view.rolling.held_up)
+        if self.notice or not goes_on:
             return text
         left_s = (end_s - view.elapsed_s) / view.speed
         if view.rolling and left_s >= CLOCK_TIME_FROM_S:

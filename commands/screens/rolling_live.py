@@ -82,7 +82,7 @@ def is_late(turn: NodeTurn, now_s: float) -> bool:
 def _table(view: RollingView, turns: Sequence[NodeTurn], now_s: float, width: int, signs: Signs) -> Table:
     cells = max(min(width // 9, 16), 4)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(width // 6, 8))
+    table.add_column(no_wrap=True, overflow="ellipsis", min_width=min(width // 6, 6), max_width=max(width // 6, 8))
     table.add_column(no_wrap=True, min_width=max(len(where) for where in Where) if width >= NARROW else None)
     table.add_column(no_wrap=True, width=cells)
     table.add_column(no_wrap=True, overflow="ellipsis")

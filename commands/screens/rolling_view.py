@@ -159,7 +159,8 @@ class RollingView:
 
     def waiting(self, waits: tuple[Waiting, ...]) -> tuple[Waiting, ...]:
         """Learn from what waits; return what is not about a node whose turn it is."""
-        self.held_up = next((wait.reason for wait in waits if wait.subject == "the run"), "")
+        held_up = next((wait.reason for wait in waits if wait.subject == "the run"), "")
+        self.held_up = held_up.removeprefix("begins nothing: ")
         others: list[Waiting] = []
         for turn in self.turns.values():
             turn.remark = ""
