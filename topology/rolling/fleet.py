@@ -6,10 +6,10 @@ fresh look.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import StrEnum, auto
 
-from shunter.topology.eligibility import WHEREVER, FitNodes, running_companions
+from shunter.topology.eligibility import WHEREVER, FitNodes, disks_of, running_companions
 from shunter.topology.estimate import at_rate, rate_mib_per_s
 from shunter.topology.model import Cluster, Node, VirtualMachine
 
@@ -39,8 +39,11 @@ class Fitness:
         alike: dict[tuple[str, ...], frozenset[str]] = {}
         for vm in cluster.vms:
             names = fit.of(vm) if vm.holds_memory and vm.clustered and not running_companions(cluster, vm) else ()
+            for other in _following(cluster, vm) if names else ():
+                names = tuple(name for name in names if name in fit.of(other))
             self._fit[vm.name] = alike.setdefault(names, frozenset(names))
         self._rates: dict[tuple[str, str], float | None] = {}
+        self._best: dict[tuple[frozenset[str], str | None], list[tuple[float, bool]]] = {}
 
     def of(self, vm: str) -> frozenset[str]:
         return self._fit[vm]
@@ -53,11 +56,28 @@ class Fitness:
         rate = self._rates[source, target]
         return None if rate is None else at_rate(vm, rate, source_offloads=nodes[source].tcp_offload).duration_s
 
+    def shortest_s(self, vm: VirtualMachine, source: str | None = None) -> float | None:
+        """How long it takes at least, from this node (None: from any) to any; None where it can go nowhere."""
+        fit = self._fit[vm.name]
+        best = self._best.get((fit, source))
+        if best is None:
+            sources = [source] if source else sorted(fit)
+            ways = {self._way(one, other) for one in sources for other in fit if one != other}
+            best = self._best[fit, source] = sorted(way for way in ways if way is not None)
+        ways_s = (at_rate(vm, rate, source_offloads=offloads).duration_s for rate, offloads in best)
+        return min(ways_s, default=None)
+
+    def _way(self, source: str, target: str) -> tuple[float, bool] | None:
+        nodes = self.cluster.node_by_name
+        rate = rate_mib_per_s(self.cluster, nodes[source], nodes[target])
+        return None if rate is None else (rate, nodes[source].tcp_offload)
+
 
 class Fleet:
     """`phase`: of each node. `closed`: nodes that are paused and take no VMs. `free_mib`: what no VM uses, those on
     their way counted at both ends. `on`: the running VMs of each node. `needed_mib`: what the VMs on a node and on
     their way to it need to restart. `heading`: VM → the node that it moves to. `busy`: nodes in a migration.
+    `fuller`: nodes to which something has come since whoever watches the reserve last looked.
     """
 
     def __init__(self, cluster: Cluster, phases: Mapping[str, Phase], fitness: Fitness | None = None) -> None:
@@ -74,6 +94,7 @@ class Fleet:
         self.heading: dict[str, str] = {}
         self.inbound: dict[str, dict[str, None]] = {node.name: {} for node in cluster.nodes}
         self.busy: set[str] = set()
+        self.fuller: set[str] = set()
         for name, vm in self.vms.items():
             self.on[vm.node][name] = None
             self.free_mib[vm.node] -= vm.memory_mib
@@ -91,6 +112,7 @@ class Fleet:
         self.free_mib[target] -= self.vms[vm].memory_mib
         self.needed_mib[target] += self.restart_mib[vm]
         self.busy |= {self.place[vm], target}
+        self.fuller.add(target)
 
     def arrive(self, vm: str) -> None:
         source, target = self.place[vm], self.heading.pop(vm)
@@ -130,6 +152,14 @@ class Fleet:
         restart_mib = self.restart_mib
         there = (*self.on[node], *self.inbound[node])
         return [restart_mib[vm] for vm in there if restart_mib[vm]]
+
+
+def _following(cluster: Cluster, vm: VirtualMachine) -> Iterator[VirtualMachine]:
+    """What follows it because it stands on one of its disks (R11)."""
+    for disk in disks_of(cluster, vm):
+        for other in cluster.vms_by_disk[disk]:
+            if other.name != vm.name and other.node == vm.node and other.clustered and not other.holds_memory:
+                yield other
 
 
 def phases_of(nodes: Iterable[Node], wanted: Collection[str]) -> dict[str, Phase]:

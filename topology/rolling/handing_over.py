@@ -35,9 +35,11 @@ class HandingOver:
         self._members = tuple(node.name for node in self.cluster.nodes if node.state in ("up", "paused"))
         self._fit = FitNodes(self.cluster, [node.name for node in self.cluster.nodes], checks=WHEREVER)
 
-    def follow(self, course: Course, closed: Sequence[str]) -> None:
-        """`closed`: nodes that take nothing until their own turn is over."""
-        events: list[tuple[float, int, Leg | Turn]] = [(leg.end_s, 0, leg) for leg in course.legs]
+    def follow(self, course: Course, closed: Sequence[str], afterwards: Sequence[Leg] = ()) -> None:
+        """`closed`: nodes that take nothing until their own turn is over. `afterwards`: live migrations that come after
+        the course.
+        """
+        events: list[tuple[float, int, Leg | Turn]] = [(leg.end_s, 0, leg) for leg in (*course.legs, *afterwards)]
         events += [(turn.start_s, 1, turn) for turn in course.turns]
         turn_of = {turn.node: turn for turn in course.turns}
         for at_s, _, event in sorted(events, key=lambda event: event[:2]):

@@ -9,19 +9,22 @@ from shunter.topology.choosing import check_reserve, no_reserve, refusal
 from shunter.topology.memory import memory
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Alternative, Finding, Maintenance, Move, Plan, Unplaced, Untouched
-from shunter.topology.rolling.candidates import candidates, fewest_moves
-from shunter.topology.rolling.course import Course, run
+from shunter.topology.rolling.candidates import Turns, candidates, fewest_moves, neighbours
+from shunter.topology.rolling.course import Course, Leg, run
 from shunter.topology.rolling.failback import failback_moves
 from shunter.topology.rolling.fleet import Fitness, Fleet, phases_of
-from shunter.topology.rolling.floor import Floor, drain_s, floor
+from shunter.topology.rolling.floor import Floor, Memory, drain_s, floor
 from shunter.topology.rolling.handing_over import HandingOver
 from shunter.topology.rolling.hindrances import hindrances, no_room
 from shunter.topology.rolling.policy import RollingPolicy, not_together, wanted_nodes
 from shunter.topology.rolling.reserve import Reserve
 from shunter.topology.rolling.strategy import Strategy
 
-MOST_LEGS, MOST_COURSES = 30_000, 40
+MOST_LEGS, MOST_COURSES = 60_000, 40
 """Of all forecasts together: their moves, and how many there are. What limits the search counts work, not seconds."""
+
+FIRST_SHARE, GOOD_ENOUGH = 0.6, 1.002
+"""How much of the search is for different strategies, before the best is varied; what need not be improved."""
 
 Progress = Callable[[int, float], None]
 """Told after each forecast: how many there were, and the shortest run so far, in s."""
@@ -55,11 +58,12 @@ def forecast(
     untouched, unplaced = [*untouched, *late], [*unplaced, *crowded]
     closed = [node.name for node in cluster.nodes if node.state == "paused"]
     handing_over = HandingOver(cluster)
-    handing_over.follow(course, closed)
     back = failback_moves(cluster, course, policy, reserve_nodes)
+    back_legs = [Leg(move.vm, move.source, move.target, move.start_s, move.end_s) for move in back.moves]
+    handing_over.follow(course, closed, back_legs)
     moves = (*_moves(course), *back.moves)
     ends = {move.vm: move.target for move in moves}
-    bound = planner.floor(reserve_nodes)
+    bound = planner.floor(reserve_nodes, [turn.node for turn in course.turns])
     all_findings = (*findings, *back.findings, *_of_window(course, policy))
     plan = Plan(
         kind="rolling_maintenance",
@@ -112,6 +116,9 @@ class Planner:
         """The best course, the reserve it keeps, and what is to be said of that."""
         asked = self.policy.reserve_nodes
         reserve = 1 if asked == "auto" else asked
+        if not Reserve(self._fleet(), reserve).holds():
+            why = "it does not hold now already: not all VMs of any lost node would find room on the others"
+            return self._without_reserve(reserve, why)
         course = self.best(reserve)
         if reserve == 0 or not course.undone or (self.policy.window_s is not None and course.turns):
             return course, reserve, ()
@@ -120,27 +127,43 @@ class Planner:
             return course, reserve, ()
         names = ", ".join(course.undone)
         why = f"{names} could not be emptied while the VMs of any one further node have room elsewhere"
-        if not Reserve(self._fleet(), reserve).holds():
-            why = "it does not hold now already: not all VMs of any one node would find room on the others"
         if asked == "auto":
             return without, 0, (no_reserve(self.cluster, why),)
         return course, reserve, (refusal(self.cluster, reserve, why),)
 
+    def _without_reserve(self, reserve: int, why: str) -> tuple[Course, int, tuple[Finding, ...]]:
+        """What is planned where a reserve is kept from no moment on."""
+        if self.policy.reserve_nodes == "auto":
+            return self.best(0), 0, (no_reserve(self.cluster, why),)
+        return Course(Strategy(self.nodes, 1), undone=self.nodes), reserve, (refusal(self.cluster, reserve, why),)
+
     def best(self, reserve_nodes: int, parallel: int | None = None, *, most_courses: int = MOST_COURSES) -> Course:
         """The course that leaves fewest nodes undone, and of these the one that is preferred."""
-        best: Course | None = None
-        legs = 0
-        for number, strategy in enumerate(self._strategies(reserve_nodes, parallel)):
-            if number >= most_courses or legs > MOST_LEGS:
+        search = _Search(self, reserve_nodes, most_courses)
+        if not self.nodes:
+            return search.best
+        turns = self._turns(reserve_nodes, parallel)
+        if self.policy.prefer == "moves":
+            self._search_moves(search, turns)
+            return search.best
+        for number, strategy in enumerate(candidates(turns)):
+            if search.is_over or number >= most_courses * FIRST_SHARE:
                 break
-            prunes = best is not None and not best.undone and self.policy.prefer == "time"
-            course = self._course(strategy, reserve_nodes, best.total_s if best and prunes else float("inf"))
-            legs += len(course.legs)
-            if best is None or self._cost(course) < self._cost(best):
-                best = course
-            self._courses += 1
-            self.progress(self._courses, best.total_s)
-        return best or Course(Strategy((), 1))
+            search.try_out(strategy)
+        fixed, tried = len(turns.first), 0
+        while not search.is_over and not search.best.undone and search.best.total_s > search.floor_s * GOOD_ENOUGH:
+            tried += 1
+            search.try_out(neighbours(search.best.strategy, tried, fixed, turns))
+        return search.best
+
+    def _search_moves(self, search: _Search, turns: Turns) -> None:
+        """As few seeds as leave no node undone in the window."""
+        level = 1
+        for seeds, strategy in fewest_moves(turns):
+            if search.is_over or (seeds > level and (not search.best.undone or self.policy.window_s is None)):
+                return
+            level = seeds
+            search.try_out(strategy)
 
     def alternatives(self, chosen: Course, reserve_nodes: int) -> tuple[Alternative, ...]:
         """One at a time and two at a time, beside what was chosen."""
@@ -149,28 +172,30 @@ class Planner:
             return ()
         for parallel, name in ((1, "one at a time"), (2, "two at a time")):
             if parallel < chosen.strategy.parallel:
-                strategy = next(iter(self._strategies(reserve_nodes, parallel)), None)
+                strategy = next(candidates(self._turns(reserve_nodes, parallel)), None)
                 if strategy is not None:
-                    found.append(self._alternative(name, self._course(strategy, reserve_nodes), chosen=False))
+                    found.append(self._alternative(name, self.course(strategy, reserve_nodes), chosen=False))
         name = "fewest moves" if self.policy.prefer == "moves" else "as planned"
         return (*found, self._alternative(name, chosen, chosen=True))
 
-    def floor(self, reserve_nodes: int) -> Floor:
-        return floor(self.cluster, self.nodes, self.policy.maintenance_s, reserve_nodes, self.fitness)
+    def forecast_done(self, best_s: float) -> None:
+        """Tell whoever watches."""
+        self._courses += 1
+        self.progress(self._courses, best_s)
+
+    def floor(self, reserve_nodes: int, nodes: Sequence[str] | None = None) -> Floor:
+        """Of maintaining these nodes, all that are asked for where none are given."""
+        return floor(
+            self.cluster, self.nodes if nodes is None else nodes, self.policy.maintenance_s, reserve_nodes, self.fitness
+        )
 
     # -------------------------------------------------------------- courses
 
-    def _strategies(self, reserve_nodes: int, parallel: int | None) -> Iterator[Strategy]:
-        most = max(1, self.floor(reserve_nodes).parallel)
+    def _turns(self, reserve_nodes: int, parallel: int | None = None) -> Turns:
+        memory = Memory.of(self.cluster, self.nodes, reserve_nodes)
         limits = [limit for limit in (self.policy.parallel, parallel, len(self.nodes)) if limit is not None]
-        at_once = min([most, *limits])
-        if not self.nodes:
-            return
-        if self.policy.prefer == "moves":
-            yield from fewest_moves(self.nodes, self._drains_s, self._vms, at_once, self._first())
-            if self.policy.window_s is None:
-                return
-        yield from candidates(self.nodes, self._drains_s, self._vms, at_once, self._first())
+        at_once = min([max(1, memory.most_away()), *limits])
+        return Turns(self.nodes, self._drains_s, self._vms, memory, at_once, self._first())
 
     def _first(self) -> tuple[str, ...]:
         wished = [self.cluster.find_node(name).name for name in self.policy.order]
@@ -179,7 +204,7 @@ class Planner:
     def _fleet(self) -> Fleet:
         return Fleet(self.cluster, phases_of(self.cluster.nodes, self.nodes), self.fitness)
 
-    def _course(self, strategy: Strategy, reserve_nodes: int, at_most_s: float = float("inf")) -> Course:
+    def course(self, strategy: Strategy, reserve_nodes: int, at_most_s: float = float("inf")) -> Course:
         return run(
             self._fleet(),
             strategy,
@@ -190,9 +215,17 @@ class Planner:
             at_most_s=at_most_s,
         )
 
-    def _cost(self, course: Course) -> tuple[float, ...]:
+    def cost(self, course: Course) -> tuple[float, ...]:
+        """What is compared: less is better. Short runs are no better for moving more than twice what must move twice
+        where as many as may be away begin.
+        """
         total_s, moves = round(course.total_s, 3), len(course.legs)
-        return (len(course.undone), *((moves, total_s) if self.policy.prefer == "moves" else (total_s, moves)))
+        if self.policy.prefer == "moves":
+            return len(course.undone), moves, total_s
+        return len(course.undone), moves > self.most_moves(course.strategy.parallel), total_s, moves
+
+    def most_moves(self, parallel: int) -> float:
+        return sum(self._vms.values()) * (1 + parallel / max(1, len(self.nodes)))
 
     def _alternative(self, name: str, course: Course, *, chosen: bool) -> Alternative:
         vms = sum(self._vms.values())
@@ -206,6 +239,40 @@ class Planner:
             left_mib=min(left, default=None),
             chosen=chosen,
         )
+
+
+@dataclass(slots=True)
+class _Search:
+    """Tries strategies out, within limits, and keeps the best course."""
+
+    planner: Planner
+    reserve_nodes: int
+    most_courses: int
+    best: Course = field(default_factory=lambda: Course(Strategy((), 1)))
+    courses: int = 0
+    legs: int = 0
+    _floor_s: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self.courses >= self.most_courses or self.legs > MOST_LEGS
+
+    @property
+    def floor_s(self) -> float:
+        if self._floor_s is None:
+            self._floor_s = self.planner.floor(self.reserve_nodes).time_s
+        return self._floor_s
+
+    def try_out(self, strategy: Strategy) -> None:
+        best_is_fine = not self.best.undone and not self.planner.cost(self.best)[1]
+        prunes = self.courses and best_is_fine and self.planner.policy.prefer == "time"
+        at_most_s = self.best.total_s if prunes else float("inf")
+        course = self.planner.course(strategy, self.reserve_nodes, at_most_s)
+        self.legs += len(course.legs)
+        if not self.courses or self.planner.cost(course) < self.planner.cost(self.best):
+            self.best = course
+        self.courses += 1
+        self.planner.forecast_done(self.best.total_s)
 
 
 def _most_at_once(course: Course) -> int:

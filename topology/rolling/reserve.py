@@ -1,78 +1,151 @@
-"""Whether any further nodes could be lost at this instant of a rolling run, and their VMs restarted on the others (I3).
+"""Whether the VMs of a node that is lost still find room, at every instant of a rolling run (I3).
 
-For the loss of one node a packing of its VMs is kept as a witness: what happens elsewhere in the cluster concerns it
+For each node one packing of its VMs is kept as a witness: what happens elsewhere in the cluster concerns it
 only where it takes room that the packing needs. So most starts are decided without packing anything.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from math import comb
+from typing import NamedTuple
 
 from shunter.topology.capacity import packs
 from shunter.topology.rolling.fleet import Fleet
 
 MOST_LOSSES = 5_000
 
-Packing = Mapping[str, int]
-"""MiB that the VMs of a lost node would use, by refuge."""
+
+class Packing(NamedTuple):
+    """Where the VMs of a lost node would be restarted: VM → refuge, and MiB that they would use there."""
+
+    refuges: Mapping[str, str]
+    load_mib: Mapping[str, int]
+
+    def mended(self, needed_mib: Mapping[str, int], lost: str, free_mib: Mapping[str, int]) -> Packing | None:
+        """The same for these VMs with this room, with as few as possible elsewhere; None where that is not found."""
+        refuges: dict[str, str] = {}
+        load: dict[str, int] = {}
+        homeless: list[str] = []
+        for vm, mib in needed_mib.items():
+            refuge = self.refuges.get(vm, "")
+            used_mib = load.get(refuge, 0) + mib
+            if used_mib <= free_mib.get(refuge, -1):
+                refuges[vm] = refuge
+                load[refuge] = used_mib
+            else:
+                homeless.append(vm)
+        for vm in sorted(homeless, key=lambda vm: (-needed_mib[vm], vm)):
+            mib = needed_mib[vm]
+            rooms = [(left, name) for name in free_mib if (left := free_mib[name] - load.get(name, 0)) >= mib]
+            _, refuge = min((room for room in rooms if room[1] != lost), default=(0, ""))
+            if not refuge:
+                return None
+            refuges[vm] = refuge
+            load[refuge] = load.get(refuge, 0) + mib
+        return Packing(refuges, load)
 
 
 class Reserve:
-    """Of one fleet: `nodes` is how many may be lost at once. To be told of everything that the fleet is told."""
+    """Of one fleet: `nodes` is how many may be lost at once."""
 
     def __init__(self, fleet: Fleet, nodes: int) -> None:
         self.fleet, self.nodes = fleet, nodes
-        self._packings: dict[str, Packing | None] = {}
+        self._packings: dict[str, Packing] = {}
+        self._guests: dict[str, set[str]] = {}  # refuge → nodes whose packing needs it
 
     def holds(self) -> bool:
-        """Whether it is kept now."""
-        return self._holds_with({}, {}, self.fleet.taking())
+        """Whether it is kept now, as far as a long search finds."""
+        if self.nodes != 1:
+            return self.nodes == 0 or self._any_loss({}, {}, self.fleet.taking())
+        there = self.fleet.taking()
+        free = {name: self.fleet.free_mib[name] for name in there}
+        return all(
+            packs(self.fleet.restarts_mib(name), [mib for other, mib in free.items() if other != name])
+            for name in there
+        )
 
     def allows_start(self, vm: str, target: str) -> bool:
-        """Whether it is kept while the VM moves there, and once it has arrived. Remembers what it found out."""
-        mib = self.fleet.vms[vm].memory_mib
-        left_mib = self.fleet.free_mib[target] - mib
+        """Whether it is kept while the VM moves there, and once it has arrived."""
+        left_mib = self.fleet.free_mib[target] - self.fleet.vms[vm].memory_mib
         if left_mib < 0:
             return False
-        restart_mib = self.fleet.restart_mib[vm]
-        coming = {target: (restart_mib,)} if restart_mib else {}
-        return self._holds_with({target: left_mib}, coming, self.fleet.taking())
+        if self.nodes == 0:
+            return True
+        there = self.fleet.taking()
+        if self.nodes > 1:
+            restart_mib = self.fleet.restart_mib[vm]
+            return self._any_loss({target: left_mib}, {target: (restart_mib,)} if restart_mib else {}, there)
+        return self._absorbs(there, target=target, left_mib=left_mib, vm=vm)
 
     def allows_leaving(self, node: str) -> bool:
         """Whether it is kept without this node, which is empty."""
-        return self._holds_with({}, {}, [name for name in self.fleet.taking() if name != node])
+        if self.nodes == 0:
+            return True
+        there = [name for name in self.fleet.taking() if name != node]
+        return self._any_loss({}, {}, there) if self.nodes > 1 else self._absorbs(there)
 
     def left_mib(self) -> int | None:
         """What is left free after the worst loss of one node; below 0: so much is missing. None with no node there."""
         there = self.fleet.taking()
-        free_mib = sum(self.fleet.free_mib[name] for name in there)
-        losses = (self.fleet.free_mib[name] + self.fleet.needed_mib[name] for name in there)
-        return min((free_mib - lost_mib for lost_mib in losses), default=None)
+        free, needed = self.fleet.free_mib, self.fleet.needed_mib
+        if not there:
+            return None
+        return sum([free[name] for name in there]) - max([free[name] + needed[name] for name in there])
 
-    def _holds_with(
-        self, free_mib: Mapping[str, int], coming: Mapping[str, Sequence[int]], there: Sequence[str]
-    ) -> bool:
-        """With other free memory on some nodes, further VMs on some, and these nodes there."""
-        if self.nodes == 0:
-            return True
-        if self.nodes > 1:
-            return self._any_loss(free_mib, coming, there)
-        free = {name: free_mib.get(name, self.fleet.free_mib[name]) for name in there}
-        found: dict[str, Packing | None] = {}
-        for name in there:
-            known = self._packings.get(name)
-            if name not in coming and known is not None and all(free.get(n, -1) >= mib for n, mib in known.items()):
-                continue
-            items = [*self.fleet.restarts_mib(name), *coming.get(name, ())]
-            packing = packed(items, {other: mib for other, mib in free.items() if other != name})
-            if packing is None and not packs(items, [mib for other, mib in free.items() if other != name]):
+    # -------------------------------------------------------------- one lost
+
+    def _absorbs(self, there: Collection[str], target: str = "", left_mib: int = 0, vm: str = "") -> bool:
+        """Whether the loss of any one of these nodes is absorbed, with this VM on its way to `target` besides."""
+        fleet = self.fleet
+        free_mib = {name: left_mib if name == target else fleet.free_mib[name] for name in there}
+        rooms: list[tuple[int, str]] | None = None
+        found: dict[str, Packing] = {}
+        for name in self._doubtful(there, target, left_mib):
+            needed = self._needed(name, vm if name == target else "")
+            packing = self._packings[name].mended(needed, name, free_mib) if name in self._packings else None
+            if packing is None:
+                rooms = rooms or sorted((mib, other) for other, mib in free_mib.items())
+                packing = packed(needed, [room for room in rooms if room[1] != name])
+            if packing is None:
                 return False
             found[name] = packing
-        self._packings.update(found)
+        for name, packing in found.items():
+            self._forget(name)
+            self._packings[name] = packing
+            for refuge in packing.load_mib:
+                self._guests.setdefault(refuge, set()).add(name)
+        fleet.fuller.clear()
         return True
+
+    def _doubtful(self, there: Collection[str], target: str, left_mib: int) -> Collection[str]:
+        """The nodes whose packing may not do any more; what is not there any more needs none."""
+        fleet, members = self.fleet, set(there)
+        for name in [name for name in self._packings if name not in members]:
+            self._forget(name)
+        doubtful = {name for name in there if name not in self._packings or name in fleet.fuller or name == target}
+        for refuge, guests in self._guests.items():
+            if refuge in members and refuge not in fleet.fuller and refuge != target:
+                continue
+            room_mib = left_mib if refuge == target else fleet.free_mib[refuge] if refuge in members else -1
+            doubtful |= {name for name in guests if self._packings[name].load_mib[refuge] > room_mib}
+        return sorted(doubtful)
+
+    def _needed(self, node: str, coming: str) -> dict[str, int]:
+        """MiB of each VM that would have to be restarted elsewhere."""
+        fleet = self.fleet
+        names = (*fleet.on[node], *fleet.inbound[node], coming) if coming else (*fleet.on[node], *fleet.inbound[node])
+        restart_mib = fleet.restart_mib
+        return {name: restart_mib[name] for name in names if restart_mib[name]}
+
+    def _forget(self, name: str) -> None:
+        packing = self._packings.pop(name, None)
+        for refuge in packing.load_mib if packing else ():
+            self._guests[refuge].discard(name)
+
+    # -------------------------------------------------------------- several lost
 
     def _any_loss(self, free_mib: Mapping[str, int], coming: Mapping[str, Sequence[int]], there: Sequence[str]) -> bool:
         if comb(len(there), self.nodes) > MOST_LOSSES:
@@ -88,22 +161,28 @@ class Reserve:
         )
 
 
-def packed(items_mib: Iterable[int], free_mib: Mapping[str, int]) -> Packing | None:
-    """The largest first, each into the tightest room, or else each into the roomiest; None where neither is enough."""
-    items = sorted(items_mib, reverse=True)
-    if sum(items) > sum(mib for mib in free_mib.values() if mib > 0):
+def packed(needed_mib: Mapping[str, int], rooms: Sequence[tuple[int, str]]) -> Packing | None:
+    """The largest VM first, each into the tightest of the rooms, which ascend; or else each into the roomiest; None
+    where neither is enough.
+    """
+    items = sorted(needed_mib.items(), key=lambda item: (-item[1], item[0]))
+    if not items:
+        return Packing({}, {})
+    if not rooms or items[0][1] > rooms[-1][0] or sum(needed_mib.values()) > sum([mib for mib, _ in rooms if mib > 0]):
         return None
-    return _packed(items, free_mib, tightest=True) or _packed(items, free_mib, tightest=False)
+    return _packed(items, rooms, tightest=True) or _packed(items, rooms, tightest=False)
 
 
-def _packed(items: Sequence[int], free_mib: Mapping[str, int], *, tightest: bool) -> Packing | None:
-    rooms = sorted((mib, name) for name, mib in free_mib.items())
-    used: dict[str, int] = {}
-    for item in items:
+def _packed(items: Sequence[tuple[str, int]], rooms: Sequence[tuple[int, str]], *, tightest: bool) -> Packing | None:
+    rooms = list(rooms)
+    refuges: dict[str, str] = {}
+    load: dict[str, int] = {}
+    for vm, item in items:
         at = bisect_left(rooms, (item, "")) if tightest else len(rooms) - 1
         if not 0 <= at < len(rooms) or rooms[at][0] < item:
             return None
         mib, name = rooms.pop(at)
         insort(rooms, (mib - item, name))
-        used[name] = used.get(name, 0) + item
-    return used
+        refuges[vm] = name
+        load[name] = load.get(name, 0) + item
+    return Packing(refuges, load)

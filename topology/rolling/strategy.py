@@ -8,7 +8,7 @@ that must not be away with it allow; until then it is itself the reserve. Contin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -25,7 +25,8 @@ MOST_VMS_TRIED = 12
 class Strategy:
     """`order`: of the turns. `seeds`: how many of the first are drained while no node is done. `ahead`: how many nodes
     are drained beyond those that may leave. `parallel`: how many may be away at once. `spread`: where VMs of the seeds
-    go, to the nodes whose turn comes last or to those with most room.
+    go, to the nodes whose turn comes last or to those with most room. `away_mib`: how much memory may be away at once,
+    which limits what is drained where nodes differ in size; None: as much as the reserve allows.
     """
 
     order: tuple[str, ...]
@@ -33,6 +34,7 @@ class Strategy:
     seeds: int = 1
     ahead: int = 1
     spread: Literal["latest", "roomiest"] = "latest"
+    away_mib: int | None = None
 
 
 class Leave(NamedTuple):
@@ -47,6 +49,13 @@ class Start(NamedTuple):
     target: str
 
 
+class _Idle(NamedTuple):
+    """Nodes that could receive now: those that are done or stay, the roomiest first; those whose turn comes late."""
+
+    finished: list[str]
+    late: list[str]
+
+
 @dataclass(slots=True)
 class Deciding:
     """One run under one strategy. `not_with`: node → those that may not be away together with it."""
@@ -58,10 +67,13 @@ class Deciding:
     _seeds: set[str] = field(init=False)
     _turn: dict[str, int] = field(init=False)
     _waits: set[str] = field(default_factory=set)
+    _rank: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
         self._seeds = set(self.strategy.order[: self.strategy.seeds])
         self._turn = {node: i for i, node in enumerate(self.strategy.order)}
+        by_size = sorted(self.fleet.vms, key=lambda vm: (-self.fleet.vms[vm].memory_mib, vm))
+        self._rank = {vm: i for i, vm in enumerate(by_size)}
 
     def something_ended(self) -> None:
         """What had to wait may be possible now."""
@@ -75,10 +87,12 @@ class Deciding:
                 if self._may_leave(node):
                     return Leave(node)
                 self._waits.add(node)
+        idle: _Idle | None = None
         for node in active:
             if node in self.fleet.busy or node in self._waits or not self.fleet.on[node]:
                 continue
-            start = next(self._starts(node, active), None)
+            idle = idle or self._idle(active)
+            start = next(self._starts(node, idle, active), None)
             if start is not None:
                 return start
             self._waits.add(node)
@@ -103,8 +117,23 @@ class Deciding:
 
     def active(self) -> list[str]:
         """Those of them that are being drained."""
-        free = self.strategy.parallel - self.fleet.count(Phase.AWAY)
-        return self.pending()[: max(free, 0) + self.strategy.ahead]
+        free = max(0, self.strategy.parallel - self.fleet.count(Phase.AWAY))
+        pending = self.pending()
+        if self.strategy.away_mib is not None:
+            free = min(free, self._next_within(self.strategy.away_mib, pending))
+        return pending[: free + self.strategy.ahead]
+
+    def _next_within(self, away_mib: int, pending: Sequence[str]) -> int:
+        """How many of those whose turn comes next may join those that are away."""
+        nodes = self.fleet.cluster.node_by_name
+        free_mib = away_mib - sum(
+            nodes[name].for_vms_mib for name, phase in self.fleet.phase.items() if phase is Phase.AWAY
+        )
+        for i, name in enumerate(pending):
+            free_mib -= nodes[name].for_vms_mib
+            if free_mib < 0:
+                return i
+        return len(pending)
 
     # -------------------------------------------------------------- leaving
 
@@ -120,52 +149,78 @@ class Deciding:
 
     # -------------------------------------------------------------- starting
 
-    def _starts(self, node: str, active: list[str]) -> Iterator[Start]:
+    def _idle(self, active: Sequence[str]) -> _Idle:
+        fleet = self.fleet
+        free, phase = fleet.free_mib, fleet.phase
+        there = fleet.taking()
+        is_any_done = any(phase[name] in FINISHED for name in there)
+        drained = {*self._seeds, *(active if is_any_done else ())}
+        idle = [name for name in there if name not in fleet.busy]
+        finished = sorted([name for name in idle if phase[name] in FINISHED], key=lambda name: (-free[name], name))
+        late = [name for name in idle if phase[name] is Phase.PENDING and name not in drained]
+        if self.strategy.spread == "roomiest":
+            late.sort(key=lambda name: (-free[name], name))
+        else:
+            late.sort(key=lambda name: -self._turn[name])
+        return _Idle(finished, late)
+
+    def _starts(self, node: str, idle: _Idle, active: Sequence[str]) -> Iterator[Start]:
         """What the node could send now, the best first; the reserve is kept."""
         fleet = self.fleet
-        finished = [name for name in fleet.taking() if fleet.phase[name] in FINISHED and name not in fleet.busy]
-        drained = {*self._seeds, *(active if any(phase in FINISHED for phase in fleet.phase.values()) else ())}
-        late = [
-            name
-            for name in fleet.taking()
-            if fleet.phase[name] is Phase.PENDING and name not in drained and name not in fleet.busy
-        ]
+        is_seed = node in self._seeds
+        roomiest_mib = max(
+            fleet.free_mib[idle.finished[0]] if idle.finished else 0,
+            max((fleet.free_mib[name] for name in idle.late), default=0),
+        )
         tried: set[tuple[int, frozenset[str]]] = set()
-        by_size = sorted(fleet.on[node], key=lambda vm: (-fleet.vms[vm].memory_mib, vm))
+        by_size = sorted(fleet.on[node], key=self._rank.__getitem__)
         for vm in by_size:
-            alike = (fleet.vms[vm].memory_mib, fleet.fitness.of(vm))
+            mib = fleet.vms[vm].memory_mib
+            if mib > roomiest_mib:
+                continue
+            alike = (mib, fleet.fitness.of(vm))
             is_tied = vm in fleet.cluster.rules_by_vm
             if alike in tried and not is_tied:
                 continue
             if len(tried) >= MOST_VMS_TRIED:
                 return
             tried.add(alike)
-            for target in self._targets(vm, node, finished, late, active):
+            for target in self._targets(vm, node, idle, active, is_seed=is_seed):
                 if self.reserve.allows_start(vm, target):
                     yield Start(vm, node, target)
 
-    def _targets(self, vm: str, node: str, finished: list[str], late: list[str], active: list[str]) -> Iterator[str]:
+    def _targets(self, vm: str, node: str, idle: _Idle, active: Sequence[str], *, is_seed: bool) -> Iterator[str]:
         """The idle nodes to try for this VM: of those that are done the roomiest, then the tightest."""
         fit, mib = self.fleet.fitness.of(vm), self.room_needed_mib(vm)
-        allowed = [
-            name for name in finished if name in fit and self.fleet.free_mib[name] >= mib and self._fits(vm, name)
-        ]
-        yield from self._by_room(vm, allowed)
-        if node in self._seeds or self._only_unfinished(fit, node, active):
-            others = [
-                name for name in late if name in fit and self.fleet.free_mib[name] >= mib and self._fits(vm, name)
-            ]
+        yield from self._by_room(vm, [name for name in idle.finished if self._takes(name, vm, mib, fit)])
+        if idle.late and (is_seed or self._only_unfinished(fit, node, active)):
+            late = [name for name in idle.late if self._takes(name, vm, mib, fit)]
             if self.strategy.spread == "roomiest":
-                yield from self._by_room(vm, others)
+                yield from self._by_room(vm, late)
             else:
-                yield from sorted(others, key=lambda name: (*self._wishes(vm, name), -self._turn[name]))[:2]
+                yield from sorted(late, key=lambda name: self._wishes(vm, name))[:2]
 
-    def _by_room(self, vm: str, nodes: list[str]) -> Iterator[str]:
-        free = self.fleet.free_mib
-        ordered = sorted(nodes, key=lambda name: (*self._wishes(vm, name), -free[name], name))
-        yield from ordered[:1]
+    def _takes(self, node: str, vm: str, mib: int, fit: frozenset[str]) -> bool:
+        room = self.fleet.free_mib[node] >= mib
+        return room and node in fit and node != self.fleet.place[vm] and self._fits(vm, node)
+
+    def _by_room(self, vm: str, nodes: Sequence[str]) -> Iterator[str]:
+        """`nodes`: the roomiest first."""
+        if not nodes:
+            return
+        if not self._has_wishes(vm):
+            yield nodes[0]
+            if len(nodes) > 1:
+                yield nodes[-1]
+            return
+        ordered = sorted(nodes, key=lambda name: self._wishes(vm, name))
+        yield ordered[0]
         if len(ordered) > 1:
-            yield min(ordered, key=lambda name: (*self._wishes(vm, name), free[name], name))
+            best = self._wishes(vm, ordered[0])
+            yield [name for name in ordered if self._wishes(vm, name) == best][-1]
+
+    def _has_wishes(self, vm: str) -> bool:
+        return bool(self.fleet.vms[vm].preferred_owners) or vm in self.fleet.cluster.rules_by_vm
 
     def _wishes(self, vm: str, node: str) -> tuple[int, bool]:
         machine = self.fleet.vms[vm]
@@ -173,7 +228,7 @@ class Deciding:
         soft = sum(rule.soft and self._breaks(vm, node, rule) for rule in rules)
         return soft, bool(machine.preferred_owners) and node not in machine.preferred_owners
 
-    def _only_unfinished(self, fit: frozenset[str], node: str, active: list[str]) -> bool:
+    def _only_unfinished(self, fit: frozenset[str], node: str, active: Sequence[str]) -> bool:
         """Whether waiting for a node to be done would be in vain: all that it may go to come later."""
         phase = self.fleet.phase
         return not any(
@@ -183,15 +238,18 @@ class Deciding:
     def room_needed_mib(self, vm: str) -> int:
         """Its own, and that of the VMs that must follow it from its node."""
         fleet = self.fleet
+        rules = fleet.cluster.rules_by_vm.get(vm)
+        if not rules:
+            return fleet.vms[vm].memory_mib
         together = {vm}
-        for rule in fleet.cluster.rules_by_vm.get(vm, ()):
+        for rule in rules:
             if rule.kind == "same_node" and not rule.soft:
                 together |= {name for name in rule.vms if fleet.place.get(name) == fleet.place[vm]}
         return sum(fleet.vms[name].memory_mib for name in together if name not in fleet.heading)
 
     def _fits(self, vm: str, node: str) -> bool:
-        rules = self.fleet.cluster.rules_by_vm.get(vm, ())
-        return not any(not rule.soft and self._breaks(vm, node, rule) for rule in rules)
+        rules = self.fleet.cluster.rules_by_vm.get(vm)
+        return not rules or not any(not rule.soft and self._breaks(vm, node, rule) for rule in rules)
 
     def _breaks(self, vm: str, node: str, rule: AffinityRule) -> bool:
         """Whether the VM would break the rule there, with the others where they are and where they go.
@@ -204,16 +262,17 @@ class Deciding:
                 continue
             places = {fleet.place[name], fleet.heading.get(name, fleet.place[name])}
             if rule.kind.startswith("different"):
-                if any(_close(fleet.cluster, rule, node, place) for place in places):
+                if any(close(fleet.cluster, rule, node, place) for place in places):
                     return True
-            elif (fleet.place[name] != here or name in fleet.heading) and not _close(
+            elif (fleet.place[name] != here or name in fleet.heading) and not close(
                 fleet.cluster, rule, node, fleet.heading.get(name, fleet.place[name])
             ):
                 return True
         return False
 
 
-def _close(cluster: Cluster, rule: AffinityRule, one: str, other: str) -> bool:
+def close(cluster: Cluster, rule: AffinityRule, one: str, other: str) -> bool:
+    """Whether the rule takes these nodes for one place."""
     if one == other or not rule.kind.endswith("fault_domain"):
         return one == other
     domain = cluster.node_by_name[one].fault_domain
