@@ -78,8 +78,24 @@ class Emptied:
         pass  # it is asked anew of every look
 
 
+class _KeepsTargets:
+    """Moves that lead to one end: no other target would do."""
+
+    __slots__ = ()
+
+    def redirected(
+        self,
+        seen: Cluster,  # noqa: ARG002
+        backlog: Backlog,  # noqa: ARG002
+        busy: Collection[str],  # noqa: ARG002
+        promised: Mapping[str, str],  # noqa: ARG002
+        tried: Tried,  # noqa: ARG002
+    ) -> Mapping[str, str]:
+        return {}
+
+
 @dataclass(slots=True)
-class InOrder:
+class InOrder(_KeepsTargets):
     """Nothing stands where it must not. `planned`: VM → node of the moves that lead there, whoever they are for."""
 
     reserve_nodes: ReserveNodes
@@ -106,22 +122,12 @@ class InOrder:
             return Choice(Placement(), 0)
         return _unless_refused(seen, vms, choose_repair(seen, self.reserve_nodes, promised=promised, tried=tried))
 
-    def redirected(
-        self,
-        seen: Cluster,  # noqa: ARG002
-        backlog: Backlog,  # noqa: ARG002
-        busy: Collection[str],  # noqa: ARG002
-        promised: Mapping[str, str],  # noqa: ARG002
-        tried: Tried,  # noqa: ARG002
-    ) -> Mapping[str, str]:
-        return {}  # these moves are as few as can be, and lead to one end
-
     def take(self, targets: Mapping[str, str]) -> None:
         self.planned = dict(targets)
 
 
 @dataclass(frozen=True, slots=True)
-class MovedTo:
+class MovedTo(_KeepsTargets):
     """One VM goes to one node, and nowhere else."""
 
     vm: str
@@ -152,16 +158,6 @@ class MovedTo:
         along = dict.fromkeys(riders(seen, self.vm), self.target)
         candidates = place(seen, vms, self.emptied, promised={**promised, **along}, tried={**only_there, **tried})
         return Choice(next(candidates), 0)
-
-    def redirected(
-        self,
-        seen: Cluster,  # noqa: ARG002
-        backlog: Backlog,  # noqa: ARG002
-        busy: Collection[str],  # noqa: ARG002
-        promised: Mapping[str, str],  # noqa: ARG002
-        tried: Tried,  # noqa: ARG002
-    ) -> Mapping[str, str]:
-        return {}  # there is one target only
 
     def take(self, targets: Mapping[str, str]) -> None:
         pass  # there is one target only
