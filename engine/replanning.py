@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from shunter.engine.turn import Turn
 from shunter.topology.model import Cluster
 from shunter.topology.quorum import members
+from shunter.topology.rolling.fleet import FINISHED, Fleet
 from shunter.topology.rolling.planning import Planner
+from shunter.topology.rolling.strategy import Deciding, Start
 
 if TYPE_CHECKING:
     from shunter.engine.rolling import Rolling
@@ -29,6 +31,7 @@ class Replanning:
         self._planned_for, self._planned_s = self._world(run.before), run.started_s
         self._stuck_as: object = None
         self.is_due = False
+        self._legs = {(move.vm, move.source): move.target for move in reversed(run.plan.moves)}
 
     def late_s(self, turn: Turn) -> float:
         """From when on the node of this turn is late."""
@@ -82,4 +85,19 @@ class Replanning:
         if len(course.undone) == len(left):
             return False
         run.strategy = course.strategy
+        self._legs = {(leg.vm, leg.source): leg.target for leg in course.legs}
         return True
+
+    def as_planned(self, start: Start, fleet: Fleet, deciding: Deciding) -> Start:
+        """From the same node, what the plan sends to a node that is idle now, the largest first: where all end up then
+        is what the plan found room for. Where there is nothing of the kind, `start` itself.
+        """
+        source, drained = start.source, set(deciding.active())
+        for vm in sorted(fleet.on[source], key=lambda name: (-fleet.vms[name].memory_mib, name)):
+            target = self._legs.get((vm, source))
+            if target is None or target in fleet.busy or vm in fleet.heading or vm in fleet.cluster.rules_by_vm:
+                continue
+            is_open = target in fleet.taking() and (fleet.phase[target] in FINISHED or target not in drained)
+            if is_open and target in fleet.fitness.of(vm) and deciding.reserve.allows_start(vm, target):
+                return Start(vm, source, target)
+        return start

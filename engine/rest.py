@@ -174,11 +174,17 @@ class Rest:
         """What followed the VMs of these errands. `seen`: the last look; `moves`: the report's, whose seconds count
         from `started_s`.
         """
-        ends = {(move.vm, move.target): started_s + move.end_s for move in moves if move.outcome == "done"}
+        ends: dict[tuple[str, str], list[float]] = {}
+        for move in moves:
+            if move.outcome == "done":
+                ends.setdefault((move.vm, move.target), []).append(started_s + move.end_s)
         for errand in errands:
             errand.look_back(seen)
             if errand.came_along != Followers():
-                arrived_s = ends.get((errand.migration.vm, errand.migration.target), errand.ended_s or started_s)
+                ended_s = started_s if errand.ended_s is None else errand.ended_s
+                known_s = ends.get((errand.migration.vm, errand.migration.target), [ended_s])
+                # a VM may have come there several times
+                arrived_s = min(known_s, key=lambda end_s: abs(end_s - ended_s))
                 self.note(errand.came_along, *errand.nodes, arrived_s)
 
     def note(self, came_along: Followers, source: str, target: str, at_s: float) -> None:

@@ -318,8 +318,9 @@ class Rolling:
                 if not seen.storage_jobs:
                     await self._leave(seen, action.node, deciding)
             elif await self._may_drain(action.source):
-                fleet.begin(action.vm, action.target)
-                await self._send(seen, action, fleet)
+                start = self.replanning.as_planned(action, fleet, deciding)
+                fleet.begin(start.vm, start.target)
+                await self._send(seen, start, fleet)
             else:
                 fleet.phase[action.source] = Phase.STAYING
             if self.control.asked or self.control.held:

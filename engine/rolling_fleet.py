@@ -28,6 +28,13 @@ class Standing:
             vm, target = errand.migration.vm, errand.migration.target
             if vm not in fleet.heading and fleet.place.get(vm, target) != target:
                 fleet.begin(vm, target)
+        for migration in seen.migrations:
+            vm = fleet.vms.get(migration.vm)
+            if vm is not None and vm.node == migration.target and vm.name not in fleet.inbound[migration.source]:
+                # it has switched over and the migration is not over yet: it still counts where it came from
+                fleet.inbound[migration.source][vm.name] = None
+                fleet.free_mib[migration.source] -= vm.memory_mib
+                fleet.needed_mib[migration.source] += fleet.restart_mib[vm.name]
         fleet.busy |= crew.busy(seen)
         return fleet
 

@@ -16,6 +16,7 @@ from shunter.topology.rolling.hindrances import no_room
 
 if TYPE_CHECKING:
     from shunter.engine.rolling import Rolling
+    from shunter.engine.turn import Turn
 
 
 def rolling_report(run: Rolling, seen: Cluster, log: Sequence[MigrationRecord]) -> Plan:
@@ -67,19 +68,23 @@ def _volume_moves(rests: Sequence[Rest], started_s: float) -> Iterator[VolumeMov
 
 
 def _maintenance(run: Rolling) -> Iterator[Maintenance]:
-    """One for each node whose maintenance began: the last try."""
-    last = {turn.node: turn for turn in run.turns if turn.started_s is not None}
-    for turn in sorted(last.values(), key=lambda turn: (turn.started_s, turn.node)):
-        assert turn.started_s is not None  # noqa: S101  see above
-        assert turn.ended_s is not None, turn.node  # noqa: S101  every turn has ended by now
-        paused_s = turn.paused_s if turn.paused_s is not None else turn.started_s
+    """One for each node whose maintenance began: from the first try to the end of the last."""
+    tries: dict[str, list[Turn]] = {}
+    for turn in run.turns:
+        if turn.started_s is not None:
+            tries.setdefault(turn.node, []).append(turn)
+    for node, turns in sorted(tries.items(), key=lambda item: (item[1][0].started_s, item[0])):
+        first, last = turns[0], turns[-1]
+        assert first.started_s is not None  # noqa: S101  see above
+        assert last.ended_s is not None, node  # noqa: S101  every turn has ended by now
+        paused_s = first.paused_s if first.paused_s is not None else first.started_s
         yield Maintenance(
-            node=turn.node,
+            node=node,
             paused_s=paused_s - run.started_s,
-            start_s=turn.started_s - run.started_s,
-            end_s=turn.ended_s - run.started_s,
-            outcome="done" if turn.ended == "done" else "failed",
-            reason=turn.why or None,
+            start_s=first.started_s - run.started_s,
+            end_s=last.ended_s - run.started_s,
+            outcome="done" if last.ended == "done" else "failed",
+            reason=last.why or None,
         )
 
 

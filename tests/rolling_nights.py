@@ -207,17 +207,19 @@ def judge(night: RollingNight, listener: Listener, spent: Spent) -> Iterator[Vio
     at_once = night.policy.parallel or len(night.cluster.nodes)
     yield from check_log(spent.lines, rolled=done, kept_paused=given_up, at_once=at_once)
     yield from check_report(report, spent.lines, night.nodes, listener.began_at_s)
-    yield from _in_the_morning(report, spent.after)
+    yield from _in_the_morning(night, report, spent.after)
     if night.faults == "none" and night.given is None and report.executed:
         yield from _undisturbed(night, plan, report)
 
 
-def _in_the_morning(report: Plan, after: Cluster) -> Iterator[Violation]:
+def _in_the_morning(night: RollingNight, report: Plan, after: Cluster) -> Iterator[Violation]:
     """Nothing of ours is under way, and what we left paused is named with what to do."""
     told = {finding.subject for finding in report.findings if finding.remedy}
-    for node in after.nodes:
-        if node.state == "paused" and node.paused_by == "us" and f"node {node.name}" not in told and report.executed:
-            yield Violation(report.makespan_s, "I8", node.name, "is left paused by us, and no finding says so")
+    paused = {node.name for node in after.nodes if node.state == "paused" and node.paused_by == "us"}
+    paused -= {node.name for node in night.cluster.nodes if node.state == "paused"}
+    for name in sorted(paused):
+        if f"node {name}" not in told:
+            yield Violation(report.makespan_s, "I8", name, "is left paused by us, and no finding says so")
     for turn in report.maintenance if report.executed else ():
         if turn.outcome == "failed" and f"node {turn.node}" not in told:
             yield Violation(turn.end_s, "I5", turn.node, "failed, and no finding says what to do")

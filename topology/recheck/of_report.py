@@ -213,7 +213,9 @@ def _changes(
 ) -> Iterator[Violation]:
     left = list(logged)
     for name, move in reported:
-        entry = next((e for e in left if _tells_of(e, name, move, left)), None)
+        entries = [entry for entry in left if _tells_of(entry, name, move, left)]
+        in_time = (entry for entry in entries if entry.at_s >= move.start_s - SAME_TIME_S)
+        entry = next(in_time, entries[0] if entries else None)
         if entry is None:
             message = f"the log does not know that it {what}: {move.source} → {move.target}"
             yield Violation(move.start_s, "report", name, message)
