@@ -69,8 +69,10 @@ class Turn:
             await self._fail(str(error))
         except TimeoutError:
             state = self.lives.nodes[self.node].state.replace("_", " ")
+            self._lose_sight()
             await self._fail(f"{self.node} was {state} past its deadline")
         except Unreachable as error:
+            self._lose_sight()
             await self._fail(f"the cluster was out of reach: {error}")
         finally:
             await hold.release()
@@ -90,10 +92,14 @@ class Turn:
         await self.hooks.call(self.hooks.after_node, self.node, "after", self.cluster.clock)
         self._end("done", "")
 
+    def _lose_sight(self) -> None:
+        if self._state() in IN_TURN:
+            self.lives.step(NODE, self.lives.nodes[self.node], Event.ANSWER_LOST)
+
     async def _fail(self, why: str) -> None:
         """What failed stays as it is; its lifecycle is brought in line with what a look shows."""
         life = self.lives.nodes[self.node]
-        if life.state in IN_TURN:
+        if life.state in (*IN_TURN, State.LOST_SIGHT):
             try:
                 state = (await look(self.cluster)).node_by_name[self.node].state
                 self.lives.step(NODE, life, SEEN.get(state, Event.SEEN_DOWN))

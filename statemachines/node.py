@@ -68,7 +68,8 @@ STATES = {
         after_restart="look",
     ),
     State.LOST_SIGHT: About(
-        "An answer was lost: only a look tells whether the node is paused.", deadline=Deadline(1.0, 300.0)
+        "An answer was lost, or the node did not come back in time: only a look tells how it is.",
+        deadline=Deadline(1.0, 300.0),
     ),
 }
 
@@ -101,7 +102,7 @@ NODE = Lifecycle(
             (*_MEMBER[1:], State.DOWN, State.ISOLATED, State.LOST_SIGHT, *_IN_TURN),
             State.UP,
         ),
-        Row(Event.ANSWER_LOST, (State.PAUSING, State.RESUMING), State.LOST_SIGHT),
+        Row(Event.ANSWER_LOST, (State.PAUSING, State.RESUMING, *_IN_TURN), State.LOST_SIGHT),
         Row(Event.SEEN_DOWN, (*_MEMBER, State.ISOLATED, State.LOST_SIGHT, *_IN_TURN), State.DOWN),
         Row(Event.SEEN_ISOLATED, (*_MEMBER, State.DOWN, State.LOST_SIGHT, *_IN_TURN), State.ISOLATED),
     ),
