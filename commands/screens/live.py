@@ -136,18 +136,20 @@ class LiveScreen:
         assert view.plan is not None  # noqa: S101  asked only after the plan
         end_s, planned_s = view.forecast_end_s, view.plan.makespan_s
         text = Text(f"of {'about ' if view.rolling else ''}{clock(end_s)}", style="dim")
-        late_s = end_s - planned_s
         goes_on = view.running or view.queued or (view.rolling is not None and not view.rolling.held_up)
         if self.notice or not goes_on:
             return text
+        late_s = end_s - planned_s
+        if abs(late_s) <= max(ON_TIME_S, ON_TIME_SHARE * planned_s):
+            text.append_text(signs.text(" · on time", "green"))
+        else:
+            how = f" · {duration(abs(late_s))} {'behind' if late_s > 0 else 'ahead'}"
+            text.append_text(signs.text(how, "yellow" if late_s > 0 else "green"))
         left_s = (end_s - view.elapsed_s) / view.speed
-        if view.rolling and left_s >= CLOCK_TIME_FROM_S:
+        if view.rolling is not None and left_s >= CLOCK_TIME_FROM_S:
             at = self.today() + timedelta(seconds=left_s)
             text.append(f", until about {at:%H:%M}", style="dim")
-        if abs(late_s) <= max(ON_TIME_S, ON_TIME_SHARE * planned_s):
-            return text.append_text(signs.text(" · on time", "green"))
-        how = f" · {duration(abs(late_s))} {'behind' if late_s > 0 else 'ahead'}"
-        return text.append_text(signs.text(how, "yellow" if late_s > 0 else "green"))
+        return text
 
     def _total(self, signs: Signs) -> Text:
         view = self.view

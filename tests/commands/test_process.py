@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from shunter.topology.recheck import check_log
 
 COMMAND = "import sys; from shunter.commands.main import main; main()"
 IMPORTED = """
@@ -30,7 +34,10 @@ def shunter(*arguments: str, program: str = COMMAND, timeout_s: float = 120) -> 
     )
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("evacuate", "--help"), ("--version",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("evacuate", "--help"), ("plan", "maintain", "--help"), ("maintain", "--help"), ("--version",)],
+)
 def test_help_imports_neither_prefect_nor_a_planner(arguments: tuple[str, ...]) -> None:
     done = shunter(
         "prefect,networkx,transitions,rich.live,shunter.topology,shunter.engine", *arguments, program=IMPORTED
@@ -39,11 +46,12 @@ def test_help_imports_neither_prefect_nor_a_planner(arguments: tuple[str, ...]) 
     assert done.stderr.strip() == "imported:"
 
 
-def test_a_plan_and_a_simulation_import_no_prefect(crowded: str, roomy: str) -> None:
-    for command in (("plan",), ("simulate",)):
-        done = shunter("prefect", *command, "evacuate", "N1", "--cluster", roomy, program=IMPORTED)
-        assert done.returncode == 0
-        assert done.stderr.strip() == "imported:"
+@pytest.mark.parametrize("what", ["evacuate", "maintain"])
+@pytest.mark.parametrize("command", ["plan", "simulate"])
+def test_a_plan_and_a_simulation_import_no_prefect(roomy: str, command: str, what: str) -> None:
+    done = shunter("prefect", command, what, "N1", "--cluster", roomy, program=IMPORTED)
+    assert done.returncode == 0
+    assert done.stderr.strip() == "imported:"
 
 
 def test_an_evacuation_runs_the_flow_and_prints_the_report_alone_on_standard_output(roomy: str, tmp_path: Path) -> None:
@@ -57,12 +65,62 @@ def test_an_evacuation_runs_the_flow_and_prints_the_report_alone_on_standard_out
     assert "as it went" in picture.read_text(encoding="utf-8")
 
 
+def test_a_rolling_run_tells_each_nodes_way_and_prints_the_report_alone_on_standard_output(
+    roomy: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "night.jsonl"
+    rolling = ("maintain", "--cluster", roomy, "--maintenance-s", "120", "--speed", "60", "--log", str(log), "--json")
+    done = shunter(*rolling)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["kind"], report["executed"], report["ok"]) == ("rolling_maintenance", True, True)
+    assert {(turn["node"], turn["outcome"]) for turn in report["maintenance"]} == {
+        (node, "done") for node in ("N1", "N2", "N3")
+    }
+    for said in ("3 nodes and", "node N1: in maintenance, about 2 min 0 s", "node N1: done (", "3 of 3 nodes done"):
+        assert said in done.stderr
+    assert check_log(log.read_text(encoding="utf-8").splitlines(), rolled=["N1", "N2", "N3"]) == ()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT for one process alone")
+def test_an_interrupted_rolling_run_brings_back_what_is_away_and_ends_with_130(roomy: str, tmp_path: Path) -> None:
+    log = tmp_path / "night.jsonl"
+    rolling = ("maintain", "--cluster", roomy, "--maintenance-s", "300", "--speed", "60", "--log", str(log), "--json")
+    with subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *rolling, "--parallel", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        said, away = "", None
+        while away is None:
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+            away = re.search(r"node (N\d): in maintenance", line)
+        process.send_signal(signal.SIGINT)
+        out, rest = process.communicate(timeout=120)
+    assert process.returncode == 130, said + rest
+    node = away[1]
+    assert re.search(rf"Stopping: nothing new starts; .*; {node} is away and brought back first, about \d", rest)
+    report = json.loads(out)
+    assert (report["interrupted"], report["ok"]) == (True, False)
+    assert [(turn["node"], turn["outcome"]) for turn in report["maintenance"]] == [(node, "done")]
+    assert {left["node"] for left in report["untouched"]} == {"N1", "N2", "N3"} - {node}
+    assert check_log(log.read_text(encoding="utf-8").splitlines(), rolled=[node]) == ()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("plan", "evacuate", "N9"), 'is called "N9"'),
         (("simulate", "evacuate", "N1", "--noise", "1"), "--noise"),
         (("evacuate", "N1", "--reserve-nodes", "-1"), "--reserve-nodes"),
+        (("maintain", "N9"), 'is called "N9"'),
+        (("rehearse", "maintain", "--nights", "0"), "--nights"),
     ],
     ids=" ".join,
 )

@@ -203,7 +203,7 @@ def test_the_display_says_where_each_node_is_what_moves_and_when_it_ends() -> No
     run.goes_on(2000)
     text = screen(run, terminal(80))
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    assert lines[0] == "Maintaining all nodes 33:20 of about 1:36:40, until about 01:03 · on time"
+    assert lines[0] == "Maintaining all nodes 33:20 of about 1:36:40 · on time, until about 01:03"
     assert "1 of 3 nodes done, 2 of 4 moves made" in lines[1]
     assert "N2 done at 31:00" in lines
     assert any(line.startswith("N3 being emptied") and "1 of 2 VMs moved off" in line for line in lines)
