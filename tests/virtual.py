@@ -15,10 +15,12 @@ from shunter.clusters.simulated import SimulatedCluster, read_faults
 from shunter.engine.audience import Progress, Waiting
 from shunter.engine.evacuate import evacuate
 from shunter.engine.holds import OwnHolds
+from shunter.engine.maintain import maintain
 from shunter.engine.repair import repair
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
+from shunter.topology.rolling import RollingPolicy
 
 T = TypeVar("T")
 
@@ -92,6 +94,29 @@ def repaired(cluster: Cluster, *, faults: Sequence[dict[str, Any]] = (), seed: i
     return _spent(cluster, repair, faults, seed, options)
 
 
+def maintained(
+    cluster: Cluster,
+    nodes: Sequence[str] = (),
+    *,
+    faults: Sequence[dict[str, Any]] = (),
+    seed: int = 0,
+    maintenance_s: float = 600.0,
+    **options: Any,
+) -> Night:
+    """Take these nodes of a simulated cluster (none: all) through their maintenance. `options` go to `maintain` or, if
+    they are fields of it, to the policy; `noise` and `balances` to the simulated cluster.
+    """
+    told = {name: options.pop(name) for name in tuple(options) if name in RollingPolicy.model_fields}
+    policy = RollingPolicy(maintenance_s=maintenance_s, **told)
+    options.setdefault("holds", OwnHolds())
+
+    def procedure(world: SimulatedCluster, **given: Any) -> Awaitable[Plan]:
+        return maintain(world, nodes, policy, **{**given, **options})
+
+    of_world = {name: options.pop(name) for name in ("noise", "balances") if name in options}
+    return _spent(cluster, procedure, faults, seed, {"reboot_s": maintenance_s, **of_world})
+
+
 def _spent(
     cluster: Cluster,
     procedure: Callable[..., Awaitable[Plan]],
@@ -99,15 +124,16 @@ def _spent(
     seed: int,
     options: dict[str, Any],
 ) -> Night:
-    noise = options.pop("noise", 0.0)
+    of_world = {name: options.pop(name) for name in ("noise", "reboot_s", "balances") if name in options}
 
     async def night() -> Night:
-        world = SimulatedCluster(
-            cluster, clock=Clock(), seed=seed, noise=noise, faults=read_faults(json.dumps(list(faults)), cluster)
-        )
+        planned = read_faults(json.dumps(list(faults)), cluster)
+        world = SimulatedCluster(cluster, clock=Clock(), seed=seed, faults=planned, **of_world)
         notes = Notes()
         report = await procedure(world, holds=OwnHolds(), audience=notes, **options)
         log = [json.loads(line) for line in world.witness.lines]
-        return Night(report, log, notes, await world.look())
+        after = await world.look()
+        await world.close()
+        return Night(report, log, notes, after)
 
     return in_virtual_time(night)
