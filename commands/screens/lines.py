@@ -53,7 +53,8 @@ class Lines:
         elif len(self.view.ended) > self._said:
             self._said = len(self.view.ended)
             line = ended_line(self.view.ended[-1], signs_of(self.console))
-            self.say(line.append(f" ({self.view.done} of {self.view.in_all} moved)"))
+            what = "moved" if rolling is None else "moves made"
+            self.say(line.append(f" ({self.view.done} of {self.view.in_all} {what})"))
         if rolling is not None:
             self._say_turns(rolling)
 

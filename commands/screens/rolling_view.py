@@ -37,7 +37,8 @@ class NodeTurn:
     """A node that is to be maintained. `planned_*`: by the plan; `since_s`: when it came to where it is.
 
     `away_since_s`: when its maintenance began, by the latest try. `remark`: what else is known of it now. `seen`: the
-    state of its lifecycle. `off_s`: when moves off it ended; `planned_off_s`: when they should.
+    state of its lifecycle. `off_s`: when moves off it ended; `planned_off_s`: when they should. `leaving`: how many are
+    under way.
     """
 
     node: str
@@ -49,6 +50,7 @@ class NodeTurn:
     since_s: float = 0.0
     away_since_s: float | None = None
     off_s: list[float] = field(default_factory=list)
+    leaving: int = 0
     remark: str = ""
     seen: State = State.UP
 
@@ -71,13 +73,16 @@ class NodeTurn:
         return "" if self.where is Where.AWAY else _GONE.get(self.seen, "")
 
     def empty_s(self, now_s: float) -> float:
-        """When it should be empty, if it is being emptied: at the pace of what has left it already."""
+        """When it should be empty, if it is being emptied: at the pace of what has left it already, beginning now if
+        nothing is leaving it at the moment.
+        """
         done = min(self.moved_off, len(self.planned_off_s))
         last_s = self.off_s[-1] if done else self.since_s
         planned_last_s = self.planned_off_s[done - 1] if done else self.planned_emptied_s
         planned_so_far_s = planned_last_s - self.planned_emptied_s
         pace = max((last_s - self.since_s) / planned_so_far_s, 0.0) if planned_so_far_s > 0 else 1.0
-        return max(last_s + (self.planned_start_s - planned_last_s) * pace, now_s)
+        begins_s = last_s if self.leaving else now_s
+        return max(begins_s + (self.planned_start_s - planned_last_s) * pace, now_s)
 
     def back_s(self, now_s: float) -> float:
         """When it should be back, if it is away."""
@@ -149,12 +154,18 @@ class RollingView:
 
     def move_begun(self, source: str, at_s: float) -> None:
         turn = self.turns.get(source)
-        if turn is not None and turn.where is Where.WAITING:
+        if turn is None:
+            return
+        turn.leaving += 1
+        if turn.where is Where.WAITING:
             self._goes(turn, Where.EMPTYING, at_s)
 
-    def move_done(self, source: str, at_s: float) -> None:
+    def move_over(self, source: str, at_s: float, *, done: bool) -> None:
         turn = self.turns.get(source)
-        if turn is not None and turn.where is Where.EMPTYING:
+        if turn is None:
+            return
+        turn.leaving -= 1
+        if done and turn.where is Where.EMPTYING:
             turn.off_s.append(at_s)
 
     def waiting(self, waits: tuple[Waiting, ...]) -> tuple[Waiting, ...]:

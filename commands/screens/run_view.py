@@ -130,8 +130,8 @@ class RunView:
             self.running[vm] = mover
         elif begun or state is not State.CANCELLED:
             self.ended.append(Ended(vm, source, target, state, step.at_s - mover.since_s, step.reason))
-            if self.rolling is not None and state is State.DONE:
-                self.rolling.move_done(source, step.at_s - self.zero_s)
+            if self.rolling is not None and begun:
+                self.rolling.move_over(source, step.at_s - self.zero_s, done=state is State.DONE)
 
     def _estimate_s(self, vm: str, target: str) -> float:
         """Another target than planned takes about as long."""

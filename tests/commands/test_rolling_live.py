@@ -158,7 +158,24 @@ def test_emptying_that_takes_twice_as_long_as_planned_is_expected_to_go_on_like_
     run = Run(plan)
     run.moves("vm-0: N1 → N2", 0, 200)
     run.moves("vm-1: N1 → N2", 200, 400)
+    run.migration("vm-2: N1 → N2", 400, "planned waiting", "waiting checking", "checking preparing")
     assert run.end_s() == pytest.approx(800 + 600)
+
+
+def test_emptying_that_stands_still_is_expected_to_go_on_now() -> None:
+    plan = rolling_plan(
+        moves=tuple(move(f"vm-{i}", "N1", "N2", i * 100, (i + 1) * 100) for i in range(4)),
+        maintenance=(turn("N1", 0, 400, 1000),),
+        makespan_s=1000.0,
+    )
+    run = Run(plan)
+    run.moves("vm-0: N1 → N2", 0, 100)
+    run.goes_on(700)
+    assert run.end_s() == pytest.approx(700 + 300 + 600)
+    run.migration("vm-1: N1 → N2", 700, "planned waiting", "waiting checking", "checking preparing")
+    run.migration("vm-1: N1 → N2", 750, "preparing rolled_back", reason="the target vanished")
+    run.goes_on(900)
+    assert run.end_s() == pytest.approx(900 + 300 + 600)
 
 
 def test_what_the_plan_does_once_all_are_back_counts_too() -> None:
@@ -324,7 +341,7 @@ def test_plain_lines_tell_each_nodes_way_and_the_end() -> None:
         "[ 0:00] 3 nodes and 4 live migrations planned, forecast 1 h 36 min, N7 left out",
         "[ 0:00] node N2: being emptied",
         "[ 0:00] web-1: N2 → N3 begins, about 1 min 0 s",
-        "[ 1:00] ✓ web-1: N2 → N3 done in 1 min 0 s (1 of 4 moved)",
+        "[ 1:00] ✓ web-1: N2 → N3 done in 1 min 0 s (1 of 4 moves made)",
         "[ 1:00] node N2: in maintenance, about 30 min 0 s",
         "[36:00] node N2: in maintenance for longer than the planned 30 min 0 s; waiting for it (end about 1:41:40)",
         "[41:00] node N2: rejoining",
