@@ -55,7 +55,7 @@ def is_worth_while(instance: Instance) -> bool:
 def balance(instance: Instance) -> Balanced:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "cluster.txt"
-        file.write_text(_as_text(instance), encoding="utf-8")
+        file.write_text(as_text(instance), encoding="utf-8")
         before_s = _children_s()
         command = [*COMMAND, f"--text-data={file}"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
@@ -76,7 +76,7 @@ def _children_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _as_text(instance: Instance) -> str:
+def as_text(instance: Instance) -> str:
     """The text format of htools(1): groups, nodes, instances, tags, policies. Nodes to be emptied are offline."""
     cluster = instance.cluster
     nodes = [

@@ -95,7 +95,7 @@ def draw(size: Size, seed: int, vm_mib: Sequence[int]) -> Instance:
     fill = size.fill * stays_mib / all_mib if size.filled == "after" else size.fill
     vms: list[dict[str, object]] = []
     for node, mib in room_mib.items():
-        for memory_mib in _filling(fill * mib, vm_mib, rng):
+        for memory_mib in filling(fill * mib, vm_mib, rng):
             vm = {"name": f"vm-{len(vms) + 1}", "node": node, "memory_mib": memory_mib}
             vms.append({**vm, "dirty_mib_per_s": rng.choice(DIRTY_MIB_PER_S)})
     nodes = [
@@ -104,7 +104,7 @@ def draw(size: Size, seed: int, vm_mib: Sequence[int]) -> Instance:
     return Instance(name, size, read_cluster({"name": name, "nodes": nodes, "vms": vms}), leaving)
 
 
-def _filling(room_mib: float, vm_mib: Sequence[int], rng: random.Random) -> Iterator[int]:
+def filling(room_mib: float, vm_mib: Sequence[int], rng: random.Random) -> Iterator[int]:
     """Sizes that fill the room closely; at least one."""
     misses, first = 0, True
     while misses < MOST_MISSES:

@@ -124,14 +124,13 @@ def candidates(turns: Turns) -> Iterator[Strategy]:
                     yield strategy
 
 
-def fewest_moves(turns: Turns) -> Iterator[tuple[int, Strategy]]:
-    """The number of seeds, and a strategy: one seed first, that with fewest VMs, so that everybody else moves once;
-    then more of them, which takes less time and more moves.
+def with_seeds(turns: Turns, seeds: int) -> Iterator[Strategy]:
+    """For few moves: the seeds are those with fewest VMs, and with one of them everybody else moves once. More of them
+    take less time and more moves.
     """
-    for seeds in range(1, turns.parallel + 1):
-        for ahead, longest_first, spread in product((turns.parallel, 1), (True, False), SPREADS):
-            order = turns.with_fewest_first(seeds, longest_first=longest_first)
-            yield seeds, Strategy(order, turns.parallel, seeds, ahead, spread, turns.away_mib)
+    order = turns.with_fewest_first(seeds, longest_first=True)
+    for ahead, spread in product((FEW_AHEAD, turns.parallel), SPREADS):
+        yield Strategy(order, turns.parallel, seeds, ahead, spread, turns.away_mib)
 
 
 def neighbours(best: Strategy, number: int, fixed: int, turns: Turns) -> Strategy:

@@ -77,7 +77,8 @@ class Fleet:
     """`phase`: of each node. `closed`: nodes that are paused and take no VMs. `free_mib`: what no VM uses, those on
     their way counted at both ends. `on`: the running VMs of each node. `needed_mib`: what the VMs on a node and on
     their way to it need to restart. `heading`: VM → the node that it moves to. `busy`: nodes in a migration.
-    `fuller`: nodes to which something has come since whoever watches the reserve last looked.
+    `fuller`: nodes to which something has come since whoever watches the reserve last looked. `resting`: where VMs that
+    do not run stand and that a rule binds to others; one whose node has left is put where it keeps the rule.
     """
 
     def __init__(self, cluster: Cluster, phases: Mapping[str, Phase], fitness: Fitness | None = None) -> None:
@@ -93,6 +94,11 @@ class Fleet:
         self.free_mib = {node.name: node.for_vms_mib for node in cluster.nodes}
         self.heading: dict[str, str] = {}
         self.inbound: dict[str, dict[str, None]] = {node.name: {} for node in cluster.nodes}
+        self.resting = {
+            vm.name: vm.node
+            for vm in cluster.vms
+            if not vm.holds_memory and vm.clustered and vm.name in cluster.rules_by_vm
+        }
         self.busy: set[str] = set()
         self.fuller: set[str] = set()
         for name, vm in self.vms.items():
@@ -127,6 +133,7 @@ class Fleet:
     def leave(self, node: str) -> None:
         """The node is empty, and its maintenance begins."""
         self.phase[node] = Phase.AWAY
+        self.resting = {vm: on for vm, on in self.resting.items() if on != node}
 
     def come_back(self, node: str) -> None:
         """Its maintenance is over. One that somebody else has paused stays so."""

@@ -73,7 +73,8 @@ def floor(cluster: Cluster, wanted: Sequence[str], maintenance_s: float, reserve
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What bounds how many nodes may be away, by the sum of memory alone. `rooms_mib`: of the nodes to be maintained;
-    `staying_mib`: of the other nodes in service. `unneeded_mib`: of VMs that are not restarted after a loss.
+    `staying_mib`: of the other nodes in service. `unneeded_mib`: of VMs that are not restarted after a loss. A node
+    that is filled beyond its memory counts as large as that.
     """
 
     rooms_mib: dict[str, int]
@@ -84,8 +85,9 @@ class Memory:
 
     @classmethod
     def of(cls, cluster: Cluster, wanted: Sequence[str], reserve_nodes: int) -> Memory:
-        rooms = {name: cluster.node_by_name[name].for_vms_mib for name in wanted}
-        staying = tuple(node.for_vms_mib for node in cluster.nodes if node.state == "up" and node.name not in rooms)
+        room_mib = {node.name: max(node.for_vms_mib, cluster.used_mib[node.name]) for node in cluster.nodes}
+        rooms = {name: room_mib[name] for name in wanted}
+        staying = tuple(room_mib[node.name] for node in cluster.nodes if node.state == "up" and node.name not in rooms)
         members = {node.name for node in cluster.nodes if node.state == "up"} | set(rooms)
         vms = [vm for vm in cluster.vms if vm.holds_memory and vm.node in members]
         unneeded_mib = sum(vm.memory_mib for vm in vms if vm.priority == 0)

@@ -13,20 +13,27 @@ from shunter.topology.eligibility import WHEREVER, FitNodes, disks_of
 from shunter.topology.model import Cluster, VirtualMachine, Volume
 from shunter.topology.plan import RoleMove, VolumeMove
 from shunter.topology.rolling.course import Course, Leg, Turn
+from shunter.topology.rolling.strategy import close
 
 
 @dataclass(slots=True)
 class HandingOver:
-    """Follows a course and hands over what each node that leaves has."""
+    """Follows a course and hands over what each node that leaves has.
+
+    `stuck`: node → what found no place where it may be, so that the node cannot leave after all.
+    """
 
     cluster: Cluster
     role_moves: list[RoleMove] = field(default_factory=list)
     volume_moves: list[VolumeMove] = field(default_factory=list)
+    stuck: dict[str, str] = field(default_factory=dict)
+    _legs: dict[str, list[Leg]] = field(default_factory=dict)
     _at: dict[str, str] = field(init=False)
     _role_on: dict[str, str] = field(init=False)
     _owner: dict[str, str] = field(init=False)
     _members: tuple[str, ...] = field(init=False)
     _fit: FitNodes = field(init=False)
+    _leaving: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._at = {vm.name: vm.node for vm in self.cluster.vms}
@@ -39,6 +46,8 @@ class HandingOver:
         """`closed`: nodes that take nothing until their own turn is over. `afterwards`: live migrations that come after
         the course.
         """
+        for leg in (*course.legs, *afterwards):
+            self._legs.setdefault(leg.vm, []).append(leg)
         events: list[tuple[float, int, Leg | Turn]] = [(leg.end_s, 0, leg) for leg in (*course.legs, *afterwards)]
         events += [(turn.start_s, 1, turn) for turn in course.turns]
         turn_of = {turn.node: turn for turn in course.turns}
@@ -46,15 +55,17 @@ class HandingOver:
             if isinstance(event, Leg):
                 self._arrived(event)
                 continue
-            open_ = [name for name in self._members if self._is_open(turn_of.get(name), name in closed, at_s)]
+            open_ = [name for name in self._members if self._is_open(name, turn_of.get(name), closed, at_s)]
+            self._leaving = {turn.node for turn in course.turns if turn.start_s >= at_s}
             self._leaves(event.node, at_s, self._settled_first(open_, turn_of, at_s))
 
-    @staticmethod
-    def _is_open(turn: Turn | None, closed: bool, at_s: float) -> bool:
+    def _is_open(self, node: str, turn: Turn | None, closed: Sequence[str], at_s: float) -> bool:
         """Whether a node takes anything at this moment."""
+        if node in closed and (turn is None or self.cluster.node_by_name[node].paused_by != "us"):
+            return False
         if turn is None:
-            return not closed
-        return at_s >= turn.end_s or (at_s < turn.start_s and not closed)
+            return True
+        return at_s >= turn.end_s or (at_s < turn.start_s and node not in closed)
 
     @staticmethod
     def _settled_first(nodes: Sequence[str], turns: Mapping[str, Turn], at_s: float) -> list[str]:
@@ -69,6 +80,8 @@ class HandingOver:
         for disk in disks_of(self.cluster, vm):
             for other in self.cluster.vms_by_disk[disk]:
                 if other.name != vm.name and not other.holds_memory and self._at[other.name] == leg.source:
+                    if not self._keeps_rules([other], leg.target, leg.end_s):
+                        self.stuck.setdefault(leg.source, other.name)
                     self._give(other.name, leg.target, leg.end_s)
             self._own(disk, leg.target, leg.end_s)
 
@@ -78,18 +91,51 @@ class HandingOver:
             if self._at[vm.name] == node and not vm.holds_memory and vm.clustered and vm.name not in moved:
                 unit = self._with_disks(vm, node)
                 fitting = [name for name in open_ if all(name in self._fit.of(each) for each in unit)]
+                fitting = [name for name in fitting if self._keeps_rules(unit, name, at_s)]
                 moved |= {each.name for each in unit}
                 if target := self._least_laden(fitting, self._at):
                     self._give_unit(unit, target, at_s)
+                else:
+                    self.stuck.setdefault(node, vm.name)
         for role in self.cluster.roles:
-            if self._role_on[role.name] == node and (target := self._least_laden(open_, self._role_on)):
+            if self._role_on[role.name] != node:
+                continue
+            if target := self._least_laden(open_, self._role_on):
                 self.role_moves.append(RoleMove(name=role.name, source=node, target=target, start_s=at_s))
                 self._role_on[role.name] = target
+            else:
+                self.stuck.setdefault(node, role.name)
         for volume in self.cluster.volumes:
             if self._owner[volume.name] == node:
                 reaching = [name for name in open_ if not volume.reachable_from or name in volume.reachable_from]
                 if target := self._least_laden(reaching, self._owner):
                     self._own(volume.name, target, at_s)
+                else:
+                    self.stuck.setdefault(node, volume.name)
+
+    def _keeps_rules(self, unit: Sequence[VirtualMachine], node: str, at_s: float) -> bool:
+        """Whether these VMs may stand there from now on, whatever the others they are bound to do later."""
+        names = {vm.name for vm in unit}
+        for name in names:
+            for rule in self.cluster.rules_by_vm.get(name, ()):
+                for other in (each for each in rule.vms if not rule.soft and each not in names):
+                    places = self._places_from(other, at_s)
+                    if rule.kind.startswith("different"):
+                        if any(close(self.cluster, rule, node, place) for place in places):
+                            return False
+                    elif not close(self.cluster, rule, node, places[-1]) and self._settles(other, places[-1]):
+                        return False
+        return True
+
+    def _places_from(self, vm: str, at_s: float) -> list[str]:
+        """Where it is at this moment and later, in this order."""
+        later = [leg.target for leg in self._legs.get(vm, ()) if leg.end_s >= at_s]
+        sources = [leg.source for leg in self._legs.get(vm, ()) if leg.end_s >= at_s]
+        return [*sources[:1], *later] if later else [self._at[vm]]
+
+    def _settles(self, vm: str, node: str) -> bool:
+        """Whether it stays there; one that does not run may leave with its node, and follow."""
+        return self.cluster.vm_by_name[vm].holds_memory or node not in self._leaving
 
     def _with_disks(self, vm: VirtualMachine, node: str) -> list[VirtualMachine]:
         """The VM and what stands with it on one disk, on the same node."""

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from shunter.topology.choosing import check_reserve, no_reserve, refusal
 from shunter.topology.memory import memory
 from shunter.topology.model import Cluster
-from shunter.topology.plan import Alternative, Finding, Maintenance, Move, Plan, Unplaced, Untouched
-from shunter.topology.rolling.candidates import Turns, candidates, fewest_moves, neighbours
+from shunter.topology.plan import Alternative, Finding, Maintenance, Move, Plan
+from shunter.topology.rolling.candidates import Turns, candidates, neighbours, with_seeds
 from shunter.topology.rolling.course import Course, Leg, run
 from shunter.topology.rolling.failback import failback_moves
 from shunter.topology.rolling.fleet import Fitness, Fleet, phases_of
 from shunter.topology.rolling.floor import Floor, Memory, drain_s, floor
 from shunter.topology.rolling.handing_over import HandingOver
-from shunter.topology.rolling.hindrances import hindrances, no_room
+from shunter.topology.rolling.hindrances import hindrances
+from shunter.topology.rolling.left_out import left_out, of_stuck
 from shunter.topology.rolling.policy import RollingPolicy, not_together, wanted_nodes
 from shunter.topology.rolling.reserve import Reserve
 from shunter.topology.rolling.strategy import Strategy
@@ -52,18 +53,27 @@ def forecast(
     wanted = wanted_nodes(cluster, nodes, policy)
     untouched, unplaced = hindrances(cluster, wanted)
     able = tuple(name for name in wanted if name not in {each.node for each in untouched})
-    planner = Planner(cluster, able, policy, progress)
-    course, reserve_nodes, findings = planner.best_with_reserve()
-    late, crowded = _undone(cluster, course, policy, reserve_nodes)
-    untouched, unplaced = [*untouched, *late], [*unplaced, *crowded]
     closed = [node.name for node in cluster.nodes if node.state == "paused"]
-    handing_over = HandingOver(cluster)
-    back = failback_moves(cluster, course, policy, reserve_nodes)
-    back_legs = [Leg(move.vm, move.source, move.target, move.start_s, move.end_s) for move in back.moves]
-    handing_over.follow(course, closed, back_legs)
+    refusals: tuple[Finding, ...] = ()
+    while True:
+        planner = Planner(cluster, able, policy, progress)
+        course, reserve_nodes, findings = planner.best_with_reserve()
+        back = failback_moves(cluster, course, policy, reserve_nodes)
+        handing_over = HandingOver(cluster)
+        handing_over.follow(course, closed, [Leg(m.vm, m.source, m.target, m.start_s, m.end_s) for m in back.moves])
+        late, crowded = left_out(cluster, course, policy, reserve_nodes)
+        late += [of_stuck(node, what) for node, what in sorted(handing_over.stuck.items())]
+        untouched, unplaced = [*untouched, *late], [*unplaced, *crowded]
+        # what cannot be done is left out from the start: nobody moves for it, and its node may take others
+        able = tuple(name for name in able if name not in {each.node for each in late})
+        refusals += tuple(finding for finding in findings if finding.severity == "error" and not refusals)
+        if not late:
+            break
     moves = (*_moves(course), *back.moves)
     ends = {move.vm: move.target for move in moves}
     bound = planner.floor(reserve_nodes, [turn.node for turn in course.turns])
+    unplaced = [stays for stays in unplaced if ends.get(stays.vm, stays.node) == stays.node]
+    findings = (*refusals, *(finding for finding in findings if finding.severity != "error"))
     all_findings = (*findings, *back.findings, *_of_window(course, policy))
     plan = Plan(
         kind="rolling_maintenance",
@@ -145,25 +155,43 @@ class Planner:
         turns = self._turns(reserve_nodes, parallel)
         if self.policy.prefer == "moves":
             self._search_moves(search, turns)
-            return search.best
-        for number, strategy in enumerate(candidates(turns)):
-            if search.is_over or number >= most_courses * FIRST_SHARE:
+            if not search.best.undone or self.policy.window_s is None:
+                return search.best
+        first = search.courses
+        for strategy in candidates(turns):
+            if search.is_over or search.courses - first >= most_courses * FIRST_SHARE:
                 break
             search.try_out(strategy)
-        fixed, tried = len(turns.first), 0
-        while not search.is_over and not search.best.undone and search.best.total_s > search.floor_s * GOOD_ENOUGH:
-            tried += 1
-            search.try_out(neighbours(search.best.strategy, tried, fixed, turns))
+        self._vary(search, turns)
         return search.best
 
+    def _vary(self, search: _Search, turns: Turns) -> None:
+        """Strategies that differ a little from the best, until it is as good as any can be."""
+        tried = 0
+        while not search.is_over and not search.best.undone and search.best.total_s > search.floor_s * GOOD_ENOUGH:
+            tried += 1
+            search.try_out(neighbours(search.best.strategy, tried, len(turns.first), turns))
+
     def _search_moves(self, search: _Search, turns: Turns) -> None:
-        """As few seeds as leave no node undone in the window."""
-        level = 1
-        for seeds, strategy in fewest_moves(turns):
-            if search.is_over or (seeds > level and (not search.best.undone or self.policy.window_s is None)):
-                return
-            level = seeds
-            search.try_out(strategy)
+        """As few seeds as leave no node undone; in a window more of them may be needed, which halving finds."""
+        if self._leaves_none(search, turns, 1) or self.policy.window_s is None:
+            return
+        too_few, enough = 1, turns.parallel
+        while too_few + 1 < enough and not search.is_over:
+            middle = (too_few + enough) // 2
+            if self._leaves_none(search, turns, middle):
+                enough = middle
+            else:
+                too_few = middle
+        if search.best.undone and enough > too_few:
+            self._leaves_none(search, turns, enough)
+
+    def _leaves_none(self, search: _Search, turns: Turns, seeds: int) -> bool:
+        """Whether some strategy with so many seeds leaves no node undone."""
+        found = False
+        for strategy in with_seeds(turns, seeds):
+            found = not search.try_out(strategy).undone or found
+        return found
 
     def alternatives(self, chosen: Course, reserve_nodes: int) -> tuple[Alternative, ...]:
         """One at a time and two at a time, beside what was chosen."""
@@ -263,7 +291,7 @@ class _Search:
             self._floor_s = self.planner.floor(self.reserve_nodes).time_s
         return self._floor_s
 
-    def try_out(self, strategy: Strategy) -> None:
+    def try_out(self, strategy: Strategy) -> Course:
         best_is_fine = not self.best.undone and not self.planner.cost(self.best)[1]
         prunes = self.courses and best_is_fine and self.planner.policy.prefer == "time"
         at_most_s = self.best.total_s if prunes else float("inf")
@@ -273,6 +301,7 @@ class _Search:
             self.best = course
         self.courses += 1
         self.planner.forecast_done(self.best.total_s)
+        return course
 
 
 def _most_at_once(course: Course) -> int:
@@ -292,29 +321,6 @@ def _moves(course: Course) -> Iterator[Move]:
         else:
             why = f"{leg.target} comes later; no node is done yet that could take it"
         yield Move(vm=leg.vm, source=leg.source, target=leg.target, start_s=leg.start_s, end_s=leg.end_s, why=why)
-
-
-def _undone(
-    cluster: Cluster, course: Course, policy: RollingPolicy, reserve_nodes: int
-) -> tuple[list[Untouched], list[Unplaced]]:
-    """Nodes whose turn never came, and the VMs that kept them."""
-    untouched: list[Untouched] = []
-    unplaced: list[Unplaced] = []
-    ends = {leg.vm: leg.target for leg in course.legs}
-    after = cluster.with_vms_on(ends)
-    out_of_time = policy.window_s is not None and course.total_s + policy.maintenance_s > policy.window_s
-    for name in course.undone:
-        if out_of_time:
-            reason = f"{name} would not be back before the window of {policy.window_s:g} s ends"
-            remedy = "give a longer window, or start another run for the nodes that are left"
-            untouched.append(Untouched(node=name, reason=reason, remedy=remedy))
-            continue
-        kept = f"with a reserve of {reserve_nodes}" if reserve_nodes else "even without a reserve"
-        reason = f"{name} cannot be emptied: its VMs found no room {kept}"
-        remedy = "free memory, add a node, leave out nodes, or lower the reserve (--reserve-nodes)"
-        untouched.append(Untouched(node=name, reason=reason, remedy=remedy))
-        unplaced += [no_room(after, vm, kept) for vm in after.vms_by_node[name] if vm.holds_memory]
-    return untouched, unplaced
 
 
 def _of_window(course: Course, policy: RollingPolicy) -> tuple[Finding, ...]:

@@ -258,15 +258,14 @@ class Deciding:
         """
         fleet, here = self.fleet, self.fleet.place[vm]
         for name in rule.vms:
-            if name == vm or name not in fleet.place:
+            place = fleet.place.get(name, fleet.resting.get(name))
+            if name == vm or place is None:
                 continue
-            places = {fleet.place[name], fleet.heading.get(name, fleet.place[name])}
+            ends_on = fleet.heading.get(name, place)
             if rule.kind.startswith("different"):
-                if any(close(fleet.cluster, rule, node, place) for place in places):
+                if close(fleet.cluster, rule, node, place) or close(fleet.cluster, rule, node, ends_on):
                     return True
-            elif (fleet.place[name] != here or name in fleet.heading) and not close(
-                fleet.cluster, rule, node, fleet.heading.get(name, fleet.place[name])
-            ):
+            elif (place != here or ends_on != place) and not close(fleet.cluster, rule, node, ends_on):
                 return True
         return False
 
