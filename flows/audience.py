@@ -12,6 +12,7 @@ from typing import Any, Self
 import httpx
 from prefect.events import emit_event
 
+from shunter.clusters.clock import Clock
 from shunter.engine.audience import Audience, Progress, Waiting
 from shunter.flows import artifacts
 from shunter.flows.locks import Logger
@@ -22,6 +23,8 @@ from shunter.statemachines.lifecycle import Step
 from shunter.topology.plan import Plan
 
 PROGRESS_EVERY_S = 2.0
+PROGRESS_AGAIN_S = 10.0
+"""While nothing happens: what is left gets less all the same."""
 LAST_WORD_DEADLINE_S = 10.0
 TROUBLE = frozenset({"refused", "rolled_back", "overtaken", "lost_sight", "failed", "down", "offline"})
 
@@ -29,7 +32,8 @@ TROUBLE = frozenset({"refused", "rolled_back", "overtaken", "lost_sight", "faile
 class RunAudience:
     """Use as an async context manager, inside the flow run. No trouble with the Prefect server fails the run."""
 
-    def __init__(self, cluster: str, nodes: Sequence[str], log: Logger, also: Audience | None) -> None:
+    def __init__(self, cluster: str, nodes: Sequence[str], clock: Clock, log: Logger, also: Audience | None) -> None:
+        self._clock = clock
         self._cluster, self._nodes, self._log, self._also = cluster, nodes, log, also
         self._plan: Plan | None = None
         self._how_far: HowFar = MovesHowFar()
@@ -70,6 +74,11 @@ class RunAudience:
         if not self._writer.done():
             self._writer.cancel()
             await asyncio.wait({self._writer})
+
+    def unfinished(self) -> list[str]:
+        """The nodes of a rolling run whose turn has begun and is not over, each with how far it is."""
+        away = [f"{node} is in maintenance" for node in self._turns.in_maintenance()]
+        return away + [f"{node} is paused" for node in self._turns.emptying()]
 
     # -------------------------------------------------------------- what the engine tells
 
@@ -150,18 +159,23 @@ class RunAudience:
     async def _write(self) -> None:
         bar: artifacts.ProgressBar | None = None
         while not self._over.is_set():
-            await self._changed.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), PROGRESS_AGAIN_S)
             self._changed.clear()
             if self._plan is None:
                 continue
             if bar is None:
                 bar = artifacts.ProgressBar(self._plan)
                 await self._kept(artifacts.leave_plan(self._plan, self._nodes))
-            await self._kept(bar.show(self._how_far.percent(), self._how_far.told()))
+            await self._show(bar)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), PROGRESS_EVERY_S)
         if bar is not None:
-            await self._kept(bar.show(self._how_far.percent(), self._how_far.told()))
+            await self._show(bar)
+
+    async def _show(self, bar: artifacts.ProgressBar) -> None:
+        now_s = self._clock.now_s()
+        await self._kept(bar.show(self._how_far.percent(now_s), self._how_far.told(now_s)))
 
     async def _kept(self, writing: Awaitable[None]) -> None:
         try:

@@ -15,11 +15,13 @@ NAMES_SHOWN = 6
 
 
 class HowFar(Audience, Protocol):
-    def percent(self) -> float:
+    """`now_s`: the cluster's clock."""
+
+    def percent(self, now_s: float) -> float:
         """0 to 100."""
         ...
 
-    def told(self) -> str: ...
+    def told(self, now_s: float) -> str: ...
 
 
 def how_far(plan: Plan) -> HowFar:
@@ -52,7 +54,7 @@ class MovesHowFar(Nobody):
     def waiting(self, waiting: tuple[Waiting, ...]) -> None:
         self._waiting = waiting
 
-    def percent(self) -> float:
+    def percent(self, now_s: float) -> float:  # noqa: ARG002  its work is told as it is done
         all_s = sum(self._planned_s.values())
         if not all_s:
             return 0.0
@@ -62,13 +64,14 @@ class MovesHowFar(Nobody):
         )
         return min(100.0, round(100 * so_far_s / all_s, 1))
 
-    def told(self) -> str:
+    def told(self, now_s: float) -> str:  # noqa: ARG002
         parts = [f"{len(self._done)} of {len(self._planned_s)} moved"]
         return "; ".join([*parts, *_under_way(self._copied, self._waiting)])
 
 
 class RollingHowFar(Nobody):
-    """Of a rolling run: its work is the turns of its nodes and all migrations, each by its planned duration.
+    """Of a rolling run: its work is the turns of its nodes and all migrations, each by its planned duration; a turn
+    under way counts by the time that went by.
 
     The end is estimated from how late (or early) the turns ended so far, and from one that is overdue.
     """
@@ -76,41 +79,41 @@ class RollingHowFar(Nobody):
     def __init__(self) -> None:
         self._turns = TurnsSeen()
         self._plan: Plan | None = None
-        self._began_s = self._now_s = 0.0
+        self._began_s = 0.0
         self._moved = 0
         self._copied: dict[str, float] = {}
         self._waiting: tuple[Waiting, ...] = ()
 
     def planned(self, plan: Plan, at_s: float) -> None:
         self._plan, self._began_s = plan, at_s
-        self._now_s = at_s
         self._turns.planned(plan, at_s)
 
     def stepped(self, step: Step) -> None:
-        self._now_s = max(self._now_s, step.at_s)
         self._turns.stepped(step)
         if step.lifecycle == "migration":
             self._copied.pop(vm_of(step), None)
             self._moved += step.target == "done"
 
     def progressed(self, progress: Progress) -> None:
-        self._now_s = max(self._now_s, progress.at_s)
         self._copied[progress.vm] = progress.percent
 
     def waiting(self, waiting: tuple[Waiting, ...]) -> None:
         self._waiting = waiting
 
-    def percent(self) -> float:
+    def percent(self, now_s: float) -> float:
         if self._plan is None:
             return 0.0
         turns_s = {turn.node: turn.end_s - turn.start_s for turn in self._plan.maintenance}
         moves_s = sum(move.end_s - move.start_s for move in self._plan.moves)
         mean_s = moves_s / max(len(self._plan.moves), 1)
-        so_far_s = sum(turns_s.get(node, 0.0) for node in self._turns.done) + min(moves_s, mean_s * self._moved)
+        so_far_s = min(moves_s, mean_s * self._moved)
+        so_far_s += sum(turns_s.get(node, 0.0) for node in self._turns.done)
+        for node in self._turns.in_maintenance():
+            so_far_s += min(turns_s[node], max(0.0, now_s - self._turns.began[node]))
         all_s = sum(turns_s.values()) + moves_s
         return min(100.0, round(100 * so_far_s / all_s, 1)) if all_s else 0.0
 
-    def told(self) -> str:
+    def told(self, now_s: float) -> str:
         if self._plan is None:
             return ""
         turns = self._turns
@@ -121,16 +124,16 @@ class RollingHowFar(Nobody):
         parts.append(f"{self._moved} of {count(len(self._plan.moves), 'move')} made")
         parts += _under_way(self._copied, [wait for wait in self._waiting if not wait.subject.startswith("node ")])
         if turns.done.keys() | turns.failed.keys() < set(turns.nodes):
-            parts.append(f"about {duration(self.left_s())} left")
+            parts.append(f"about {duration(self.left_s(now_s))} left")
         return "; ".join(parts)
 
-    def left_s(self) -> float:
+    def left_s(self, now_s: float) -> float:
         """Seconds of the cluster's clock until the estimated end."""
         if self._plan is None:
             return 0.0
         planned_s = sorted(turn.end_s for turn in self._plan.maintenance)
         over_s = sorted(at_s - self._began_s for at_s in self._turns.done.values())
-        since_s = self._now_s - self._began_s
+        since_s = now_s - self._began_s
         late_s = over_s[-1] - planned_s[len(over_s) - 1] if over_s else 0.0
         if len(over_s) < len(planned_s):
             late_s = max(late_s, since_s - planned_s[len(over_s)])

@@ -99,7 +99,7 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
         if whole is None:
             await refuse_beside_rolling(holds, seen.name)
         await holds.prepare([node.name for node in seen.nodes])
-        audience = await stack.enter_async_context(RunAudience(seen.name, nodes, log, listener.audience))
+        audience = await stack.enter_async_context(RunAudience(seen.name, nodes, port.clock, log, listener.audience))
         watched = Watched()
         means = Means(port, holds, audience, watched.start, listener.stop or Control(), log, whole)
         work = asyncio.ensure_future(procedure(means))
@@ -108,7 +108,7 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
         except asyncio.CancelledError:
             left = await _wind_down(work, means.stop, watched, on_cancel, log)
             if left or work.cancelled():
-                await audience.leave_note(_note(left))
+                await audience.leave_note(_note(left, audience.unfinished()))
             else:
                 await audience.report(work.result())
             raise
@@ -186,10 +186,16 @@ async def _wind_down(
     return left
 
 
-def _note(left: Sequence[str]) -> str:
-    if not left:
-        return "The run was cancelled before anything was moved."
-    return (
-        "The run was cancelled, and its time was up before these migrations were over. The cluster completes them "
-        f"without us; look where the VMs run: {'; '.join(left)}"
-    )
+def _note(left: Sequence[str], nodes: Sequence[str]) -> str:
+    parts = []
+    if left:
+        parts.append(
+            "The run was cancelled, and its time was up before these migrations were over. The cluster completes them "
+            f"without us; look where the VMs run: {'; '.join(left)}"
+        )
+    if nodes:
+        parts.append(
+            f"The run was cancelled in the middle of nodes' turns: {'; '.join(nodes)}. They are not brought back; "
+            "look at them, and start the run again: it goes on from there"
+        )
+    return ". ".join(parts) or "The run was cancelled before anything was moved."

@@ -7,8 +7,7 @@ flow run that sent it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal
 from uuid import UUID
@@ -48,9 +47,7 @@ def heed(asked: Asked, control: Control, turns: TurnsSeen) -> Heard:
     """Do what is asked; say what that means now, or why it cannot be."""
     if asked.what in OF_A_NODE:
         return _heed_of_node(asked, control, turns)
-    away = turns.in_maintenance()
-    under_way = f"; {together(away)} {'is' if len(away) == 1 else 'are'} in maintenance and will be brought back"
-    goes_on = under_way if away else ""
+    goes_on = _brought_back(turns.in_maintenance())
     match asked.what:
         case "hold":
             control.hold()
@@ -63,6 +60,12 @@ def heed(asked: Asked, control: Control, turns: TurnsSeen) -> Heard:
         case _:
             control.request(running="finish")
             return Heard(well=True, said=f"stopping: nothing new begins{goes_on}")
+
+
+def _brought_back(away: Sequence[str]) -> str:
+    if not away:
+        return ""
+    return f"; {together(away)} {'is' if len(away) == 1 else 'are'} in maintenance and will be brought back"
 
 
 def _heed_of_node(asked: Asked, control: Control, turns: TurnsSeen) -> Heard:
@@ -91,12 +94,18 @@ async def steered(control: Control, turns: TurnsSeen, log: Logger) -> AsyncItera
         yield
         return
     ear = asyncio.create_task(_listen(UUID(run), control, turns, log), name="steering")
+    ear.add_done_callback(lambda ended: _complain(ended, log))
     try:
         yield
     finally:
         ear.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await ear
+        await asyncio.wait({ear})
+
+
+def _complain(ear: asyncio.Task[None], log: Logger) -> None:
+    """A run that cannot be steered any more is still worth its report."""
+    if not ear.cancelled() and (error := ear.exception()) is not None:
+        log.error("nobody can steer this run any more", exc_info=error)
 
 
 async def _listen(run: UUID, control: Control, turns: TurnsSeen, log: Logger) -> None:

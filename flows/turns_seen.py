@@ -12,13 +12,15 @@ EMPTYING = ("pausing", "paused", "draining", "drained")
 
 
 class TurnsSeen(Nobody):
-    """An audience. `nodes`: those the plan maintains. `done`: node → when it was proven back, by the cluster's clock.
+    """An audience. `nodes`: those the plan maintains. `began`, `done`: node → when its maintenance began, and when it
+    was proven back, by the cluster's clock.
 
     `failed`: node → what was seen, for a node whose maintenance ended otherwise; until it is tried again.
     """
 
     def __init__(self) -> None:
         self.nodes: tuple[str, ...] = ()
+        self.began: dict[str, float] = {}
         self.done: dict[str, float] = {}
         self.failed: dict[str, str] = {}
         self._state: dict[str, str] = {}
@@ -33,6 +35,7 @@ class TurnsSeen(Nobody):
         was, now = step.source, step.target
         self._state[node] = now
         if now == IN_MAINTENANCE:
+            self.began[node] = step.at_s
             self.failed.pop(node, None)
         elif was == REJOINING and now in BACK:
             self.done[node] = step.at_s

@@ -65,6 +65,15 @@ def test_a_held_run_goes_on_when_told_to(turns: TurnsSeen) -> None:
     assert not control.held
 
 
+@pytest.mark.parametrize("what", ["hold", "go on", "stop"])
+def test_a_run_hears_at_any_time_also_while_no_node_is_away(what: Any) -> None:
+    turns = TurnsSeen()
+    turns.planned(Plan(cluster="c", ok=True, reserve_nodes=1), 0.0)
+    heard = heed(asked(what), Control(), turns)
+    assert heard.well
+    assert "maintenance" not in heard.said
+
+
 def test_a_stopped_run_begins_nothing_new_and_does_not_go_on(turns: TurnsSeen) -> None:
     control = Control()
     assert heed(asked("stop"), control, turns).well
