@@ -93,6 +93,7 @@ class Rolling:
     _away: dict[asyncio.Task[None], Turn] = field(default_factory=dict)
     _hooked: set[str] = field(default_factory=set)
     _tries: dict[str, int] = field(default_factory=dict)
+    _again: dict[str, str] = field(default_factory=dict)
     _occupied: dict[str, int] = field(default_factory=dict)
     _not_before_s: dict[str, float] = field(default_factory=dict)
     _resumed_s: dict[str, float] = field(default_factory=dict)
@@ -126,7 +127,8 @@ class Rolling:
         return [node for node in self.wanted if node not in over]
 
     def nodes_away(self) -> set[str]:
-        return {turn.node for turn in self._away.values()}
+        """Those in their turn, and those that failed in it and are to be tried again: until then they are not back."""
+        return {*(turn.node for turn in self._away.values()), *self._again}
 
     def was_begun(self, node: str) -> bool:
         """Whether its maintenance was."""
@@ -169,6 +171,8 @@ class Rolling:
         return cancelled
 
     async def _finish(self) -> Plan:
+        self.failed |= self._again
+        self._again.clear()
         try:
             await self._give_back()
             seen = await look(self.cluster)
@@ -232,7 +236,7 @@ class Rolling:
         return False
 
     def _is_anything_left(self) -> bool:
-        return bool(self.pending()) or (self.going_back is not None and not self.going_back.is_over)
+        return bool(self.pending() or self._again) or (self.going_back is not None and not self.going_back.is_over)
 
     async def _next_event(self, seen: Cluster) -> None:
         now_s = self.cluster.clock.now_s()
@@ -268,15 +272,20 @@ class Rolling:
                 times = self._occupied[node] = self._occupied.get(node, 0) + 1
                 self._not_before_s[node] = self.cluster.clock.now_s() + OCCUPIED_AGAIN_S * 2 ** (times - 1)
                 if times >= MOST_OCCUPIED:
-                    self.refused[node] = turn.why
+                    (self.failed if self.was_begun(node) else self.refused)[node] = turn.why
+                elif self.was_begun(node):
+                    self._again[node] = turn.why
             case "failed":
                 self._tries[node] = self._tries.get(node, 0) + 1
                 is_there = self.lives.nodes[node].state in (State.UP, State.PAUSED, State.DRAINED)
                 if self._tries[node] > self.budget.retries or not is_there:
                     self.failed[node] = turn.why
                     self.replanning.is_due = True
+                elif self.lives.nodes[node].state is not State.UP:
+                    self._again[node] = turn.why
             case "called off":
-                pass
+                if self.was_begun(node):
+                    self._again[node] = turn.why
 
     # -------------------------------------------------------------- what begins
 
@@ -307,7 +316,8 @@ class Rolling:
         if not self._is_something_free(seen):
             return
         fleet = self.standing.fleet(seen)
-        if not self.pending() and not self._away:
+        self._try_again(seen)
+        if not self.pending() and not self.nodes_away():
             await self._go_back(seen, fleet)
             return
         self.replanning.where_due(seen)
@@ -315,8 +325,8 @@ class Rolling:
         while (action := deciding.next()) is not None:
             if isinstance(action, Leave):
                 fleet.leave(action.node)
-                if not seen.storage_jobs:
-                    await self._leave(seen, action.node, deciding)
+                if not seen.storage_jobs and await self._may_drain(action.node):
+                    self._leave(seen, action.node, deciding.active())
             elif await self._may_drain(action.source):
                 start = self.replanning.as_planned(action, fleet, deciding)
                 fleet.begin(start.vm, start.target)
@@ -381,11 +391,18 @@ class Rolling:
         self._decided = busy, standing, decided_s
         return False
 
-    async def _leave(self, seen: Cluster, node: str, deciding: Deciding) -> None:
-        if not await self._may_drain(node):
-            return
+    def _try_again(self, seen: Cluster) -> None:
+        """Nodes whose maintenance failed, before any other node has its turn."""
+        for node in tuple(self._again):
+            if node in self.control.skipped:
+                self.failed[node] = self._again.pop(node)
+            elif not seen.storage_jobs and self.cluster.clock.now_s() >= self._not_before_s.get(node, 0.0):
+                del self._again[node]
+                self._leave(seen, node, self.pending())
+
+    def _leave(self, seen: Cluster, node: str, active: Sequence[str]) -> None:
         planned = {move.name: move.target for move in self.plan.role_moves if move.source == node}
-        soon = {name for name in deciding.active() if name != node} | self.nodes_away()
+        soon = {name for name in active if name != node} | self.nodes_away()
         rest = Rest(self.cluster, self.lives, (node,), 0, self.crew.tried, planned, avoided=soon)
         turn = Turn(
             node,
@@ -443,7 +460,7 @@ class Rolling:
             return True
         if len(self.failed) > self.budget.failed_nodes:
             return False
-        pending = self.pending()
+        pending = [*self.pending(), *self._again]
         waited_s = self.cluster.clock.now_s() - max(self._waits_since_s, self.crew.last_event_s)
         passing = (
             bool(seen.migrations)

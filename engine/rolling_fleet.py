@@ -29,12 +29,12 @@ class Standing:
             if vm not in fleet.heading and fleet.place.get(vm, target) != target:
                 fleet.begin(vm, target)
         for migration in seen.migrations:
-            vm = fleet.vms.get(migration.vm)
-            if vm is not None and vm.node == migration.target and vm.name not in fleet.inbound[migration.source]:
+            settling = fleet.vms.get(migration.vm)
+            if settling is not None and settling.node == migration.target:
                 # it has switched over and the migration is not over yet: it still counts where it came from
-                fleet.inbound[migration.source][vm.name] = None
-                fleet.free_mib[migration.source] -= vm.memory_mib
-                fleet.needed_mib[migration.source] += fleet.restart_mib[vm.name]
+                fleet.inbound[migration.source][settling.name] = None
+                fleet.free_mib[migration.source] -= settling.memory_mib
+                fleet.needed_mib[migration.source] += fleet.restart_mib[settling.name]
         fleet.busy |= crew.busy(seen)
         return fleet
 
