@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shunter.commands.screens.words import Signs, listed, memory
-from shunter.flows.rolling_summary import Turn, left_out_alike, turns
+from shunter.flows.rolling_summary import Turn, least_left_mib, left_out_alike, turns
 from shunter.flows.spoken import duration
 from shunter.flows.timeline_frame import axis_label
 from shunter.topology.plan import Plan
@@ -26,7 +26,9 @@ class RollingParts:
         """In the order of their start; heads of two lines, so that all fits 80 columns."""
         table = _table()
         table.add_column("\nnode", overflow="ellipsis", no_wrap=True, min_width=6)
-        for head in ("emptied\nfrom", "maintenance\nfrom", "\nto", "moves\noff it", "least\nleft over"):
+        heads = ["emptied\nfrom", "maintenance\nfrom", "\nto", "moves\noff it"]
+        heads += ["least\nleft over"] if self._left_known else []
+        for head in heads:
             table.add_column(head, justify="right", no_wrap=True)
         if self.plan.executed:
             table.add_column("\noutcome", overflow="fold")
@@ -40,14 +42,19 @@ class RollingParts:
             self.signs.text(turn.node, "bold"),
             *(Text(axis_label(at_s, self.plan.makespan_s)) for at_s in (turn.emptied_from_s, own.start_s, own.end_s)),
             Text(str(turn.moves_off)),
-            self._left(own.left_mib),
         ]
+        cells += [self._left(own.left_mib)] if self._left_known else []
         if own.outcome is None:
             return [*cells, Text()] if self.plan.executed else cells
         word, style = OUTCOMES[own.outcome]
         sign = self.signs.done if own.outcome == "done" else self.signs.wrong
         told = f"{word}: {own.reason}" if own.reason else word
         return [*cells, self.signs.text(f"{sign} {told}", style)]
+
+    @property
+    def _left_known(self) -> bool:
+        """Of a report it is not."""
+        return least_left_mib(self.plan) is not None
 
     def _left(self, mib: int | None) -> Text:
         if mib is None:

@@ -30,6 +30,13 @@ def test_the_page_needs_nothing_from_outside() -> None:
     assert all("url(" not in inside and "://" not in inside for inside in page.inside["style"])
 
 
+def test_what_was_left_over_has_a_column_only_where_it_is_known() -> None:
+    turns = tuple(each.model_copy(update={"left_mib": None}) for each in rolling_report().maintenance)
+    rows = read(rolling_report(maintenance=turns)).rows
+    head = rows.index(["node", "emptied from", "maintenance from", "to", "moves off it", "outcome"])
+    assert rows[head + 1] == ["N2", "0 s", "1 min 0 s", "31 min 0 s", "1", "done"]
+
+
 def test_the_nodes_stand_in_their_order() -> None:
     rows = read(rolling_plan()).rows
     head = rows.index(["node", "emptied from", "maintenance from", "to", "moves off it", "least left over"])

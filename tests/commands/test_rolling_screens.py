@@ -49,6 +49,20 @@ def test_a_report_says_of_each_node_how_it_ended_and_compares_with_the_forecast(
     assert "The run took 1 h 5 min, 5 min 0 s more than the forecast 1 h 0 min" in text
 
 
+def test_what_was_left_over_has_a_column_only_where_it_is_known() -> None:
+    turns = tuple(each.model_copy(update={"left_mib": None}) for each in rolling_report().maintenance)
+    assert cells(printed(rolling_report(maintenance=turns)))[2] == [
+        "N2",
+        "0:00:00",
+        "0:01:00",
+        "0:31:00",
+        "1",
+        "✓",
+        "done",
+    ]
+    assert "left over" not in printed(rolling_report(maintenance=turns))
+
+
 def test_the_ways_to_do_it_are_compared_and_the_chosen_one_is_marked() -> None:
     lines = cells(printed(rolling_plan(alternatives=WAYS)))
     assert ["one", "at", "a", "time", "2", "h", "30", "min", "4", "1.00", "1", "90", "GiB"] in lines
