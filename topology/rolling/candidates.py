@@ -117,7 +117,7 @@ def candidates(turns: Turns) -> Iterator[Strategy]:
     at_once = tuple(dict.fromkeys((turns.parallel, even)))
     shares = (1.0, 0.75, 0.5, 0.25)
     for share, few, parallel in product(shares, (True, False), at_once):
-        for ahead in (FEW_AHEAD, 1) if few else (parallel, 0):
+        for ahead in (FEW_AHEAD, parallel) if few else (1, 0):
             for strategy in _with(turns, parallel, ceil(parallel * share), ahead):
                 if strategy not in seen:
                     seen.add(strategy)

@@ -98,7 +98,7 @@ def forecast(
             )
             for turn in sorted(course.turns, key=lambda turn: (turn.start_s, turn.node))
         ),
-        untouched=tuple(untouched),
+        untouched=tuple(sorted(untouched, key=lambda entry: wanted.index(entry.node))),
         alternatives=planner.alternatives(course, reserve_nodes),
     )
     return plan, course.strategy
