@@ -116,11 +116,11 @@ def main() -> int:
         for result in pool.imap(partial(measure, vm_mib=vm_mib), cases):
             results.append(result)
             print(_line(result), flush=True)
+            if options.table:
+                _write(options.table, _table(results))
     table, misses = _table(results), _misses(results)
     print(f"\n{table}\n\n{len(results)} instances in {time.monotonic() - begun_s:.0f} s")
     print(*misses, sep="\n")
-    if options.table:
-        _write(options.table, table)
     return 1 if misses else 0
 
 
@@ -131,7 +131,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="TEXT", help="only instances whose name holds this")
     parser.add_argument("--sizes", type=Path, help='JSON file {"vms": [{"memory_mib": …}]} to draw the VMs from')
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
-    parser.add_argument("--table", type=Path, help="Markdown file whose table is to be written anew")
+    parser.add_argument("--table", type=Path, help="Markdown file whose table is written anew as results come in")
     parser.add_argument("--cpu", action="store_true", help="measure what planning costs")
     return parser.parse_args()
 

@@ -155,7 +155,7 @@ class Planner:
         turns = self._turns(reserve_nodes, parallel)
         if self.policy.prefer == "moves":
             self._search_moves(search, turns)
-            if not search.best.undone or self.policy.window_s is None:
+            if not search.best.undone and (self.policy.window_s is None or search.is_good):
                 return search.best
         first = search.courses
         for strategy in candidates(turns):
@@ -168,7 +168,7 @@ class Planner:
     def _vary(self, search: _Search, turns: Turns) -> None:
         """Strategies that differ a little from the best, until it is as good as any can be."""
         tried = 0
-        while not search.is_over and not search.best.undone and search.best.total_s > search.floor_s * GOOD_ENOUGH:
+        while not search.is_over and not search.best.undone and not search.is_good:
             tried += 1
             search.try_out(neighbours(search.best.strategy, tried, len(turns.first), turns))
 
@@ -279,17 +279,20 @@ class _Search:
     best: Course = field(default_factory=lambda: Course(Strategy((), 1)))
     courses: int = 0
     legs: int = 0
-    _floor_s: float | None = None
+    _floor: Floor | None = None
 
     @property
     def is_over(self) -> bool:
         return self.courses >= self.most_courses or self.legs > MOST_LEGS
 
     @property
-    def floor_s(self) -> float:
-        if self._floor_s is None:
-            self._floor_s = self.planner.floor(self.reserve_nodes).time_s
-        return self._floor_s
+    def is_good(self) -> bool:
+        """Whether the best need not be improved."""
+        if self._floor is None:
+            self._floor = self.planner.floor(self.reserve_nodes)
+        if self.planner.policy.prefer == "moves":
+            return len(self.best.legs) <= self._floor.moves
+        return self.best.total_s <= self._floor.time_s * GOOD_ENOUGH
 
     def try_out(self, strategy: Strategy) -> Course:
         best_is_fine = not self.best.undone and not self.planner.cost(self.best)[1]
