@@ -28,6 +28,7 @@ from shunter.engine.rolling_report import rolling_report
 from shunter.engine.turn import Turn
 from shunter.statemachines.node import State
 from shunter.topology.model import Cluster
+from shunter.topology.placement import Placement
 from shunter.topology.plan import Plan
 from shunter.topology.quorum import members
 from shunter.topology.rolling import RollingPolicy
@@ -366,9 +367,15 @@ class Rolling:
                 return
             self.going_back = GoingBack(self.crew, self.plan.reserve_nodes)
             placement = way_back(seen, self.before, self.policy, self.plan.reserve_nodes)
-            if placement is not None:
-                self.going_back.want(seen, placement)
+            self.going_back.want(seen, placement or Placement(), self._promised_back())
         await self.going_back.begin(seen, fleet)
+
+    def _promised_back(self) -> dict[str, str]:
+        """The VMs that the plan takes back to where they were."""
+        if self.policy.failback != "as_it_was":
+            return {}
+        last_s = max((turn.end_s for turn in self.plan.maintenance), default=0.0)
+        return {move.vm: move.target for move in self.plan.moves if move.start_s >= last_s}
 
     def _is_something_free(self, seen: Cluster) -> bool:
         """Whether anything may be possible that was not when it was decided last: while no node became free, no phase

@@ -25,9 +25,9 @@ class GoingBack:
     _backlog: Backlog = field(default_factory=Backlog)
     _begun: set[str] = field(default_factory=set)
 
-    def want(self, seen: Cluster, placement: Placement) -> None:
-        """These moves, in this order."""
-        self.targets = dict(placement.targets)
+    def want(self, seen: Cluster, placement: Placement, promised: Mapping[str, str]) -> None:
+        """These moves, in this order. `promised`: VM → node where the plan said that it would go back to."""
+        self.targets = {**promised, **placement.targets}
         for vm, target in placement.targets.items():
             self._backlog.add(wanted_move(seen, vm, target, placement.after.get(vm, ())))
 

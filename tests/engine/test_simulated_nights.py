@@ -11,15 +11,18 @@ from pathlib import Path
 
 import pytest
 from nights import LIFECYCLES, Night, draw, draw_tight, spend
+from rolling_nights import RollingNight
+from rolling_nights import draw as draw_rolling
+from rolling_nights import spend as spend_rolling
 
 CHUNKS = tuple(range(0, 400, 50))
 
 
-def states_entered(nights: Iterable[Night], replays: Path) -> Counter[tuple[str, str]]:
+def states_entered(nights: Iterable[Night | RollingNight], replays: Path) -> Counter[tuple[str, str]]:
     """Spend the nights; fail on the first that breaks an invariant, with the command that replays it."""
     states: Counter[tuple[str, str]] = Counter()
     for night in nights:
-        outcome = spend(night)
+        outcome = spend_rolling(night) if isinstance(night, RollingNight) else spend(night)
         found = "\n".join(map(str, outcome.violations))
         assert not outcome.violations, f"seed {night.seed}:\n{found}\n{night.replay(replays)}"
         states += outcome.states
@@ -45,6 +48,7 @@ def test_every_state_of_every_lifecycle_is_entered_in_some_night(tmp_path: Path)
     nights = [
         *(draw(seed) for seed in range(20_000, 20_120)),
         *(draw(seed, stops=True) for seed in range(20_120, 20_150)),
+        *(draw_rolling(seed) for seed in range(20_150, 20_180)),
     ]
     entered = states_entered(nights, tmp_path)
     begins = {(lifecycle.noun, lifecycle.initial) for lifecycle in LIFECYCLES}
