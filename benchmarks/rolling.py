@@ -75,7 +75,7 @@ class Case:
 @dataclass(frozen=True)
 class Way:
     """`over`: total time over the floor. `lost`: how often the reserve (or memory) was broken. `left_mib`: the least
-    that was left after the worst loss, where the plan says.
+    that was free at any moment after the worst loss of one more node, by the sum of memory.
     """
 
     total_s: float
@@ -83,7 +83,7 @@ class Way:
     moves: int
     moves_per_vm: float
     lost: int
-    left_mib: int | None
+    left_mib: int
 
 
 @dataclass(frozen=True)
@@ -214,15 +214,37 @@ def measure(case: Case, vm_mib: Sequence[int]) -> Result:
 
 
 def _way(cluster: Cluster, plan: Plan, bound: Floor) -> Way:
-    left = [turn.left_mib for turn in plan.maintenance if turn.left_mib is not None]
     return Way(
         total_s=plan.makespan_s,
         over=plan.makespan_s / bound.time_s,
         moves=len(plan.moves),
         moves_per_vm=len(plan.moves) / len(cluster.vms),
         lost=sum(violation.invariant == "I3" for violation in check_plan(cluster, plan, ())),
-        left_mib=min(left, default=None),
+        left_mib=least_left_mib(cluster, plan),
     )
+
+
+def least_left_mib(cluster: Cluster, plan: Plan) -> int:
+    """The plan replayed: free on all that are there, less what the worst loss takes away and needs."""
+    free = {node.name: cluster.free_mib(node.name) for node in cluster.nodes}
+    needs = {node.name: cluster.used_mib[node.name] for node in cluster.nodes}
+    there, least = set(free), []
+    # what ends frees before what begins takes; a migration holds memory at both ends
+    events = [(move.end_s, 0, move.vm, move.source, -1) for move in plan.moves]
+    events += [(move.start_s, 3, move.vm, move.target, 1) for move in plan.moves]
+    events += [(turn.end_s, 1, "", turn.node, 0) for turn in plan.maintenance]
+    events += [(turn.start_s, 2, "", turn.node, 0) for turn in plan.maintenance]
+    for _, kind, vm, node, sign in sorted(events):
+        if vm:
+            mib = sign * cluster.vm_by_name[vm].memory_mib
+            free[node] -= mib
+            needs[node] += mib
+        elif kind == 1:
+            there.add(node)
+        else:
+            there.discard(node)
+        least.append(sum(free[name] for name in there) - max((free[n] + needs[n] for n in there), default=0))
+    return min(least)
 
 
 def _measure_cpu(vm_mib: Sequence[int]) -> int:
@@ -336,7 +358,8 @@ def _table(results: Sequence[Result]) -> str:
     alone = sum(result.reserve_nodes == 0 for result in rest)
     lines += [
         "",
-        f"{len(counted)} instances: total time over the floor, moves a VM, and in how many the reserve is lost.",
+        f"{len(counted)} instances: total time over the floor, moves a VM, what is left after the worst loss;",
+        "✗: at so many moments memory, or the room for any one lost node, is lost.",
         f"{alone} more can be maintained only without a reserve, or not at all, and are told so first.",
     ]
     return "\n".join(lines)
@@ -346,9 +369,10 @@ def _cell(results: Sequence[Result], name: str, of: Callable[[list[float]], floa
     ways = [result.ways[name] for result in results if name in result.ways]
     if not ways:
         return "–"
-    lost = sum(way.lost > 0 for way in ways)
+    lost = sum(way.lost for way in ways)
     figures = f"{of([way.over for way in ways]):.2f}, {of([way.moves_per_vm for way in ways]):.2f}"
-    return figures + (f", lost in {lost}" if lost else "")
+    left = f", {min(way.left_mib for way in ways) // GIB} GiB"
+    return figures + left + (f", {lost} ✗" if lost else "")
 
 
 def _write(file: Path, table: str) -> None:
