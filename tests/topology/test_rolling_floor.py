@@ -37,7 +37,7 @@ def test_all_vms_move_once_and_those_of_the_node_with_fewest_twice_where_no_node
 
 
 def test_nodes_of_two_sizes_need_as_many_rounds_as_the_fewest_groups_that_cover_them() -> None:
-    # four of size 2, two of size 1: within 5, two large ones and a small one go together; within 4 no such group is left
+    # within 5 two large ones and a small one go together, twice; within 4 the small ones go by themselves
     assert fewest_rounds([2, 2, 2, 2, 1, 1], lambda away: sum(away) <= 5) == 2
     assert fewest_rounds([2, 2, 2, 2, 1, 1], lambda away: sum(away) <= 4) == 3
     assert fewest_rounds([3, 3, 3], lambda away: sum(away) <= 5) == 3
