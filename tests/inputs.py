@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,18 +20,22 @@ from typing import Any, Literal
 from damage import json_bytes, places, spoil, spoil_arguments, spoil_bytes
 from files import draw_file
 from nights import Night, recorded, spend
+from rolling_nights import RollingNight
+from rolling_nights import spend as spend_rolling
 from typer.testing import CliRunner
 
 from shunter.clusters.simulated import draw_faults, read_faults
 from shunter.commands.main import app
+from shunter.engine.maintain import Budget
 from shunter.topology.clusterfile import cluster_json, read_cluster
 from shunter.topology.errors import ClusterFileError, RequestError
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
 from shunter.topology.planning import plan_evacuation
 from shunter.topology.preflight import check
-from shunter.topology.recheck import check_log, check_plan, check_report
+from shunter.topology.recheck import Violation, check_log, check_plan, check_report
 from shunter.topology.repair import plan_repair
+from shunter.topology.rolling import RollingPolicy, plan_rolling
 
 Kind = Literal["cluster file", "bytes", "fault plan", "command line", "log"]
 KINDS: tuple[Kind, ...] = (
@@ -45,7 +49,23 @@ KINDS: tuple[Kind, ...] = (
 
 LONGEST_S = 60.0
 LONGEST_NIGHT_S = 6 * 3600.0
-COMMANDS = (("plan", "evacuate"), ("plan", "evacuate"), ("plan", "repair"), ("simulate", "evacuate"), ("check",))
+COMMANDS = (
+    ("plan", "evacuate"),
+    ("plan", "evacuate"),
+    ("plan", "repair"),
+    ("plan", "maintain"),
+    ("plan", "maintain"),
+    ("simulate", "evacuate"),
+    ("simulate", "maintain"),
+    ("check",),
+)
+ROLLING_OPTIONS: dict[str, tuple[str, ...]] = {
+    "--maintenance-s": ("60", "900", "604800"),
+    "--parallel": ("1", "2", "64"),
+    "--prefer": ("time", "moves"),
+    "--window-s": ("30", "3600"),
+    "--failback": ("none", "as-it-was", "spread"),
+}
 STARTS_A_FLOW = frozenset({"demo", "evacuate", "failover", "lab", "maintain", "migrate", "repair", "resume", "serve"})
 WHOLE_TEXT = re.compile(
     r"is (empty|not JSON|not a cluster|nested|UTF-|not UTF-8|larger|longer)|^the (file|fault plan): "
@@ -126,6 +146,8 @@ def _arguments(rng: random.Random, raw: Any) -> list[str]:
     arguments = [*command]
     if command[-1] == "evacuate":
         arguments.append(rng.choice(raw["nodes"])["name"])
+    if command[-1] == "maintain":
+        arguments += _rolling_arguments(rng, [node["name"] for node in raw["nodes"]])
     arguments += ["--cluster", "{file}"]
     if command[0] == "simulate":
         arguments += ["--seed", str(rng.randrange(10)), "--faults", rng.choice(("none", "some", "{faults}"))]
@@ -134,6 +156,19 @@ def _arguments(rng: random.Random, raw: Any) -> list[str]:
     if rng.random() < 0.5:
         arguments.append("--json")
     return spoil_arguments(rng, arguments)
+
+
+def _rolling_arguments(rng: random.Random, names: list[str]) -> list[str]:
+    nodes = rng.sample(names, k=rng.randint(0, len(names)))
+    arguments = [*nodes]
+    for option, values in ROLLING_OPTIONS.items():
+        if rng.random() < 0.3:
+            arguments += [option, rng.choice(values)]
+    if rng.random() < 0.2:
+        arguments += ["--first", ",".join(rng.sample(names, k=rng.randint(1, len(names))))]
+    if rng.random() < 0.1:
+        arguments.append("--one-fault-domain")
+    return arguments
 
 
 def attempt(given: Input, folder: Path) -> Outcome:
@@ -201,17 +236,49 @@ def _of_cluster(cluster: Cluster, rng: random.Random) -> Outcome:
     if rng.random() < 0.2:
         check(cluster).to_json()
         plan_repair(cluster).to_json()
+    if rng.random() < 0.3:
+        outcome = _of_rolling_run(cluster, nodes if rng.random() < 0.5 else (), rng)
+        if outcome.trouble:
+            return outcome
     if rng.random() < 0.1 and plan.makespan_s < LONGEST_NIGHT_S:
         return _of_night(Night(rng.randrange(10**6), cluster, nodes, rng.choice(("none", "some", "many")), 0.3))
     return Outcome(True)
 
 
+def _of_rolling_run(cluster: Cluster, nodes: tuple[str, ...], rng: random.Random) -> Outcome:
+    """Its plan, and now and then a night in which it is carried out."""
+    policy = RollingPolicy(
+        maintenance_s=rng.choice((60.0, 900.0)),
+        reserve_nodes=rng.choice(("auto", "auto", 0, 1)),
+        parallel=rng.choice((None, None, 1, 2)),
+        one_fault_domain=rng.random() < 0.1,
+        window_s=rng.choice((None, None, 1000.0)),
+        prefer=rng.choice(("time", "moves")),
+        failback=rng.choice(("none", "as_it_was", "spread")),
+    )
+    plan = plan_rolling(cluster, nodes, policy)
+    if Plan.model_validate_json(plan.to_json()) != plan:
+        return Outcome(True, "a rolling plan that is written and read again is another one", plan.to_json())
+    for violation in check_plan(cluster, plan, nodes):
+        return Outcome(True, f"rolling plan: {violation.invariant}", f"{nodes}, {policy}: {violation}")
+    if rng.random() < 0.3 and plan.makespan_s < LONGEST_NIGHT_S:
+        seed, faults = rng.randrange(10**6), rng.choice(("none", "some", "many"))
+        night = RollingNight(seed, cluster, nodes, policy, Budget(), faults, 0.3, balances=rng.random() < 0.5)
+        return _judged(night, spend_rolling(night).violations)
+    return Outcome(True)
+
+
 def _of_night(night: Night) -> Outcome:
-    for violation in spend(night).violations:
+    return _judged(night, spend(night).violations)
+
+
+def _judged(night: Night | RollingNight, violations: Sequence[Violation]) -> Outcome:
+    kind = "night" if isinstance(night, Night) else "rolling night"
+    for violation in violations:
         if "RequestError(" in violation.message:  # the simulated cluster cannot begin like this, and says why
             return Outcome(False)
         what = violation.message.partition("(")[0] if violation.invariant == "crash" else violation.invariant
-        return Outcome(True, f"night: {what}", f"{night.nodes}, {night.faults}, seed {night.seed}: {violation}")
+        return Outcome(True, f"{kind}: {what}", f"{night.nodes}, {night.faults}, seed {night.seed}: {violation}")
     return Outcome(True)
 
 
