@@ -161,7 +161,7 @@ def carry_out(job: Job, seen: Cluster | None, plan: Plan | None, until_told: Exi
         if plan is not None:
             PlanScreen.of(plan, job.nodes, console, seen).print()
         _wait_for_prefect(prefect, console)
-        until_told.enter_context(_report_follows())
+        until_told.enter_context(report_follows())
         view = RunView(time.monotonic, job.speed or 1.0)
         with asyncio.Runner() as runner:
             report = runner.run(_watched(job, view, console))
@@ -208,7 +208,7 @@ def _can_redraw(console: Console) -> bool:
 
 
 @contextmanager
-def _report_follows() -> Iterator[None]:
+def report_follows() -> Iterator[None]:
     """Ctrl-C while nothing is under way any more."""
 
     def caught(_number: int, _frame: FrameType | None) -> None:

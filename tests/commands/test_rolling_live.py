@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rolling_plans import UNTOUCHED, large_rolling_plan, move, rolling_plan, turn
 
-from shunter.commands.running import asked_to_stop
+from shunter.commands.running import asked_to_stop, report_follows
 from shunter.commands.screens.lines import Lines
 from shunter.commands.screens.live import LiveScreen
 from shunter.commands.screens.rolling_view import NodeTurn, Where
@@ -319,6 +320,14 @@ def test_ctrl_c_says_that_nodes_that_are_away_are_brought_back_first() -> None:
 def test_ctrl_c_with_nothing_under_way_says_so() -> None:
     run = Run(rolling_plan())
     assert asked_to_stop(run.view, again=False) == "Stopping: nothing new starts; no migration is under way."
+
+
+def test_ctrl_c_after_the_run_does_not_lose_the_report(capsys: pytest.CaptureFixture[str]) -> None:
+    with report_follows():
+        signal.raise_signal(signal.SIGINT)
+    assert "the run is over; its report follows" in capsys.readouterr().err
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 # ------------------------------------------------------------------ plain lines

@@ -12,7 +12,7 @@ from building import cluster
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from shunter.clusters.clock import Clock
-from shunter.clusters.simulated import SimulatedCluster
+from shunter.clusters.simulated import Fault, SimulatedCluster
 from shunter.clusters.simulated.host import hosted
 from shunter.flows.clusters import SimulatedClusterHost, is_file, open_cluster
 from shunter.flows.errors import PrefectUnreachable
@@ -43,6 +43,20 @@ def test_a_file_becomes_a_simulated_cluster_in_real_time_or_at_the_speed_given(t
     assert asyncio.run(nodes_of(str(path))) == ["N1"]
     assert asyncio.run(speed(None)) == 1.0
     assert asyncio.run(speed(25.0)) == 25.0
+
+
+def test_what_goes_wrong_in_a_simulated_cluster_can_be_given(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    nodes = [{"name": name, "memory_mib": 4096} for name in ("N1", "N2", "N3")]
+    path.write_text(json.dumps({"name": "c", "nodes": nodes}), encoding="utf-8")
+
+    async def states() -> list[str]:
+        falls = Fault(do="node_down", node="N2", at_s=5.0)
+        async with open_cluster(str(path), speed=1000.0, faults=(falls,)) as port:
+            await port.clock.sleep(10.0)
+            return [node.state for node in (await port.look()).nodes]
+
+    assert asyncio.run(states()) == ["up", "down", "up"]
 
 
 def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
