@@ -128,9 +128,10 @@ def with_seeds(turns: Turns, seeds: int) -> Iterator[Strategy]:
     """For few moves: the seeds are those with fewest VMs, and with one of them everybody else moves once. More of them
     take less time and more moves.
     """
-    order = turns.with_fewest_first(seeds, longest_first=True)
-    for ahead, spread in product((FEW_AHEAD, turns.parallel), SPREADS):
-        yield Strategy(order, turns.parallel, seeds, ahead, spread, turns.away_mib)
+    for longest_first, ahead in product((True, False), (FEW_AHEAD, turns.parallel)):
+        order = turns.with_fewest_first(seeds, longest_first=longest_first)
+        for spread in SPREADS if longest_first else SPREADS[:1]:
+            yield Strategy(order, turns.parallel, seeds, ahead, spread, turns.away_mib)
 
 
 def neighbours(best: Strategy, number: int, fixed: int, turns: Turns) -> Strategy:
