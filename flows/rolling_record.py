@@ -121,12 +121,12 @@ class Record:
     async def before_node(self, node: str) -> None:
         """Written ahead: from now on we may pause it."""
         if (await look(self._cluster)).node_by_name[node].state == "up":
-            await self._write(paused={**self.known.paused, node: self._cluster.clock.now_s()})
+            await self._write(paused={**self.known.paused, node: self._now_s()})
 
     async def after_node(self, node: str) -> None:
         self._forget_pause(node)
         failed = {name: why for name, why in self.known.failed.items() if name != node}
-        await self._write(done={**self.known.done, node: self._cluster.clock.now_s()}, failed=failed)
+        await self._write(done={**self.known.done, node: self._now_s()}, failed=failed)
 
     async def close(self, seen: Cluster, report: Plan) -> None:
         """At the end of a run. `seen`: a look after it."""
@@ -138,13 +138,16 @@ class Record:
             paused = {node: since_s for node, since_s in self.known.paused.items() if node in still}
             await self._write(paused=paused, failed={**self.known.failed, **failed})
 
+    def _now_s(self) -> float:
+        return round(self._cluster.clock.now_s(), 1)  # people read it
+
     def _forget_pause(self, node: str) -> None:
         paused = {name: since_s for name, since_s in self.known.paused.items() if name != node}
         self.known = self.known.model_copy(update={"paused": paused})
 
     async def _write(self, **change: dict[str, float] | dict[str, str]) -> None:
         written = datetime.now(UTC).isoformat(timespec="seconds")
-        now = {"told_s": self._cluster.clock.now_s(), "written": written}
+        now = {"told_s": self._now_s(), "written": written}
         self.known = self.known.model_copy(update={**change, **now})
         async with self._writing:
             try:

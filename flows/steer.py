@@ -49,9 +49,9 @@ async def steer_rolling_maintenance(cluster: ClusterName, what: Steering, node: 
 
     Args:
         cluster: The name of a registered cluster, or the path of a cluster file, as the run was started with.
-        what: hold - no further node leaves and no migration starts until it is to go on. stop - nothing new begins,
-            what is away is brought back, and the run ends with its report. skip - the node is left out, unless its
-            maintenance has begun. done by hand - the node waits for somebody to maintain it, and that is done.
+        what: hold - no further node leaves and no migration starts until it is told to go on. skip - the node is left
+            out, unless its maintenance has begun. stop - nothing new begins, what is away is brought back, and the run
+            ends with its report. done by hand - the node waits for somebody to maintain it, and that is done.
         node: The node to skip, or whose maintenance by hand is done.
     """
     if (what in OF_A_NODE) != bool(node):

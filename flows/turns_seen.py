@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shunter.engine.audience import Nobody
+from shunter.flows.spoken import natural
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.plan import Plan
 
@@ -26,7 +27,7 @@ class TurnsSeen(Nobody):
         self._state: dict[str, str] = {}
 
     def planned(self, plan: Plan, at_s: float) -> None:  # noqa: ARG002  an audience's
-        self.nodes = tuple(turn.node for turn in plan.maintenance)
+        self.nodes = tuple(sorted((turn.node for turn in plan.maintenance), key=natural))
 
     def stepped(self, step: Step) -> None:
         if step.lifecycle != "node":

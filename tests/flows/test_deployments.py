@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 import yaml
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.schedules import RRuleSchedule
 from prefect.flows import load_flow_from_entrypoint
 from prefect.server.schemas.schedules import RRuleSchedule as ServerRRuleSchedule
 
 from shunter.flows.deploying import find_cluster_file
+from shunter.flows.embedded import EmbeddedServer
 from shunter.topology.errors import RequestError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,6 +76,27 @@ def test_rolling_maintenance_is_scheduled_for_the_last_saturday_of_the_month_and
         *("07-31", "08-28", "09-25", "10-30", "11-27", "12-25"),
     ]
     assert {f"{date:%a %H:%M}" for date in local} == {"Sat 22:00"}, "in summer as in winter"
+
+
+def test_a_schedule_that_is_switched_on_makes_runs(prefect_server: EmbeddedServer) -> None:
+    night = deployment("rolling-maintenance")
+    (schedule,) = night["schedules"]
+    rule = {"rrule": schedule["rrule"], "timezone": schedule["timezone"]}
+
+    async def scheduled() -> list[str]:
+        async with get_client() as client:
+            flow = await client.create_flow(load_flow_from_entrypoint(night["entrypoint"]))
+            made = await client.create_deployment(
+                flow, "scheduled", schedules=[DeploymentScheduleCreate(schedule=RRuleSchedule(**rule), active=True)]
+            )
+            async with httpx.AsyncClient(base_url=prefect_server.api_url) as plain:
+                (await plain.post(f"deployments/{made}/schedule", json={})).raise_for_status()
+            of_it = DeploymentFilter(id=DeploymentFilterId(any_=[made]))
+            return [run.state_name or "" for run in await client.read_flow_runs(deployment_filter=of_it)]
+
+    states = asyncio.run(scheduled())
+    assert states, "no run was made"
+    assert set(states) == {"Scheduled"}
 
 
 def test_a_scheduled_night_has_a_window_and_parameters_that_fit() -> None:
