@@ -22,6 +22,8 @@ Hook = Callable[[str], Awaitable[None]]
 
 
 ANSWER_WITHIN_S = 120.0
+ABSENT_AGAIN_S = 60.0
+"""That a node is a member again is a change of the cluster, which ends the wait earlier."""
 TAKEN_UP_WITHIN_S = 60.0
 """After an order to restart whose answer was lost: so long it may be on its way."""
 MOST_ORDERS = 3
@@ -68,10 +70,11 @@ class Reboot:
             raise Failed(f"{node} was told {MOST_ORDERS} times to restart; no answer came, and it did not")
         while True:
             seen = await look(cluster)
-            now_s = await _booted_s(cluster, node)
-            if now_s is not None and now_s > before_s and seen.node_by_name[node].state in ("up", "paused"):
+            is_member = seen.node_by_name[node].state in ("up", "paused")
+            now_s = await _booted_s(cluster, node) if is_member else None
+            if now_s is not None and now_s > before_s:
                 return
-            await cluster.wait_for_change(seen, LOOK_AGAIN_S)
+            await cluster.wait_for_change(seen, LOOK_AGAIN_S if is_member else ABSENT_AGAIN_S)
 
 
 async def _order(cluster: ClusterPort, node: str) -> bool:

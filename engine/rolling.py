@@ -378,16 +378,14 @@ class Rolling:
         return {move.vm: move.target for move in self.plan.moves if move.start_s >= last_s}
 
     def _is_something_free(self, seen: Cluster) -> bool:
-        """Whether anything may be possible that was not when it was decided last: while no node became free, no phase
-        changed and no VM came or went, nothing is.
+        """Whether anything may be possible that was not when it was decided last: while no node became free and no
+        phase changed, hardly anything is; it is decided again after a while all the same.
         """
         busy = frozenset(self.crew.busy(seen))
         now_s = self.cluster.clock.now_s()
         standing = (
             self.standing.phases(seen),
             [node for node, at_s in self._not_before_s.items() if at_s > now_s],
-            len(seen.vms),
-            sum(vm.holds_memory for vm in seen.vms),
             seen.volumes,
         )
         last_busy, last_standing, decided_s = self._decided
