@@ -7,7 +7,7 @@ now and which node leaves.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort, Failed, Unreachable
@@ -91,6 +91,8 @@ class Rolling:
     trouble: str = ""
     replanning: Replanning = field(init=False)
     standing: Standing = field(init=False)
+    _not_together: Mapping[str, frozenset[str]] = field(init=False)
+    _apart: Mapping[str, frozenset[str]] = field(init=False)
     _away: dict[asyncio.Task[None], Turn] = field(default_factory=dict)
     _hooked: set[str] = field(default_factory=set)
     _tries: dict[str, int] = field(default_factory=dict)
@@ -107,6 +109,8 @@ class Rolling:
         self.crew = Crew(self.cluster, self.holds, self.lives, self.audience, self.start)
         self.standing = Standing(self)
         self.replanning = Replanning(self)
+        self._not_together = not_together(self.before, self.policy)
+        self._apart = not_together(self.before, self.policy.model_copy(update={"one_fault_domain": False}))
         ours = self.done | set(self.wanted) if self.goes_on else set(self.wanted)
         self.pausing.ours += [
             node.name
@@ -349,13 +353,12 @@ class Rolling:
             fleet,
             Reserve(fleet, self.plan.reserve_nodes),
             self.strategy,
-            not_with=not_together(self.before, self.policy),
+            not_with=self._not_together,
         )
 
     def _is_partner_down(self, seen: Cluster, node: str) -> bool:
         """Of those that must not be away together, one that is lost counts as away."""
-        apart = self.policy.model_copy(update={"one_fault_domain": False})
-        others = not_together(self.before, apart)[node] - self.nodes_away()
+        others = self._apart[node] - self.nodes_away()
         return any(seen.node_by_name[name].state not in ("up", "paused") for name in others)
 
     async def _go_back(self, seen: Cluster, fleet: Fleet) -> None:
