@@ -175,7 +175,8 @@ class RunAudience:
 
     async def _show(self, bar: artifacts.ProgressBar) -> None:
         now_s = self._clock.now_s()
-        await self._kept(bar.show(self._how_far.percent(now_s), self._how_far.told(now_s)))
+        told = self._how_far.told(None if self._over.is_set() else now_s)
+        await self._kept(bar.show(self._how_far.percent(now_s), told))
 
     async def _kept(self, writing: Awaitable[None]) -> None:
         try:

@@ -15,13 +15,13 @@ NAMES_SHOWN = 6
 
 
 class HowFar(Audience, Protocol):
-    """`now_s`: the cluster's clock."""
+    """`now_s`: the cluster's clock; None once the run is over."""
 
     def percent(self, now_s: float) -> float:
         """0 to 100."""
         ...
 
-    def told(self, now_s: float) -> str: ...
+    def told(self, now_s: float | None) -> str: ...
 
 
 def how_far(plan: Plan) -> HowFar:
@@ -64,7 +64,7 @@ class MovesHowFar(Nobody):
         )
         return min(100.0, round(100 * so_far_s / all_s, 1))
 
-    def told(self, now_s: float) -> str:  # noqa: ARG002
+    def told(self, now_s: float | None) -> str:  # noqa: ARG002
         parts = [f"{len(self._done)} of {len(self._planned_s)} moved"]
         return "; ".join([*parts, *_under_way(self._copied, self._waiting)])
 
@@ -113,7 +113,7 @@ class RollingHowFar(Nobody):
         all_s = sum(turns_s.values()) + moves_s
         return min(100.0, round(100 * so_far_s / all_s, 1)) if all_s else 0.0
 
-    def told(self, now_s: float) -> str:
+    def told(self, now_s: float | None) -> str:
         if self._plan is None:
             return ""
         turns = self._turns
@@ -123,7 +123,7 @@ class RollingHowFar(Nobody):
         parts += [f"being emptied: {_some(leaving)}"] if (leaving := turns.emptying()) else []
         parts.append(f"{self._moved} of {count(len(self._plan.moves), 'move')} made")
         parts += _under_way(self._copied, [wait for wait in self._waiting if not wait.subject.startswith("node ")])
-        if turns.done.keys() | turns.failed.keys() < set(turns.nodes):
+        if now_s is not None and turns.done.keys() | turns.failed.keys() < set(turns.nodes):
             parts.append(f"about {duration(self.left_s(now_s))} left")
         return "; ".join(parts)
 

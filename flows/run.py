@@ -27,6 +27,7 @@ from shunter.flows.live_migration import as_task_run
 from shunter.flows.locks import Logger, PrefectHolds
 from shunter.flows.markdown import headline
 from shunter.flows.shelter import sheltered_tasks
+from shunter.flows.spoken import count, together
 from shunter.flows.whole_cluster import WholeCluster, refuse_beside_rolling
 from shunter.statemachines.migration import Migration
 from shunter.topology.plan import Plan
@@ -34,6 +35,7 @@ from shunter.topology.plan import Plan
 # Prefect kills a cancelled flow run after 30 s; what is left of them is for the report.
 WIND_DOWN_S = 20.0
 ABANDON_S = 3.0
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +142,14 @@ def final_state(plan: Plan, nodes: Sequence[str]) -> Plan:
 
 
 def _not_all(plan: Plan) -> str:
-    if plan.interrupted:
-        return "Interrupted"
-    return "Partly done" if plan.executed else "Nothing done"
+    """Read in lists of runs: a node whose maintenance failed is named there."""
+    if not plan.executed:
+        return "Nothing done"
+    ended = "Interrupted" if plan.interrupted else "Partly done"
+    failed = [turn.node for turn in plan.maintenance if turn.outcome == "failed"]
+    if not failed:
+        return ended
+    return f"{ended}, {together(failed) if len(failed) <= MOST_NAMED else count(len(failed), 'node')} failed"
 
 
 def _flow_run_id() -> UUID | None:

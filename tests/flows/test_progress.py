@@ -99,6 +99,8 @@ def test_a_failed_node_comes_first(far: RollingHowFar) -> None:
     far.stepped(node("N1", "in_maintenance", "down", BEGAN_S + 900))
     far.waiting((Waiting("the run", "begins nothing: N1 failed, and no more may fail", 0.0),))
     assert far.told(BEGAN_S + 900).startswith("FAILED: N1; 0 of 2 nodes done; ")
+    assert "left" in far.told(BEGAN_S + 900)
+    assert "left" not in far.told(None), "once the run is over"
     assert "waiting: the run begins nothing: N1 failed" in far.told(BEGAN_S + 900)
 
 

@@ -79,7 +79,7 @@ def test_a_node_that_failed_is_named_in_the_state_the_progress_the_events_and_fi
     assert [turn.node for turn in report.maintenance if turn.outcome == "failed"] == ["N2"]
     document = artifact(asked, "report", request.node.name)
     run = run_of(asked, document)
-    assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Partly done")
+    assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Partly done, N2 failed")
     assert "N2 failed" in run["state"]["message"]
     assert artifact(asked, "progress", request.node.name)["description"].startswith("FAILED: N2; ")
     assert "the firmware of N2 was not accepted" in document["data"]
