@@ -49,36 +49,41 @@ class Balancer:
         world = self._world
         while True:
             seen = world.now()
-            movable = _movable(seen, name)
-            ready = [vm for vm in movable if migration_refusal(seen, vm.name, name) is None]
+            ready, later = _movable(seen, name)
             left_s = until_s - world.clock.now_s()
             if ready:
-                fullest = ready[0].node
-                vm = chance.choice([vm for vm in ready if vm.node == fullest])
-                async for _ in world.take_off(vm, name, "elsewhere").follow():
+                async for _ in world.take_off(chance.choice(ready), name, "elsewhere").follow():
                     pass
                 return True
-            if not movable or left_s <= 0:
+            if not later or left_s <= 0:
                 return False
             await world.wait_for_change(seen, left_s)
 
 
-def _movable(seen: Cluster, target: str) -> list[VirtualMachine]:
-    """VMs that would level their node and the target, and against which nothing lasting stands; fullest nodes first."""
+def _movable(seen: Cluster, target: str) -> tuple[list[VirtualMachine], bool]:
+    """The VMs of the fullest node that has any which may move now and would level their node and the target; and
+    whether some may once their node, or the target, is in no other migration.
+    """
     to = seen.node_by_name[target]
     if to.state != "up":
-        return []
-    movable: list[VirtualMachine] = []
+        return [], False
+    busy = {node for move in seen.migrations for node in (move.source, move.target)}
+    free_mib, later = room_mib(seen, to), False
     sources = [node for node in seen.nodes if node.state == "up" and node.name != target]
-    for source in sorted(sources, key=lambda node: (-_load(seen, node), node.name)):
-        for vm in seen.vms_by_node[source.name]:
-            if vm.state in RUNS and _load(seen, to, vm.memory_mib) <= _load(seen, source, -vm.memory_mib):
-                refusal = migration_refusal(seen, vm.name, target)
-                if refusal is None or refusal.busy:
-                    movable.append(vm)
-    return movable
+    for source in sorted(sources, key=lambda node: (-_load(node, room_mib(seen, node)), node.name)):
+        left_mib = room_mib(seen, source)
+        levelling = [
+            vm
+            for vm in seen.vms_by_node[source.name]
+            if vm.state in RUNS and _load(to, free_mib - vm.memory_mib) <= _load(source, left_mib + vm.memory_mib)
+        ]
+        if levelling and (source.name in busy or target in busy):
+            later = True
+        elif ready := [vm for vm in levelling if migration_refusal(seen, vm.name, target) is None]:
+            return ready, later
+    return [], later
 
 
-def _load(seen: Cluster, node: Node, more_mib: int = 0) -> float:
-    """The share of the node's memory for VMs that is in use."""
-    return 1.0 - (room_mib(seen, node) - more_mib) / (node.memory_mib - node.reserved_mib)
+def _load(node: Node, free_mib: int) -> float:
+    """The share of the node's memory for VMs that is in use when so much is free."""
+    return 1.0 - free_mib / (node.memory_mib - node.reserved_mib)
