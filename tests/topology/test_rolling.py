@@ -180,7 +180,7 @@ def test_i8_a_paused_node_is_maintained_and_takes_vms_afterwards_only_if_we_had_
 def test_unknown_nodes_and_orders_are_wrong_requests() -> None:
     with pytest.raises(RequestError, match="N9"):
         plan_rolling(cluster(3), ("N9",))
-    with pytest.raises(RequestError, match="order: N3 is not among the nodes to maintain"):
+    with pytest.raises(RequestError, match="first: N3 is not among the nodes to maintain"):
         plan_rolling(cluster(3), ("N1", "N2"), RollingPolicy(order=("N3",)))
 
 

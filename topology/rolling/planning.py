@@ -136,7 +136,8 @@ class Planner:
         if len(without.undone) >= len(course.undone):
             return course, reserve, ()
         names = ", ".join(course.undone)
-        why = f"{names} could not be emptied while the VMs of any one further node have room elsewhere"
+        more = "one further node" if reserve == 1 else f"{reserve} further nodes"
+        why = f"{names} could not be emptied while the VMs of any {more} have room elsewhere"
         if asked == "auto":
             return without, 0, (no_reserve(self.cluster, why),)
         return course, reserve, (refusal(self.cluster, reserve, why),)
