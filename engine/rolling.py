@@ -346,7 +346,7 @@ class Rolling:
         """A node that is to be tried later, or whose partner is down, does not leave now."""
         now_s = self.cluster.clock.now_s()
         for name, phase in tuple(fleet.phase.items()):
-            waits = self._not_before_s.get(name, 0.0) > now_s or self._is_partner_down(fleet.cluster, name)
+            waits = self._not_before_s.get(name, 0.0) > now_s or bool(self.partners_lost(fleet.cluster, name))
             if phase is Phase.PENDING and waits and not fleet.on[name]:
                 fleet.phase[name] = Phase.OUT
         return Deciding(
@@ -356,10 +356,10 @@ class Rolling:
             not_with=self._not_together,
         )
 
-    def _is_partner_down(self, seen: Cluster, node: str) -> bool:
-        """Of those that must not be away together, one that is lost counts as away."""
-        others = self._apart[node] - self.nodes_away()
-        return any(seen.node_by_name[name].state not in ("up", "paused") for name in others)
+    def partners_lost(self, seen: Cluster, node: str) -> list[str]:
+        """Of those that must not be away together with it, the ones that were lost since the run was planned."""
+        lost = {name for name in self._apart[node] if seen.node_by_name[name].state not in ("up", "paused")}
+        return sorted(name for name in lost - self.nodes_away() if self.before.node_by_name[name].state != "down")
 
     async def _go_back(self, seen: Cluster, fleet: Fleet) -> None:
         """After the last turn: what the policy wants moved then."""

@@ -122,6 +122,9 @@ def _in_the_way(run: Rolling, seen: Cluster, node: str) -> str:
     held = [vm.name for vm in seen.vms_by_node[node] if vm.backup]
     if held:
         return f"backups of {', '.join(held)} are not over (R17)"
+    lost = run.partners_lost(seen, node)
+    if lost:
+        return f"it must not be away together with {', '.join(lost)}, lost during the run"
     if seen.storage_jobs:
         return f"storage is being rebuilt ({', '.join(job.name for job in seen.storage_jobs)})"
     kept = f"with a reserve of {run.plan.reserve_nodes}" if run.plan.reserve_nodes else "on the other nodes"
