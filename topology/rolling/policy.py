@@ -64,6 +64,6 @@ def wanted_nodes(cluster: Cluster, nodes: Sequence[str], policy: RollingPolicy) 
     wanted = spelled(cluster, nodes) or tuple(node.name for node in cluster.nodes)
     strange = [name for name in spelled(cluster, policy.order) if name not in wanted]
     if strange:
-        raise RequestError(f"first: {strange[0]} is not among the nodes to maintain; leave it out of those that go first")
+        raise RequestError(f"first: {strange[0]} is not among the nodes to maintain; leave it out of the first")
     not_together(cluster, policy)
     return wanted
