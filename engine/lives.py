@@ -9,6 +9,7 @@ from shunter.clusters.clock import Clock
 from shunter.engine.audience import Audience
 from shunter.statemachines import node, vm, volume
 from shunter.statemachines.lifecycle import E, Lifecycle, S, Subject
+from shunter.topology.changes import changed
 from shunter.topology.model import Cluster, NodeState, VirtualMachine, VmState
 
 Name = TypeVar("Name", bound=str)
@@ -35,7 +36,8 @@ class Lives:
         self.nodes = {n.name: node.NodeLife(n.name) for n in cluster.nodes}
         self.volumes = {v.name: volume.VolumeLife(v.name) for v in cluster.volumes}
         self._told = False
-        self._seen: dict[str, VirtualMachine] = {}
+        self._seen: Cluster | None = None
+        self._unobserved: dict[str, None] = {}
         self.observe(cluster)
         self._told = True
 
@@ -43,6 +45,7 @@ class Lives:
         """Know this VM from now on, too, if it came to our nodes during the run."""
         if seen.name not in self.vms:
             self.vms[seen.name] = vm.VmLife(seen.name)
+            self._unobserved[seen.name] = None
             self.observe_vm(seen, self.vms[seen.name])
 
     def step(self, lifecycle: Lifecycle[S, E], subject: Subject[S], event: E, reason: str = "") -> None:
@@ -53,15 +56,25 @@ class Lives:
 
     def observe(self, seen: Cluster) -> None:
         """Bring every subject that is in nobody's hands in line with what a look has shown."""
-        for name, life in self.vms.items():
-            vm = seen.vm_by_name[name]
-            if vm is not self._seen.get(name) and life.state not in VM_IN_HAND:
-                self.observe_vm(vm, life)
-                self._seen[name] = vm
+        for name in self._vms_to_observe(seen):
+            if self.vms[name].state in VM_IN_HAND:
+                self._unobserved[name] = None
+            else:
+                self.observe_vm(seen.vm_by_name[name], self.vms[name])
+                self._unobserved.pop(name, None)
         for seen_node in seen.nodes:
             self.observe_node(seen_node.state, self.nodes[seen_node.name])
         for seen_volume in seen.volumes:
             self._observe_volume(seen_volume.state in ("offline", "failed"), self.volumes[seen_volume.name])
+
+    def _vms_to_observe(self, seen: Cluster) -> Iterable[str]:
+        """Those that are not as they were when last observed. What is the same object is the same."""
+        others = changed(self._seen.vms, seen.vms) if self._seen is not None else None
+        self._seen = seen
+        if others is None:
+            return tuple(self.vms)
+        found = self._unobserved | {new.name: None for _, new in others if new.name in self.vms}
+        return tuple(found)
 
     def observe_vm(self, seen: VirtualMachine, life: vm.VmLife) -> None:
         state, event = SEEN_VM[seen.state]

@@ -68,7 +68,7 @@ class Replanning:
         now_s = self._run.cluster.clock.now_s()
         expected = {turn.node for turn in self._run.away if now_s < self.late_s(turn)}
         there = {node.name for node in members(seen)}
-        return frozenset(vm.name for vm in seen.vms if vm.holds_memory), frozenset(there | expected)
+        return self._run.standing.running(seen), frozenset(there | expected)
 
     def _plan(self, seen: Cluster) -> bool:
         """Whether there was a way for any node that is left."""

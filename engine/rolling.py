@@ -96,6 +96,7 @@ class Rolling:
     _away: dict[asyncio.Task[None], Turn] = field(default_factory=dict)
     _hooked: set[str] = field(default_factory=set)
     _tries: dict[str, int] = field(default_factory=dict)
+    _reserve: Reserve | None = None
     _again: dict[str, str] = field(default_factory=dict)
     _occupied: dict[str, int] = field(default_factory=dict)
     _not_before_s: dict[str, float] = field(default_factory=dict)
@@ -349,12 +350,8 @@ class Rolling:
             waits = self._not_before_s.get(name, 0.0) > now_s or bool(self.partners_lost(fleet.cluster, name))
             if phase is Phase.PENDING and waits and not fleet.on[name]:
                 fleet.phase[name] = Phase.OUT
-        return Deciding(
-            fleet,
-            Reserve(fleet, self.plan.reserve_nodes),
-            self.strategy,
-            not_with=self._not_together,
-        )
+        self._reserve = Reserve(fleet, self.plan.reserve_nodes, self._reserve)
+        return Deciding(fleet, self._reserve, self.strategy, not_with=self._not_together)
 
     def partners_lost(self, seen: Cluster, node: str) -> list[str]:
         """Of those that must not be away together with it, the ones that were lost since the run was planned."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from shunter.topology.changes import changed
 from shunter.topology.model import Cluster, Node, VirtualMachine
-from shunter.topology.rolling.fleet import Fitness, Fleet, Phase
+from shunter.topology.rolling.fleet import Fitness, Fleet, Phase, Population
 
 if TYPE_CHECKING:
     from shunter.engine.rolling import Rolling
@@ -17,13 +18,14 @@ class Standing:
 
     def __init__(self, run: Rolling) -> None:
         self._run = run
-        self._known: tuple[object, ...] = ()
+        self._population = Population(run.before)
+        self._known: Cluster | None = None
         self._fitness: Fitness | None = None
 
     def fleet(self, seen: Cluster) -> Fleet:
         """With the migrations that were just sent and that no look shows yet."""
         crew = self._run.crew
-        fleet = Fleet(seen, self.phases(seen), self._fitness_of(seen))
+        fleet = Fleet(seen, self.phases(seen), self._fitness_of(seen), self._population_of(seen))
         for errand in crew.running.values():
             vm, target = errand.migration.vm, errand.migration.target
             if vm not in fleet.heading and fleet.place.get(vm, target) != target:
@@ -37,6 +39,14 @@ class Standing:
                 fleet.needed_mib[migration.source] += fleet.restart_mib[settling.name]
         fleet.busy |= crew.busy(seen)
         return fleet
+
+    def running(self, seen: Cluster) -> frozenset[str]:
+        """The names of the VMs that run."""
+        return self._population_of(seen).running
+
+    def _population_of(self, seen: Cluster) -> Population:
+        self._population = self._population.moved_on(seen)
+        return self._population
 
     def phases(self, seen: Cluster) -> Mapping[str, Phase]:
         away, pending = self._run.nodes_away(), set(self._run.pending())
@@ -55,15 +65,28 @@ class Standing:
 
     def _fitness_of(self, seen: Cluster) -> Fitness:
         """Where VMs may go, less what cannot move now and what failed lately."""
-        known = (
-            tuple((vm.name, vm.state, vm.clustered, vm.possible_owners, vm.volumes) for vm in seen.vms),
-            tuple((volume.name, volume.state, volume.reachable_from) for volume in seen.volumes),
-        )
-        if self._fitness is None or self._known != known:
-            self._known, self._fitness = known, Fitness(seen)
+        if self._fitness is None or self._known is None or not _fit_alike(self._known, seen):
+            self._fitness = Fitness(seen)
+        self._known = seen
         crew = self._run.crew
         held = {vm.name for vm in seen.vms if vm.backup} | crew.in_hand() | crew.given_up()
         return _Fewer(self._fitness, held, crew.forbidden())
+
+
+def _fit_alike(before: Cluster, now: Cluster) -> bool:
+    """Whether nothing is different that decides where VMs may go at all."""
+    vms = changed(before.vms, now.vms)
+    if vms is None or any(_what_decides(old) != _what_decides(new) for old, new in vms):
+        return False
+    return before.volumes == now.volumes or _reached(before) == _reached(now)
+
+
+def _what_decides(vm: VirtualMachine) -> tuple[object, ...]:
+    return vm.state, vm.clustered, vm.possible_owners, vm.volumes
+
+
+def _reached(cluster: Cluster) -> list[tuple[object, ...]]:
+    return [(volume.name, volume.state, volume.reachable_from) for volume in cluster.volumes]
 
 
 class _Fewer(Fitness):

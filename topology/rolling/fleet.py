@@ -7,8 +7,10 @@ fresh look.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from copy import copy
 from enum import StrEnum, auto
 
+from shunter.topology.changes import changed
 from shunter.topology.eligibility import WHEREVER, FitNodes, disks_of, running_companions
 from shunter.topology.estimate import at_rate, rate_mib_per_s
 from shunter.topology.model import Cluster, Node, VirtualMachine
@@ -73,6 +75,72 @@ class Fitness:
         return None if rate is None else (rate, nodes[source].tcp_offload)
 
 
+class Population:
+    """The running VMs of one snapshot, as a fleet begins with them. Of the next snapshot, in which few VMs are not the
+    same as before, it is made with `moved_on`. Nobody changes it.
+
+    `by_size`: rank of each VM, the largest first. `resting`: as in Fleet.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.vms = {vm.name: vm for vm in cluster.vms if vm.holds_memory}
+        self.running = frozenset(self.vms)
+        self.restart_mib = {name: vm.restart_mib if vm.priority > 0 else 0 for name, vm in self.vms.items()}
+        largest_first = sorted(self.vms, key=lambda vm: (-self.vms[vm].memory_mib, vm))
+        self.by_size = {vm: i for i, vm in enumerate(largest_first)}
+        self.place = {name: vm.node for name, vm in self.vms.items()}
+        self.on: dict[str, dict[str, None]] = {node.name: {} for node in cluster.nodes}
+        self.free_mib = {node.name: node.for_vms_mib for node in cluster.nodes}
+        self.needed_mib = dict.fromkeys(self.on, 0)
+        self.resting = {
+            vm.name: vm.node
+            for vm in cluster.vms
+            if not vm.holds_memory and vm.clustered and vm.name in cluster.rules_by_vm
+        }
+        self._at = {vm.name: i for i, vm in enumerate(cluster.vms)}
+        for name, vm in self.vms.items():
+            self.on[vm.node][name] = None
+            self.free_mib[vm.node] -= vm.memory_mib
+            self.needed_mib[vm.node] += self.restart_mib[name]
+
+    def moved_on(self, cluster: Cluster) -> Population:
+        """That of a later snapshot. What is the same object in both is not looked at."""
+        before = self.cluster
+        if cluster is before:
+            return self
+        others = changed(before.vms, cluster.vms)
+        if (
+            others is None
+            or before.affinity_rules != cluster.affinity_rules
+            or [node.name for node in before.nodes] != [node.name for node in cluster.nodes]
+            or any(old.for_vms_mib != new.for_vms_mib for old, new in changed(before.nodes, cluster.nodes) or ())
+            or not all(_only_moved(old, new) for old, new in others)
+        ):
+            return Population(cluster)
+        next_ = copy(self)
+        next_.cluster = cluster
+        if others:
+            next_.vms, next_.place, next_.on = dict(self.vms), dict(self.place), dict(self.on)
+            next_.free_mib, next_.needed_mib = dict(self.free_mib), dict(self.needed_mib)
+        for old, new in others:
+            next_.vms[new.name], next_.place[new.name] = new, new.node
+            next_._carry(old, new)
+        return next_
+
+    def _carry(self, old: VirtualMachine, new: VirtualMachine) -> None:
+        """The order on a node is always that of the snapshot."""
+        name, source, target = new.name, old.node, new.node
+        if source == target:
+            return
+        self.on[source] = {vm: None for vm in self.on[source] if vm != name}
+        self.on[target] = dict.fromkeys(sorted([*self.on[target], name], key=self._at.__getitem__))
+        self.free_mib[source] += new.memory_mib
+        self.free_mib[target] -= new.memory_mib
+        self.needed_mib[source] -= self.restart_mib[name]
+        self.needed_mib[target] += self.restart_mib[name]
+
+
 class Fleet:
     """`phase`: of each node. `closed`: nodes that are paused and take no VMs. `free_mib`: what no VM uses, those on
     their way counted at both ends. `on`: the running VMs of each node. `needed_mib`: what the VMs on a node and on
@@ -81,30 +149,29 @@ class Fleet:
     do not run stand and that a rule binds to others; one whose node has left is put where it keeps the rule.
     """
 
-    def __init__(self, cluster: Cluster, phases: Mapping[str, Phase], fitness: Fitness | None = None) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        phases: Mapping[str, Phase],
+        fitness: Fitness | None = None,
+        population: Population | None = None,
+    ) -> None:
+        """`population`: that of the cluster, where it is known already."""
+        known = population or Population(cluster)
         self.cluster = cluster
         self.fitness = fitness or Fitness(cluster)
         self.phase = dict(phases)
         self.closed = {node.name for node in cluster.nodes if node.state == "paused"}
-        self.vms: dict[str, VirtualMachine] = {vm.name: vm for vm in cluster.vms if vm.holds_memory}
-        self.restart_mib = {name: vm.restart_mib if vm.priority > 0 else 0 for name, vm in self.vms.items()}
-        self.needed_mib = dict.fromkeys(self.phase, 0)
-        self.place = {name: vm.node for name, vm in self.vms.items()}
-        self.on: dict[str, dict[str, None]] = {node.name: {} for node in cluster.nodes}
-        self.free_mib = {node.name: node.for_vms_mib for node in cluster.nodes}
+        self.vms, self.restart_mib, self.by_size = known.vms, known.restart_mib, known.by_size
+        self.needed_mib = dict(known.needed_mib)
+        self.place = dict(known.place)
+        self.on = {name: dict(vms) for name, vms in known.on.items()}
+        self.free_mib = dict(known.free_mib)
         self.heading: dict[str, str] = {}
-        self.inbound: dict[str, dict[str, None]] = {node.name: {} for node in cluster.nodes}
-        self.resting = {
-            vm.name: vm.node
-            for vm in cluster.vms
-            if not vm.holds_memory and vm.clustered and vm.name in cluster.rules_by_vm
-        }
+        self.inbound: dict[str, dict[str, None]] = {name: {} for name in known.on}
+        self.resting = known.resting
         self.busy: set[str] = set()
         self.fuller: set[str] = set()
-        for name, vm in self.vms.items():
-            self.on[vm.node][name] = None
-            self.free_mib[vm.node] -= vm.memory_mib
-            self.needed_mib[vm.node] += self.restart_mib[name]
         for migration in cluster.migrations:
             if migration.vm in self.vms and self.place[migration.vm] != migration.target:
                 self.begin(migration.vm, migration.target)
@@ -159,6 +226,17 @@ class Fleet:
         restart_mib = self.restart_mib
         there = (*self.on[node], *self.inbound[node])
         return [restart_mib[vm] for vm in there if restart_mib[vm]]
+
+
+def _only_moved(old: VirtualMachine, new: VirtualMachine) -> bool:
+    """Of a VM that runs: whether nothing that a population knows has changed but its place."""
+    return (
+        old.holds_memory
+        and new.holds_memory
+        and old.memory_mib == new.memory_mib
+        and old.restart_mib == new.restart_mib
+        and old.priority == new.priority
+    )
 
 
 def _following(cluster: Cluster, vm: VirtualMachine) -> Iterator[VirtualMachine]:

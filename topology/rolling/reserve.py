@@ -49,12 +49,18 @@ class Packing(NamedTuple):
 
 
 class Reserve:
-    """Of one fleet: `nodes` is how many may be lost at once."""
+    """Of one fleet: `nodes` is how many may be lost at once. `before`: that of an earlier fleet, whose witnesses are
+    kept; what has come to a node since, or fills it more, makes them doubtful.
+    """
 
-    def __init__(self, fleet: Fleet, nodes: int) -> None:
+    def __init__(self, fleet: Fleet, nodes: int, before: Reserve | None = None) -> None:
         self.fleet, self.nodes = fleet, nodes
         self._packings: dict[str, Packing] = {}
         self._guests: dict[str, set[str]] = {}  # refuge → nodes whose packing needs it
+        if before is not None and before.nodes == nodes and before.fleet.restart_mib is fleet.restart_mib:
+            self._packings, self._guests = before._packings, before._guests
+            fleet.fuller |= before.fleet.fuller
+            fleet.fuller |= {node for node in fleet.on if _is_fuller(node, before.fleet, fleet)}
 
     def holds(self) -> bool:
         """Whether it is kept now, as far as a long search finds."""
@@ -159,6 +165,13 @@ class Reserve:
             )
             for lost in combinations(there, min(self.nodes, len(there)))
         )
+
+
+def _is_fuller(node: str, before: Fleet, now: Fleet) -> bool:
+    if now.free_mib[node] < before.free_mib[node]:
+        return True
+    were_there = before.on[node].keys() | before.inbound[node].keys()
+    return not (now.on[node].keys() <= were_there and now.inbound[node].keys() <= were_there)
 
 
 def packed(needed_mib: Mapping[str, int], rooms: Sequence[tuple[int, str]]) -> Packing | None:

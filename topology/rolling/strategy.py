@@ -67,13 +67,12 @@ class Deciding:
     _seeds: set[str] = field(init=False)
     _turn: dict[str, int] = field(init=False)
     _waits: set[str] = field(default_factory=set)
-    _rank: dict[str, int] = field(init=False)
+    _rank: Mapping[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
         self._seeds = set(self.strategy.order[: self.strategy.seeds])
         self._turn = {node: i for i, node in enumerate(self.strategy.order)}
-        by_size = sorted(self.fleet.vms, key=lambda vm: (-self.fleet.vms[vm].memory_mib, vm))
-        self._rank = {vm: i for i, vm in enumerate(by_size)}
+        self._rank = self.fleet.by_size
 
     def something_ended(self) -> None:
         """What had to wait may be possible now."""

@@ -1,0 +1,18 @@
+"""What is not the same in two snapshots of a cluster, told by identity: the same object has not changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from shunter.topology.model import Node, VirtualMachine
+
+Named = TypeVar("Named", Node, VirtualMachine)
+
+
+def changed(before: Sequence[Named], after: Sequence[Named]) -> list[tuple[Named, Named]] | None:
+    """What is not the same object any more, as it was and as it is; None where names or their order differ."""
+    if len(before) != len(after):
+        return None
+    found = [(old, new) for old, new in zip(before, after, strict=True) if old is not new]
+    return found if all(old.name == new.name for old, new in found) else None
