@@ -83,7 +83,7 @@ def _evacuate() -> Showing:
 
 def _maintain() -> Showing:
     seen = cluster_of_file(str(MAINTAINED))
-    asked = Asked((), MAINTENANCE_S, None, "auto", "time", None, "none", None, False)
+    asked = Asked((), MAINTENANCE_S, None, "auto", "time", None, "none", None, None, False)
     plan = with_requirements(seen, asked.plan(seen))
     job = maintenance(asked, str(MAINTAINED), speed=MAINTENANCE_SPEED)
     of_this = f"--cluster {FOLDER}/cluster.json --maintenance-s {MAINTENANCE_S:g}"

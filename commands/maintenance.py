@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from shunter.commands.apps import EXIT_CODES, app, plan, rehearse, simulate
 from shunter.commands.options import (
     AnyNodes,
+    Apart,
     ClusterFile,
     ClusterName,
     Failback,
@@ -48,6 +49,7 @@ def plan_maintain(
     window_s: WindowS = None,
     failback: Failback = "none",
     first: First = None,
+    apart: Apart = None,
     one_fault_domain: OneDomain = False,
     as_json: Json = False,
     svg: Svg = None,
@@ -61,7 +63,9 @@ def plan_maintain(
     from shunter.commands import exits, rolling
     from shunter.commands.output import Pictures
 
-    asked = _asked(nodes, maintenance_s, parallel, reserve_nodes, prefer, window_s, failback, first, one_fault_domain)
+    asked = _asked(
+        nodes, maintenance_s, parallel, reserve_nodes, prefer, window_s, failback, first, apart, one_fault_domain
+    )
     exits.leave(lambda: rolling.plan(asked, cluster, as_json=as_json, pictures=Pictures(svg, html)))
 
 
@@ -77,6 +81,7 @@ def maintain(
     window_s: WindowS = None,
     failback: Failback = "none",
     first: First = None,
+    apart: Apart = None,
     one_fault_domain: OneDomain = False,
     retries: Retries = 0,
     failed_nodes: FailedNodes = 0,
@@ -97,7 +102,9 @@ def maintain(
     from shunter.commands import exits, running
     from shunter.commands.output import Pictures
 
-    asked = _asked(nodes, maintenance_s, parallel, reserve_nodes, prefer, window_s, failback, first, one_fault_domain)
+    asked = _asked(
+        nodes, maintenance_s, parallel, reserve_nodes, prefer, window_s, failback, first, apart, one_fault_domain
+    )
     exits.leave(
         lambda: running.run(
             running.maintenance(asked, cluster, retries=retries, failed_nodes=failed_nodes, speed=speed, log=log),
@@ -119,6 +126,7 @@ def simulate_maintain(
     window_s: WindowS = None,
     failback: Failback = "none",
     first: First = None,
+    apart: Apart = None,
     one_fault_domain: OneDomain = False,
     seed: Seed = 0,
     faults: Faults = "none",
@@ -136,7 +144,9 @@ def simulate_maintain(
     from shunter.commands import exits, simulating
     from shunter.commands.output import Pictures
 
-    asked = _asked(nodes, maintenance_s, parallel, reserve_nodes, prefer, window_s, failback, first, one_fault_domain)
+    asked = _asked(
+        nodes, maintenance_s, parallel, reserve_nodes, prefer, window_s, failback, first, apart, one_fault_domain
+    )
     weather = simulating.Weather(seed, faults, noise, log)
     exits.leave(lambda: simulating.maintenance(asked, cluster, weather, as_json=as_json, pictures=Pictures(svg, html)))
 
@@ -153,6 +163,7 @@ def rehearse_maintain(
     window_s: WindowS = None,
     failback: Failback = "none",
     first: First = None,
+    apart: Apart = None,
     one_fault_domain: OneDomain = False,
     nights: Nights = 200,
     seed: Seed = 0,
@@ -169,7 +180,9 @@ def rehearse_maintain(
     """
     from shunter.commands import exits, rehearsing
 
-    asked = _asked(nodes, maintenance_s, parallel, reserve_nodes, prefer, window_s, failback, first, one_fault_domain)
+    asked = _asked(
+        nodes, maintenance_s, parallel, reserve_nodes, prefer, window_s, failback, first, apart, one_fault_domain
+    )
     exits.leave(
         lambda: rehearsing.rehearse(
             asked, cluster, nights=nights, seed=seed, faults=faults, noise=noise, as_json=as_json
@@ -186,6 +199,7 @@ def _asked(  # noqa: PLR0917 - as the commands take them
     window_s: float | None,
     failback: str,
     first: str | None,
+    apart: str | None,
     one_fault_domain: bool,
 ) -> Asked:
     from shunter.commands.rolling import Asked
@@ -200,5 +214,6 @@ def _asked(  # noqa: PLR0917 - as the commands take them
         window_s,
         failback,
         first,
+        apart,
         one_fault_domain,
     )

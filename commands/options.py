@@ -249,6 +249,15 @@ First = Annotated[
         show_default=False,
     ),
 ]
+Apart = Annotated[
+    str | None,
+    typer.Option(
+        "--apart",
+        metavar="NODE,NODE;NODE,NODE",
+        help="Groups of nodes of which no two may be away at once, such as those that hold copies of each other.",
+        show_default=False,
+    ),
+]
 OneDomain = Annotated[
     bool, typer.Option("--one-fault-domain", help="Only nodes of one fault domain are away at the same time.")
 ]

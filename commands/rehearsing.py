@@ -146,6 +146,7 @@ def _replay(asked: Asked, cluster: str, faults: str, noise: float) -> str:
     options += ["--window-s", f"{asked.window_s:g}"] if asked.window_s else []
     options += ["--failback", asked.failback] if asked.failback != "none" else []
     options += ["--first", asked.first] if asked.first else []
+    options += ["--apart", asked.apart] if asked.apart else []
     options += ["--one-fault-domain"] if asked.one_fault_domain else []
     options += ["--faults", faults, "--noise", f"{noise:g}", "--log", "night.jsonl"]
     return shlex.join(["shunter", "simulate", "maintain", *asked.nodes, *options])

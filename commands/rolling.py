@@ -23,7 +23,9 @@ FAILBACKS = {"none": "none", "as-it-was": "as_it_was", "spread": "spread"}
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a command line says of a rolling run. `nodes`: none means all. `first`: names separated by commas."""
+    """What a command line says of a rolling run. `nodes`: none means all. `first`: names separated by
+    commas; `apart`: groups of names, separated by semicolons.
+    """
 
     nodes: Sequence[str]
     maintenance_s: float
@@ -33,11 +35,11 @@ class Asked:
     window_s: float | None
     failback: str
     first: str | None
+    apart: str | None
     one_fault_domain: bool
 
     @property
     def policy(self) -> RollingPolicy:
-        first = [name.strip() for name in (self.first or "").split(",")]
         return RollingPolicy(
             maintenance_s=self.maintenance_s,
             parallel=self.parallel,
@@ -45,7 +47,8 @@ class Asked:
             prefer=cast("Prefer", self.prefer),
             window_s=self.window_s,
             failback=cast("Failback", FAILBACKS[self.failback]),
-            order=tuple(name for name in first if name),
+            order=_names(self.first or ""),
+            apart=tuple(_names(group) for group in (self.apart or "").split(";") if _names(group)),
             one_fault_domain=self.one_fault_domain,
         )
 
@@ -53,6 +56,11 @@ class Asked:
         """Raises RequestError."""
         with searching() as progress:
             return plan_rolling(seen, self.nodes, self.policy, progress)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = (name.strip() for name in text.split(","))
+    return tuple(name for name in names if name)
 
 
 def plan(asked: Asked, cluster: str, *, as_json: bool, pictures: output.Pictures) -> Plan:

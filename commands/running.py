@@ -126,6 +126,7 @@ def maintenance(
             window_s=policy.window_s,
             failback=policy.failback,
             first=list(policy.order),
+            apart=[list(group) for group in policy.apart],
             one_fault_domain=policy.one_fault_domain,
             retries=retries,
             failed_nodes=failed_nodes,

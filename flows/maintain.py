@@ -12,6 +12,7 @@ from shunter.flows.errors import RunRefused
 from shunter.flows.parameters import (
     Action,
     AnyNodeNames,
+    Apart,
     ApprovalS,
     ClusterName,
     Failback,
@@ -54,6 +55,7 @@ async def rolling_maintenance(  # noqa: PLR0917 - each is a field of the form
     window_s: WindowS = None,
     failback: Failback = "none",
     first: FirstNodes = [],  # noqa: B006
+    apart: Apart = [],  # noqa: B006
     one_fault_domain: OneFaultDomain = False,
     action: Action = "reboot",
     own_action: OwnAction = None,
@@ -87,6 +89,7 @@ async def rolling_maintenance(  # noqa: PLR0917 - each is a field of the form
         window_s: The maintenance window in seconds from the start; no node leaves that would not be back by then.
         failback: Once all nodes are done, leave the VMs where they are, take each back, or spread them evenly.
         first: Nodes whose turns come first, in this order.
+        apart: Groups of nodes of which no two may be away at once, such as nodes that hold copies of each other.
         one_fault_domain: Only nodes of one fault domain are away at the same time.
         action: Restart the node; or wait until somebody has maintained it by hand and says so, by
             steer_rolling_maintenance.
@@ -108,6 +111,7 @@ async def rolling_maintenance(  # noqa: PLR0917 - each is a field of the form
         window_s=window_s,
         failback=failback,
         order=tuple(first),
+        apart=tuple(map(tuple, apart)),
         one_fault_domain=one_fault_domain,
     )
     run = RollingRun(

@@ -57,6 +57,7 @@ Retries = Annotated[int, Field(ge=0, le=64, strict=True), _titled("Retries of a 
 FailedNodes = Annotated[int, Field(ge=0, le=63, strict=True), _titled("Nodes that may fail")]
 Prefer = Annotated[policy.Prefer, _titled("Prefer")]
 Failback = Annotated[policy.Failback, _titled("Failback")]
+Apart = Annotated[list[list[NodeName]], _titled("Never away together")]
 OneFaultDomain = Annotated[bool, _titled("One fault domain at a time")]
 Action = Annotated[Literal["reboot", "by hand"], _titled("Maintenance")]
 OwnAction = Annotated[

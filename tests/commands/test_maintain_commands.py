@@ -42,6 +42,16 @@ def bound(write_cluster: Callable[[dict[str, Any]], str]) -> str:
 # ------------------------------------------------------------------ plan
 
 
+def test_nodes_that_are_never_to_be_away_together_are_not(shunter: Any, write_cluster: Any) -> None:
+    empty = write_cluster({"name": "six", "nodes": nodes("N1", "N2", "N3", "N4", "N5", "N6")})
+    answer = shunter("plan", "maintain", "--cluster", empty, "--apart", "N1, N2;N3,N4", "--json")
+    assert answer.code == 0, answer.err
+    turns = {turn["node"]: (turn["start_s"], turn["end_s"]) for turn in json.loads(answer.out)["maintenance"]}
+    for one, other in (("N1", "N2"), ("N3", "N4")):
+        assert turns[one][1] <= turns[other][0] or turns[other][1] <= turns[one][0]
+    assert turns["N5"][0] < turns["N6"][1]
+
+
 def test_a_plan_says_which_node_when_which_vm_moves_and_what_other_ways_cost(shunter: Any, three: str) -> None:
     answer = shunter("plan", "maintain", "--cluster", three, "--maintenance-s", "600", "--json")
     assert (answer.code, answer.err) == (0, "")

@@ -136,6 +136,7 @@ WRONG_COMMANDS: list[tuple[str, str]] = [
     ("plan maintain --cluster {good} --prefer cost", "'cost' is none of time, moves"),
     ("plan maintain --cluster {good} --failback as_it_was", "'as_it_was' is none of none, as-it-was, spread"),
     ("plan maintain --cluster {good} --first N9", 'no node of cluster c is called "N9"; the nodes are N1, N2, N3, N4'),
+    ("plan maintain --cluster {good} --apart N1,N9", 'no node of cluster c is called "N9"'),
     ("plan maintain N1 --cluster {good} --first N2", "N2 is not among the nodes to maintain; leave it out"),
     ("plan maintain --cluster {good} --first N1,,N2", "'N1,,N2' is no list of names; give names of 1 to 255"),
     ("plan maintain --cluster {good} --first ''", "'' is no list of names; give names of 1 to 255 characters"),
