@@ -152,6 +152,17 @@ def test_r11_what_stands_on_the_disk_of_a_running_vm_follows_it_each_time() -> N
     assert [m.target for m in plan.volume_moves] == moves_of(plan, "a")
 
 
+def test_r11_a_disk_stays_with_the_vm_beside_it_when_another_on_it_that_stands_apart_leaves() -> None:
+    disk = {"name": "LUN1", "kind": "disk", "owner": "N1"}
+    beside = vm("beside", "N1", volumes=["LUN1"])
+    for apart in (vm("apart", "N2", volumes=["LUN1"], state="off"), vm("apart", "N2", volumes=["LUN1"])):
+        with_disk = {**beside, "state": "off"} if apart.get("state") != "off" else beside
+        plan = planned(cluster(4, [with_disk, apart], volumes=[disk]), ("N2",))
+        assert plan.ok
+        assert turns(plan) == ["N2"]
+        assert plan.volume_moves == ()
+
+
 def test_a_vm_with_two_possible_owners_goes_between_them() -> None:
     vms = [vm("pinned", "N1", possible_owners=["N1", "N3"]), *(vm(f"vm-{i}", f"N{i}") for i in range(1, 5))]
     plan = planned(cluster(4, vms))

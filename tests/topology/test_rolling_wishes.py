@@ -200,6 +200,24 @@ def test_spreading_leaves_the_nodes_about_equally_full_with_few_moves() -> None:
     assert len(without.moves) < len(plan.moves) < len(planned(of, failback="as_it_was").moves)
 
 
+@pytest.mark.parametrize("failback", ["as_it_was", "spread"])
+@pytest.mark.parametrize("prefer", ["time", "moves"])
+def test_i4_a_vm_stays_where_going_back_would_part_what_comes_along_with_it_from_what_it_must_be_with(
+    failback: str, prefer: str
+) -> None:
+    vms = [vm("a", "N3", volumes=["LUN1"]), vm("b", "N3", volumes=["LUN1"], state="off"), vm("c", "N3", state="off")]
+    of = cluster(
+        4,
+        [*vms, *(vm(f"vm-{i}", f"N{i}") for i in range(1, 5))],
+        volumes=[{"name": "LUN1", "kind": "disk", "owner": "N3"}],
+        affinity_rules=[rule("same_node", "b", "c")],
+    )
+    plan = planned(of, failback=failback, prefer=prefer)
+    assert plan.ok
+    roles = {v.name: v.node for v in of.vms} | {move.name: move.target for move in plan.role_moves}
+    assert roles["b"] == roles["c"] == ends(of, plan)["a"]
+
+
 def test_nodes_of_different_sizes_are_planned_by_memory_and_not_by_their_number() -> None:
     nodes = [node(f"N{i}", 65536 if i % 2 else 131072) for i in range(1, 9)]
     vms = [vm(f"vm-{n}-{i}", f"N{n}", 4096) for n in range(1, 9) for i in range(6 if n % 2 else 12)]

@@ -56,15 +56,17 @@ def run(
     at_most_s: float = float("inf"),
 ) -> Course:
     """Moves the fleet on until every node had its turn, or nothing can be done any more. `no_later_s`: no maintenance
-    begins that would end later. `at_most_s`: longer courses are of no interest, and are left undone.
+    begins that would end later. `at_most_s`: longer courses are of no interest, and are left undone. No VM moves more
+    often than there are turns, and once more: whatever is decided, a course ends.
     """
     reserve = Reserve(fleet, reserve_nodes)
     deciding = Deciding(fleet, reserve, strategy, not_with or {})
     course = Course(strategy)
     left_mib: dict[str, int | None] = {}
     ends: list[tuple[float, int, str]] = []  # of migrations (0, VM) and of maintenance (1, node)
+    most_legs = len(fleet.vms) * (len(strategy.order) + 1)
     now_s = 0.0
-    while now_s <= at_most_s:
+    while now_s <= at_most_s and len(course.legs) <= most_legs:
         action = deciding.next()
         if action is None and not ends:
             if deciding.unlock() is None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from shunter.topology.detours import straight_way
 from shunter.topology.eligibility import verdicts
-from shunter.topology.model import Cluster
+from shunter.topology.model import AffinityRule, Cluster
+from shunter.topology.ordering import near, riders
 from shunter.topology.placement import Placement, wanted_move
 from shunter.topology.plan import Finding, Move
 from shunter.topology.reserve import first_failure
@@ -25,13 +26,23 @@ class Failback:
     findings: tuple[Finding, ...] = ()
 
 
-def failback_moves(cluster: Cluster, course: Course, policy: RollingPolicy, reserve_nodes: int) -> Failback:
-    """After the course, from where it ends. What they cost is said in a finding."""
+def failback_moves(
+    cluster: Cluster,
+    stands: Cluster,
+    course: Course,
+    policy: RollingPolicy,
+    reserve_nodes: int,
+    *,
+    staying: Collection[str] = (),
+) -> Failback:
+    """After the course, which leaves the cluster as it `stands`. What they cost is said in a finding. `staying`: VMs
+    that are left where they are.
+    """
     if policy.failback == "none" or not course.turns:
         return Failback()
-    after = _after(cluster, course)
+    after = _back_in_service(stands, course)
     as_it_was = policy.failback == "as_it_was"
-    placement = way_back(after, cluster, policy, reserve_nodes)
+    placement = way_back(after, cluster, policy, reserve_nodes, staying)
     subject = f"cluster {cluster.name}"
     if placement is None:
         message = "no order was found in which the VMs could be moved back live"
@@ -62,14 +73,16 @@ def failback_moves(cluster: Cluster, course: Course, policy: RollingPolicy, rese
     return Failback(moves, (said,) if moves else ())
 
 
-def way_back(now: Cluster, before: Cluster, policy: RollingPolicy, reserve_nodes: int) -> Placement | None:
+def way_back(
+    now: Cluster, before: Cluster, policy: RollingPolicy, reserve_nodes: int, staying: Collection[str] = ()
+) -> Placement | None:
     """What the policy wants moved now that all nodes are done, in an order that is valid live and keeps the reserve;
-    None where there is none. `before`: how the cluster stood before the run.
+    None where there is none. `before`: how the cluster stood before the run. `staying`: VMs that are left alone.
     """
     if policy.failback == "none":
         return Placement()
     targets = targets_as_it_was(now, before) if policy.failback == "as_it_was" else targets_spread(now)
-    return _ordered(now, targets, reserve_nodes)
+    return _ordered(now, {vm: to for vm, to in targets.items() if vm not in staying}, reserve_nodes)
 
 
 def targets_as_it_was(now: Cluster, before: Cluster) -> dict[str, str]:
@@ -112,9 +125,8 @@ def targets_spread(now: Cluster) -> dict[str, str]:
     return targets
 
 
-def _after(cluster: Cluster, course: Course) -> Cluster:
-    """How the cluster stands at the end of the course."""
-    stands = cluster.with_vms_on({leg.vm: leg.target for leg in course.legs})
+def _back_in_service(stands: Cluster, course: Course) -> Cluster:
+    """With the nodes that were done taking VMs, where nobody else has paused them."""
     done = {turn.node for turn in course.turns}
     nodes = tuple(
         node.model_copy(update={"state": "up", "paused_by": None})
@@ -129,7 +141,7 @@ def _ordered(after: Cluster, targets: Mapping[str, str], reserve_nodes: int) -> 
     """These moves in an order that is valid live and keeps the reserve; without those that cannot be had, the largest
     first. None: not even that.
     """
-    left = dict(targets)
+    left = _keeping_rules(after, targets)
     while left:
         way = straight_way(after, left)
         if way is not None:
@@ -138,4 +150,36 @@ def _ordered(after: Cluster, targets: Mapping[str, str], reserve_nodes: int) -> 
                 return placement
         largest = max(left, key=lambda name: (after.vm_by_name[name].memory_mib, name))
         del left[largest]
+        left = _keeping_rules(after, left)
     return Placement() if not targets else None
+
+
+def _keeping_rules(after: Cluster, targets: Mapping[str, str]) -> dict[str, str]:
+    """Without the VMs that would end against a hard rule, or what shares a disk with them and comes along (I4, R11)."""
+    left = dict(targets)
+    while True:
+        coming = {rider: to for vm, to in left.items() for rider in riders(after, vm)}
+        ends = {vm.name: coming.get(vm.name, left.get(vm.name, vm.node)) for vm in after.vms}
+        against = [vm for vm in left if any(_breaks(after, name, ends) for name in (vm, *riders(after, vm)))]
+        if not against:
+            return left
+        for vm in against:
+            del left[vm]
+
+
+def _breaks(after: Cluster, name: str, ends: Mapping[str, str]) -> bool:
+    """Whether a rule that the VM is under is kept now, and would be broken where all end."""
+    here = {vm.name: vm.node for vm in after.vms}
+    return any(
+        not rule.soft and _is_broken(after, rule, name, ends) and not _is_broken(after, rule, name, here)
+        for rule in after.rules_by_vm.get(name, ())
+    )
+
+
+def _is_broken(after: Cluster, rule: AffinityRule, name: str, places: Mapping[str, str]) -> bool:
+    apart = rule.kind.startswith("different")
+    return any(
+        near(after, rule, places[name], places[other]) is apart
+        for other in rule.vms
+        if other != name and other in places
+    )

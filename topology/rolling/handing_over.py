@@ -20,7 +20,8 @@ from shunter.topology.rolling.strategy import close
 class HandingOver:
     """Follows a course and hands over what each node that leaves has.
 
-    `stuck`: node → what found no place where it may be, so that the node cannot leave after all.
+    `stuck`: node → what found no place where it may be, so that the node cannot leave after all. A disk follows its
+    VM only from the node where both stand (R11).
     """
 
     cluster: Cluster
@@ -42,22 +43,33 @@ class HandingOver:
         self._members = tuple(node.name for node in self.cluster.nodes if node.state in ("up", "paused"))
         self._fit = FitNodes(self.cluster, [node.name for node in self.cluster.nodes], checks=WHEREVER)
 
-    def follow(self, course: Course, closed: Sequence[str], afterwards: Sequence[Leg] = ()) -> None:
-        """`closed`: nodes that take nothing until their own turn is over. `afterwards`: live migrations that come after
-        the course.
-        """
-        for leg in (*course.legs, *afterwards):
+    def follow(self, course: Course, closed: Sequence[str]) -> None:
+        """`closed`: nodes that take nothing until their own turn is over."""
+        for leg in course.legs:
             self._legs.setdefault(leg.vm, []).append(leg)
-        events: list[tuple[float, int, Leg | Turn]] = [(leg.end_s, 0, leg) for leg in (*course.legs, *afterwards)]
+        events: list[tuple[float, int, Leg | Turn]] = [(leg.end_s, 0, leg) for leg in course.legs]
         events += [(turn.start_s, 1, turn) for turn in course.turns]
         turn_of = {turn.node: turn for turn in course.turns}
         for at_s, _, event in sorted(events, key=lambda event: event[:2]):
             if isinstance(event, Leg):
-                self._arrived(event)
+                if misplaced := self._arrived(event):
+                    self.stuck.setdefault(event.source, misplaced)
                 continue
             open_ = [name for name in self._members if self._is_open(name, turn_of.get(name), closed, at_s)]
             self._leaving = {turn.node for turn in course.turns if turn.start_s >= at_s}
             self._leaves(event.node, at_s, self._settled_first(open_, turn_of, at_s))
+
+    def follow_back(self, legs: Sequence[Leg]) -> frozenset[str]:
+        """After the course. The VMs that had better stay: what comes along with them may not be where they go."""
+        self._leaving = set()
+        for leg in legs:
+            self._legs.setdefault(leg.vm, []).append(leg)
+        in_order = sorted(legs, key=lambda leg: (leg.end_s, leg.vm))
+        return frozenset([leg.vm for leg in in_order if self._arrived(leg)])
+
+    def stands(self) -> Cluster:
+        """The cluster with all VMs where they are by now."""
+        return self.cluster.with_vms_on(self._at)
 
     def _is_open(self, node: str, turn: Turn | None, closed: Sequence[str], at_s: float) -> bool:
         """Whether a node takes anything at this moment."""
@@ -74,16 +86,20 @@ class HandingOver:
             nodes, key=lambda name: -turns[name].start_s if name in turns and turns[name].start_s > at_s else -1e18
         )
 
-    def _arrived(self, leg: Leg) -> None:
+    def _arrived(self, leg: Leg) -> str | None:
+        """The VM and what follows it are there now. What of that may not be there, if anything."""
         vm = self.cluster.vm_by_name[leg.vm]
         self._at[leg.vm] = leg.target
+        misplaced = None
         for disk in disks_of(self.cluster, vm):
             for other in self.cluster.vms_by_disk[disk]:
                 if other.name != vm.name and not other.holds_memory and self._at[other.name] == leg.source:
                     if not self._keeps_rules([other], leg.target, leg.end_s):
-                        self.stuck.setdefault(leg.source, other.name)
+                        misplaced = misplaced or other.name
                     self._give(other.name, leg.target, leg.end_s)
-            self._own(disk, leg.target, leg.end_s)
+            if self._owner[disk] == leg.source:
+                self._own(disk, leg.target, leg.end_s)
+        return misplaced
 
     def _leaves(self, node: str, at_s: float, open_: Sequence[str]) -> None:
         moved: set[str] = set()
@@ -157,9 +173,11 @@ class HandingOver:
 
     def _give_unit(self, unit: Sequence[VirtualMachine], target: str, at_s: float) -> None:
         for each in unit:
+            source = self._at[each.name]
             self._give(each.name, target, at_s)
             for disk in disks_of(self.cluster, each):
-                self._own(disk, target, at_s)
+                if self._owner[disk] == source:
+                    self._own(disk, target, at_s)
 
     def _give(self, name: str, target: str, at_s: float) -> None:
         self.role_moves.append(RoleMove(name=name, source=self._at[name], target=target, start_s=at_s))

@@ -11,7 +11,7 @@ from shunter.topology.model import Cluster
 from shunter.topology.plan import Alternative, Finding, Maintenance, Move, Plan
 from shunter.topology.rolling.candidates import Turns, candidates, neighbours, with_seeds
 from shunter.topology.rolling.course import Course, Leg, run
-from shunter.topology.rolling.failback import failback_moves
+from shunter.topology.rolling.failback import Failback, failback_moves
 from shunter.topology.rolling.fleet import Fitness, Fleet, phases_of
 from shunter.topology.rolling.floor import Floor, Memory, drain_s, floor
 from shunter.topology.rolling.handing_over import HandingOver
@@ -53,16 +53,14 @@ def forecast(
     wanted = wanted_nodes(cluster, nodes, policy)
     untouched, unplaced = hindrances(cluster, wanted)
     able = tuple(name for name in wanted if name not in {each.node for each in untouched})
-    closed = [node.name for node in cluster.nodes if node.state == "paused"]
     refusals: tuple[Finding, ...] = ()
     while True:
         planner = Planner(cluster, able, policy, progress)
         course, reserve_nodes, findings = planner.best_with_reserve()
-        back = failback_moves(cluster, course, policy, reserve_nodes)
-        handing_over = HandingOver(cluster)
-        handing_over.follow(course, closed, [Leg(m.vm, m.source, m.target, m.start_s, m.end_s) for m in back.moves])
+        handing_over, back = _handed_over(cluster, course, policy, reserve_nodes)
         late, crowded = left_out(cluster, course, policy, reserve_nodes)
-        late += [of_stuck(node, what) for node, what in sorted(handing_over.stuck.items())]
+        stuck = {node: what for node, what in handing_over.stuck.items() if node not in course.undone}
+        late += [of_stuck(node, what) for node, what in sorted(stuck.items())]
         untouched, unplaced = [*untouched, *late], [*unplaced, *crowded]
         # what cannot be done is left out from the start: nobody moves for it, and its node may take others
         able = tuple(name for name in able if name not in {each.node for each in late})
@@ -102,6 +100,23 @@ def forecast(
         alternatives=planner.alternatives(course, reserve_nodes),
     )
     return plan, course.strategy
+
+
+def _handed_over(
+    cluster: Cluster, course: Course, policy: RollingPolicy, reserve_nodes: int
+) -> tuple[HandingOver, Failback]:
+    """What else leaves the nodes, and the way back. VMs whose followers may not come along are left out of that."""
+    closed = [node.name for node in cluster.nodes if node.state == "paused"]
+    staying: frozenset[str] = frozenset()
+    while True:
+        handing_over = HandingOver(cluster)
+        handing_over.follow(course, closed)
+        back = failback_moves(cluster, handing_over.stands(), course, policy, reserve_nodes, staying=staying)
+        legs = [Leg(move.vm, move.source, move.target, move.start_s, move.end_s) for move in back.moves]
+        misplaced = handing_over.follow_back(legs)
+        if not misplaced:
+            return handing_over, back
+        staying |= misplaced
 
 
 @dataclass(slots=True)
