@@ -26,6 +26,41 @@ def test_nodes_that_are_wished_first_have_their_turns_first_in_that_order() -> N
     assert turns(plan)[:2] == ["N5", "N2"]
 
 
+def assert_go_first(plan: Any, *wished: str) -> None:
+    start_s = {turn.node: turn.start_s for turn in plan.maintenance}
+    of_wished = [start_s[name] for name in wished]
+    assert of_wished == sorted(of_wished)
+    assert all(at_s >= of_wished[-1] for name, at_s in start_s.items() if name not in wished)
+
+
+def test_an_empty_node_does_not_take_the_place_of_one_that_is_wished_first() -> None:
+    of = cluster(3, [*(vm(f"a-{i}", "N1") for i in range(4)), *(vm(f"c-{i}", "N3") for i in range(4))])
+    plan = planned(of, order=("N1",), parallel=1)
+    assert plan.ok
+    assert turns(plan)[0] == "N1"
+
+
+@pytest.mark.parametrize("prefer", ["time", "moves"])
+@pytest.mark.parametrize("parallel", [1, 2, None])
+@pytest.mark.parametrize("wished", [("N2",), ("N2", "N1"), ("N5", "N3", "N2"), ("N4", "N1"), ("N1", "N2", "N6", "N3")])
+def test_no_node_leaves_before_those_that_are_wished_first_whichever_are_empty(
+    wished: tuple[str, ...], parallel: int | None, prefer: str
+) -> None:
+    of = cluster(6, [vm(f"vm-{n}-{i}", f"N{n}", 6144) for n in (1, 2, 5, 6) for i in range(6)])
+    plan = planned(of, order=wished, parallel=parallel, prefer=prefer)
+    assert plan.ok
+    assert len(plan.maintenance) == 6
+    assert_go_first(plan, *wished)
+
+
+def test_a_node_that_is_wished_first_and_cannot_leave_keeps_no_other_from_leaving() -> None:
+    vms = [vm("huge", "N2", 100_000), *(vm(f"vm-{n}-{i}", f"N{n}") for n in (1, 3, 4) for i in range(4))]
+    nodes = [node(f"N{i}", 131072 if i == 2 else 65536) for i in range(1, 5)]
+    plan = planned(cluster(nodes, vms), ("N1", "N2", "N3"), order=("N2", "N3"), reserve_nodes=0, parallel=1)
+    assert [entry.node for entry in plan.untouched] == ["N2"]
+    assert turns(plan) == ["N3", "N1"]
+
+
 def test_the_fewest_moves_are_one_a_vm_and_one_more_for_the_vms_of_the_node_with_fewest() -> None:
     of = uneven()
     assert len(planned(of, prefer="moves").moves) == len(of.vms) + 2

@@ -131,7 +131,7 @@ def with_seeds(turns: Turns, seeds: int) -> Iterator[Strategy]:
     for longest_first, ahead in product((True, False), (FEW_AHEAD, turns.parallel)):
         order = turns.with_fewest_first(seeds, longest_first=longest_first)
         for spread in SPREADS if longest_first else SPREADS[:1]:
-            yield Strategy(order, turns.parallel, seeds, ahead, spread, turns.away_mib)
+            yield Strategy(order, turns.parallel, seeds, ahead, spread, turns.away_mib, turns.first)
 
 
 def neighbours(best: Strategy, number: int, fixed: int, turns: Turns) -> Strategy:
@@ -161,4 +161,4 @@ def _with(turns: Turns, parallel: int, seeds: int, ahead: int) -> Iterator[Strat
             by_rounds = turns.in_rounds(longest_first=longest_first)
             orders += [order for order in (by_rounds, turns.by_drain(longest_first=longest_first)) if order]
         for order, spread in product(orders, SPREADS):
-            yield Strategy(order, parallel, turns.seeds_of(order, seeds), ahead, spread, away_mib)
+            yield Strategy(order, parallel, turns.seeds_of(order, seeds), ahead, spread, away_mib, turns.first)

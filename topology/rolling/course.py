@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from shunter.topology.rolling.fleet import Fleet, Phase
@@ -69,7 +69,7 @@ def run(
     while now_s <= at_most_s and len(course.legs) <= most_legs:
         action = deciding.next()
         if action is None and not ends:
-            if deciding.unlock() is None:
+            if deciding.unlock() is None and deciding.release() is None:
                 break
             continue
         if isinstance(action, Leave):
@@ -95,6 +95,7 @@ def run(
             deciding.something_ended()
     course.turns = [turn._replace(left_mib=left_mib[turn.node]) for turn in course.turns]
     course.undone = tuple(deciding.pending())
+    course.strategy = replace(strategy, first=tuple(deciding.first))
     return course
 
 

@@ -26,7 +26,8 @@ class Strategy:
     """`order`: of the turns. `seeds`: how many of the first are drained while no node is done. `ahead`: how many nodes
     are drained beyond those that may leave. `parallel`: how many may be away at once. `spread`: where VMs of the seeds
     go, to the nodes whose turn comes last or to those with most room. `away_mib`: how much memory may be away at once,
-    which limits what is drained where nodes differ in size; None: as much as the reserve allows.
+    which limits what is drained where nodes differ in size; None: as much as the reserve allows. `first`: nodes that
+    leave before all others, in this order, whatever is empty already; not those that could not leave in the forecast.
     """
 
     order: tuple[str, ...]
@@ -35,6 +36,7 @@ class Strategy:
     ahead: int = 1
     spread: Literal["latest", "roomiest"] = "latest"
     away_mib: int | None = None
+    first: tuple[str, ...] = ()
 
 
 class Leave(NamedTuple):
@@ -64,12 +66,14 @@ class Deciding:
     reserve: Reserve
     strategy: Strategy
     not_with: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    first: list[str] = field(init=False)
     _seeds: set[str] = field(init=False)
     _turn: dict[str, int] = field(init=False)
     _waits: set[str] = field(default_factory=set)
     _rank: Mapping[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.first = list(self.strategy.first)
         self._seeds = set(self.strategy.order[: self.strategy.seeds])
         self._turn = {node: i for i, node in enumerate(self.strategy.order)}
         self._rank = self.fleet.by_size
@@ -109,10 +113,30 @@ class Deciding:
             self._waits.clear()
         return node
 
+    def release(self) -> str | None:
+        """Nothing else helps: the node that was to go next keeps the others waiting no longer. None where none did."""
+        waiting = self._waiting_first()
+        if not waiting:
+            return None
+        self.first.remove(waiting[0])
+        self._waits.clear()
+        return waiting[0]
+
     def pending(self) -> list[str]:
         """The nodes whose turn is still to come, in its order."""
-        of_order = (node for node in self._turn if self.fleet.phase[node] is Phase.PENDING)
-        return sorted(of_order, key=self._turn.__getitem__)
+        first = self._waiting_first()
+        of_order = [node for node in self._turn if self.fleet.phase[node] is Phase.PENDING and node not in first]
+        return [*first, *sorted(of_order, key=self._turn.__getitem__)]
+
+    def _waiting_first(self) -> list[str]:
+        """Of the nodes that leave before all others those that have not left, and whose VMs can go elsewhere now."""
+        fleet = self.fleet
+        return [
+            node
+            for node in self.first
+            if fleet.phase[node] is Phase.PENDING
+            and all(vm in fleet.heading or fleet.fitness.of(vm) - {node} for vm in fleet.on[node])
+        ]
 
     def active(self) -> list[str]:
         """Those of them that are being drained."""
@@ -120,7 +144,9 @@ class Deciding:
         pending = self.pending()
         if self.strategy.away_mib is not None:
             free = min(free, self._next_within(self.strategy.away_mib, pending))
-        return pending[: free + self.strategy.ahead]
+        drained = pending[: free + self.strategy.ahead]
+        # what is drained so that a node can leave may itself have to wait for that node
+        return [*drained, *(node for node in pending if node in self._seeds and node not in drained and self.first)]
 
     def _next_within(self, away_mib: int, pending: Sequence[str]) -> int:
         """How many of those whose turn comes next may join those that are away."""
@@ -138,7 +164,7 @@ class Deciding:
 
     def _may_leave(self, node: str) -> bool:
         away = {name for name, phase in self.fleet.phase.items() if phase is Phase.AWAY}
-        if len(away) >= self.strategy.parallel:
+        if len(away) >= self.strategy.parallel or node not in (self._waiting_first() or [node])[:1]:
             return False
         if away & self.not_with.get(node, frozenset()):
             return False
