@@ -347,8 +347,9 @@ class Rolling:
         """A node that is to be tried later, or whose partner is down, does not leave now."""
         now_s = self.cluster.clock.now_s()
         for name, phase in tuple(fleet.phase.items()):
-            waits = self._not_before_s.get(name, 0.0) > now_s or bool(self.partners_lost(fleet.cluster, name))
-            if phase is Phase.PENDING and waits and not fleet.on[name]:
+            if phase is not Phase.PENDING or fleet.on[name]:
+                continue
+            if self._not_before_s.get(name, 0.0) > now_s or self.partners_lost(fleet.cluster, name):
                 fleet.phase[name] = Phase.OUT
         self._reserve = Reserve(fleet, self.plan.reserve_nodes, self._reserve)
         return Deciding(fleet, self._reserve, self.strategy, not_with=self._not_together)

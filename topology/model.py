@@ -267,7 +267,10 @@ class Cluster(Value):
     @cached_property
     def used_mib(self) -> Mapping[str, int]:
         """Memory of the VMs on each node and of those on their way to it; the host's own reserve not counted."""
-        used = {name: sum(vm.memory_mib for vm in vms if vm.holds_memory) for name, vms in self.vms_by_node.items()}
+        used = {
+            name: sum([vm.memory_mib for vm in vms if vm.state in HOLDS_MEMORY])
+            for name, vms in self.vms_by_node.items()
+        }
         for migration in self.migrations:
             vm = self.vm_by_name[migration.vm]
             if vm.node != migration.target:

@@ -70,14 +70,17 @@ def _movable(seen: Cluster, target: str) -> tuple[list[VirtualMachine], bool]:
     busy = {node for move in seen.migrations for node in (move.source, move.target)}
     free_mib, later = room_mib(seen, to), False
     sources = [node for node in seen.nodes if node.state == "up" and node.name != target]
-    for source in sorted(sources, key=lambda node: (-_load(node, room_mib(seen, node)), node.name)):
-        left_mib = room_mib(seen, source)
+    lefts_mib = {node.name: room_mib(seen, node) for node in sources}
+    for source in sorted(sources, key=lambda node: (-_load(node, lefts_mib[node.name]), node.name)):
+        left_mib = lefts_mib[source.name]
         levelling = [
             vm
             for vm in seen.vms_by_node[source.name]
             if vm.state in RUNS and _load(to, free_mib - vm.memory_mib) <= _load(source, left_mib + vm.memory_mib)
         ]
-        if levelling and (source.name in busy or target in busy):
+        if levelling and target in busy:
+            return [], True
+        if levelling and source.name in busy:
             later = True
         elif ready := [vm for vm in levelling if migration_refusal(seen, vm.name, target) is None]:
             return ready, later

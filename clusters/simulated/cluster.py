@@ -18,9 +18,10 @@ from shunter.clusters.simulated.faults import OF_MIGRATIONS, Fault
 from shunter.clusters.simulated.flight import MOST_GLIMPSES, Flight, Outcome
 from shunter.clusters.simulated.presence import Presence
 from shunter.clusters.simulated.rules import MEMBER, RUNS, migration_refusal, role_refusal, volume_refusal
+from shunter.clusters.simulated.snapshots import Snapshots
 from shunter.clusters.simulated.witness import Doer, Witness
 from shunter.topology.errors import RequestError
-from shunter.topology.model import Actor, Cluster, MigrationUnderWay, Node, Role, VirtualMachine
+from shunter.topology.model import Actor, Cluster, Node, Role, VirtualMachine
 
 
 class SimulatedCluster:
@@ -55,12 +56,11 @@ class SimulatedCluster:
         if not 0 < reboot_s < math.inf:
             raise RequestError(f"reboot_s {reboot_s:g}: must be above 0 and finite")
         self._clock, self._seed, self._noise, self._most_glimpses = clock, seed, noise, most_glimpses
-        self._begun = cluster
+        self._snapshots = Snapshots(cluster)
         self._nodes = {node.name: node for node in cluster.nodes}
         self._vms = {vm.name: vm for vm in cluster.vms}
         self._volumes = {volume.name: volume for volume in cluster.volumes}
         self._roles = {role.name: role for role in cluster.roles}
-        self._snapshot: Cluster | None = cluster
         self._changed = asyncio.Event()
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._records: list[MigrationRecord] = []
@@ -85,21 +85,13 @@ class SimulatedCluster:
 
     def now(self) -> Cluster:
         """The snapshot of this instant: the same object as long as nothing changes."""
-        if self._snapshot is None:
-            self._snapshot = Cluster.model_construct(
-                **{
-                    **dict(self._begun),
-                    "nodes": tuple(self._nodes.values()),
-                    "vms": tuple(self._vms.values()),
-                    "volumes": tuple(self._volumes.values()),
-                    "roles": tuple(self._roles.values()),
-                    "migrations": tuple(
-                        MigrationUnderWay.model_construct(vm=f.vm, source=f.source, target=f.target, by=f.by)
-                        for f in self.flights.values()
-                    ),
-                }
-            )
-        return self._snapshot
+        return self._snapshots.last or self._snapshots.take(
+            self._nodes.values(),
+            self._vms,
+            self._volumes.values(),
+            self._roles.values(),
+            [flight.under_way for flight in self.flights.values()],
+        )
 
     async def look(self) -> Cluster:
         await asyncio.sleep(0)
@@ -107,7 +99,7 @@ class SimulatedCluster:
 
     async def wait_for_change(self, seen: Cluster, within_s: float) -> None:
         await asyncio.sleep(0)
-        if seen is not self._snapshot:
+        if seen is not self._snapshots.last:
             return
         changed = self._changed
         try:
@@ -348,7 +340,7 @@ class SimulatedCluster:
 
     def touch(self) -> None:
         """Something is no longer as it was."""
-        self._snapshot = None
+        self._snapshots.something_changed()
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
         self.failover.something_changed()

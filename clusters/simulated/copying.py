@@ -24,8 +24,8 @@ def wire_mib_per_s(cluster: Cluster, source: Node, target: Node) -> float | None
     """What the wire between two nodes carries, as busy as they are; None where nothing joins them."""
     wires: list[tuple[bool, int]] = []
     for network in cluster.networks:
-        members = network.nodes or tuple(node.name for node in cluster.nodes)
-        if source.name not in members or target.name not in members:
+        members = network.nodes
+        if members and (source.name not in members or target.name not in members):
             continue
         here = [adapter.link_mbps for adapter in source.adapters if adapter.network == network.name]
         there = [adapter.link_mbps for adapter in target.adapters if adapter.network == network.name]

@@ -12,7 +12,7 @@ from typing import Literal
 from shunter.clusters.clock import Clock
 from shunter.clusters.port import MigrationSeen, Phase
 from shunter.clusters.simulated.copying import Course
-from shunter.topology.model import Actor
+from shunter.topology.model import Actor, MigrationUnderWay
 
 Outcome = Literal["done", "failed", "cancelled", "source_lost", "target_lost"]
 
@@ -25,7 +25,8 @@ class Flight:
     """`started_s` is what the log says. `fails_at`: the fraction of the copying at which it fails, if it does.
     `most_glimpses`: so often is it seen copying at most.
 
-    `sight_is_lost`: whoever follows it loses it. `switched`: the VM runs on the target.
+    `under_way`: as a snapshot shows it. `sight_is_lost`: whoever follows it loses it. `switched`: the VM runs on the
+    target.
     """
 
     vm: str
@@ -39,11 +40,15 @@ class Flight:
     most_glimpses: int = MOST_GLIMPSES
     sight_is_lost: bool = False
     switched: bool = False
+    under_way: MigrationUnderWay = field(init=False)
     _phase: Phase = field(default=Phase.PREPARING, init=False)
     _seen: list[MigrationSeen] = field(default_factory=list, init=False)
     _news: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _over: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _at_s: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self.under_way = MigrationUnderWay(vm=self.vm, source=self.source, target=self.target, by=self.by)
 
     @property
     def can_be_cancelled(self) -> bool:
