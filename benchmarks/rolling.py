@@ -252,7 +252,7 @@ def _measure_cpu(vm_mib: Sequence[int]) -> int:
     misses = []
     print(f"{'nodes':>5} {'VMs':>5} {'CPU s':>7} {'first plan, s':>14} {'forecasts':>9}")
     for nodes, most_vms, most_s, first_s in MOST_CPU_S:
-        cluster = _of_so_many(nodes, most_vms, vm_mib)
+        cluster = of_so_many(nodes, most_vms, vm_mib)
         first: list[float] = []
         begun_s = time.process_time()
 
@@ -268,7 +268,7 @@ def _measure_cpu(vm_mib: Sequence[int]) -> int:
     return 1 if misses else 0
 
 
-def _of_so_many(nodes: int, vms: int, vm_mib: Sequence[int]) -> Cluster:
+def of_so_many(nodes: int, vms: int, vm_mib: Sequence[int]) -> Cluster:
     """The VMs of a draw at 60 %, as many as asked for, all sizes alike enlarged or made smaller."""
     rng = random.Random(f"{nodes} nodes, {vms} VMs")
     drawn = [rng.choice(vm_mib) for _ in range(vms)]
