@@ -24,20 +24,23 @@ OUTCOMES: dict[State, Outcome] = {
 def moves(errands: Iterable[Errand], log: Sequence[MigrationRecord], plan: Plan, started_s: float) -> tuple[Move, ...]:
     """One move for each order that the cluster was given, in order of time; seconds count from `started_s`."""
     planned = {move.vm: move for move in plan.moves}
-    unused = [record for record in log if record.by == "us"]
+    unused: dict[str, list[MigrationRecord]] = {}
+    for record in log:
+        if record.by == "us":
+            unused.setdefault(record.vm, []).append(record)
     found = []
     # an order that was lost on its way left no record: the last order that can have made a record did
     for errand in sorted(errands, key=_asked_s, reverse=True):
         migration = errand.migration
         # what the cluster refused has no record; one that fits is of another order
-        made = unused if migration.state is not State.REFUSED else []
-        record = next((record for record in reversed(made) if _made(errand, record)), None)
+        made = unused.get(migration.vm, []) if migration.state is not State.REFUSED else []
+        fitting = next((record for record in reversed(made) if _made(errand, record)), None)
         outcome = OUTCOMES[migration.state]
         start_s, end_s = _asked_s(errand), errand.ended_s or _asked_s(errand)
-        if record is not None:
-            unused.remove(record)
-            start_s, end_s = record.started_s, record.ended_s
-            outcome = record.outcome if record.outcome in ("done", "cancelled") else "failed"
+        if fitting is not None:
+            made.remove(fitting)
+            start_s, end_s = fitting.started_s, fitting.ended_s
+            outcome = fitting.outcome if fitting.outcome in ("done", "cancelled") else "failed"
         elif any(_made(errand, other) for other in log if other.by != "us"):
             # the VM is there, but somebody else brought it; our order was lost on its way
             outcome = "failed" if outcome == "done" else outcome
