@@ -230,3 +230,35 @@ def test_with_one_fault_domain_all_that_are_away_together_are_of_one() -> None:
     for one in plan.maintenance:
         together = [t.node for t in plan.maintenance if t.start_s < one.end_s and one.start_s < t.end_s]
         assert len({of.node_by_name[name].fault_domain for name in together}) == 1
+
+
+# ------------------------------------------------------------------ VMs outside the cluster's care, that do not run
+
+
+def test_i4_nobody_goes_where_a_vm_outside_the_clusters_care_stands_from_which_it_is_kept_apart() -> None:
+    rule = {"name": "apart", "kind": "different_node", "vms": ["web", "old"]}
+    of = cluster(3, [vm("web", "N1"), vm("old", "N2", state="off", clustered=False)], affinity_rules=[rule])
+    plan = planned(of, ("N1", "N3"))
+    assert plan.ok
+    assert moves_of(plan, "web") == ["N3"]
+
+
+def test_i4_a_vm_that_must_stay_with_one_outside_the_clusters_care_holds_its_node() -> None:
+    rule = {"name": "pair", "kind": "same_node", "vms": ["web", "old"]}
+    of = cluster(3, [vm("web", "N1"), vm("old", "N1", state="off", clustered=False)], affinity_rules=[rule])
+    plan = planned(of)
+    assert turns(plan) == ["N2", "N3"]
+    assert [untouched.node for untouched in plan.untouched] == ["N1"]
+    assert moves_of(plan, "web") == []
+
+
+def test_i4_what_is_off_is_not_given_to_a_node_to_which_one_it_is_kept_apart_from_is_moving() -> None:
+    rule = {"name": "apart", "kind": "different_node", "vms": ["web", "old"]}
+    of = cluster(
+        4,
+        [vm("web", "N2"), vm("old", "N1", state="off")],
+        affinity_rules=[rule],
+        migrations=[{"vm": "web", "source": "N2", "target": "N3"}],
+    )
+    plan = planned(of, ("N1",))
+    assert [move.target for move in plan.role_moves if move.name == "old"] == ["N4"]

@@ -79,7 +79,7 @@ class Population:
     """The running VMs of one snapshot, as a fleet begins with them. Of the next snapshot, in which few VMs are not the
     same as before, it is made with `moved_on`. Nobody changes it.
 
-    `by_size`: rank of each VM, the largest first. `resting`: as in Fleet.
+    `by_size`: rank of each VM, the largest first. `resting`, `fixed`: as in Fleet.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -97,6 +97,11 @@ class Population:
             vm.name: vm.node
             for vm in cluster.vms
             if not vm.holds_memory and vm.clustered and vm.name in cluster.rules_by_vm
+        }
+        self.fixed = {
+            vm.name: vm.node
+            for vm in cluster.vms
+            if not vm.holds_memory and not vm.clustered and vm.name in cluster.rules_by_vm
         }
         self._at = {vm.name: i for i, vm in enumerate(cluster.vms)}
         for name, vm in self.vms.items():
@@ -146,7 +151,8 @@ class Fleet:
     their way counted at both ends. `on`: the running VMs of each node. `needed_mib`: what the VMs on a node and on
     their way to it need to restart. `heading`: VM → the node that it moves to. `busy`: nodes in a migration.
     `fuller`: nodes to which something has come since whoever watches the reserve last looked. `resting`: where VMs that
-    do not run stand and that a rule binds to others; one whose node has left is put where it keeps the rule.
+    do not run stand and that a rule binds to others; one whose node has left is put where it keeps the rule. `fixed`:
+    the same of VMs that are not in the cluster's care: they never move.
     """
 
     def __init__(
@@ -169,7 +175,7 @@ class Fleet:
         self.free_mib = dict(known.free_mib)
         self.heading: dict[str, str] = {}
         self.inbound: dict[str, dict[str, None]] = {name: {} for name in known.on}
-        self.resting = known.resting
+        self.resting, self.fixed = known.resting, known.fixed
         self.busy: set[str] = set()
         self.fuller: set[str] = set()
         for migration in cluster.migrations:

@@ -147,7 +147,9 @@ class HandingOver:
         """Where it is at this moment and later, in this order."""
         later = [leg.target for leg in self._legs.get(vm, ()) if leg.end_s >= at_s]
         sources = [leg.source for leg in self._legs.get(vm, ()) if leg.end_s >= at_s]
-        return [*sources[:1], *later] if later else [self._at[vm]]
+        heading = self.cluster.heading.get(vm)
+        under_way = [heading] if heading is not None and self._at[vm] == self.cluster.vm_by_name[vm].node else []
+        return [*sources[:1], *under_way, *later] if later else [self._at[vm], *under_way]
 
     def _settles(self, vm: str, node: str) -> bool:
         """Whether it stays there; one that does not run may leave with its node, and follow."""

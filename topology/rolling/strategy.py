@@ -283,11 +283,14 @@ class Deciding:
         """
         fleet, here = self.fleet, self.fleet.place[vm]
         for name in rule.vms:
-            place = fleet.place.get(name, fleet.resting.get(name))
+            place = fleet.place.get(name, fleet.resting.get(name, fleet.fixed.get(name)))
             if name == vm or place is None:
                 continue
             ends_on = fleet.heading.get(name, place)
-            if rule.kind.startswith("different"):
+            if name in fleet.fixed and not rule.kind.startswith("different"):
+                if not close(fleet.cluster, rule, node, place):
+                    return True
+            elif rule.kind.startswith("different"):
                 if close(fleet.cluster, rule, node, place) or close(fleet.cluster, rule, node, ends_on):
                     return True
             elif (place != here or ends_on != place) and not close(fleet.cluster, rule, node, ends_on):
