@@ -44,7 +44,7 @@ def test_every_other_command_of_the_readme_works(command: str, checkout: Path) -
     program, *arguments = command.split()
     run = {"shunter": [sys.executable, "-c", SHUNTER], "python": [sys.executable]}[program]
     done = subprocess.run(
-        [*run, *arguments], cwd=checkout, capture_output=True, text=True, encoding="utf-8", timeout=240, check=False
+        [*run, *arguments], cwd=checkout, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False
     )
     assert done.returncode == ENDS_WITH.get(command, 0), done.stderr
     assert done.stdout
