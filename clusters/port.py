@@ -123,6 +123,22 @@ class ClusterPort(Protocol):
         """Make another node the owner (coordinator) of a volume."""
         ...
 
+    async def start_vm(self, vm: str, node: str) -> None:
+        """Start a VM that does not run, on this node, with the memory it starts with. Refused where it may run already:
+        while the node it was on last has not been declared down. Failed: it was tried, and did not come up there.
+        """
+        ...
+
+    async def restore_direct_io(self, volume: str) -> None:
+        """Take a Cluster Shared Volume out of redirected I/O that outlived its backup (R18). Refused while a backup of
+        it runs, and where the cluster cannot: it then says why.
+        """
+        ...
+
+    async def refresh_configuration(self, vm: str) -> None:
+        """Bring the cluster's copy of a VM's configuration up to date with the VM's own (R19). The VM runs on."""
+        ...
+
     async def reboot_node(self, node: str) -> None:
         """Restart the node's operating system; return once the node has taken the order up. It comes back paused if it
         was paused. Whatever still runs on it is lost: look first.
