@@ -21,7 +21,7 @@ SEEN_VM: dict[VmState, tuple[vm.State, vm.Event]] = {
     "saved": (vm.State.SAVED, vm.Event.SEEN_SAVED),
     "failed": (vm.State.FAILED, vm.Event.SEEN_FAILED),
 }
-VM_IN_HAND = (vm.State.MIGRATING, vm.State.CHANGING_NODE, vm.State.LOST_SIGHT)
+VM_IN_HAND = (vm.State.MIGRATING, vm.State.CHANGING_NODE, vm.State.STARTING, vm.State.LOST_SIGHT)
 NODE_PAUSED = (node.State.PAUSED, node.State.DRAINING, node.State.DRAINED)
 NODE_IN_HAND = (node.State.PAUSING, node.State.RESUMING, node.State.LOST_SIGHT)
 NODE_IN_TURN = (node.State.IN_MAINTENANCE, node.State.REJOINING)

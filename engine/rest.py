@@ -68,7 +68,7 @@ class Rest:
             if not planned:
                 break
             for move in planned:
-                await self._move_role(move)
+                await self.move_role(move)
 
     def _placement(self, seen: Cluster, vms: Sequence[VirtualMachine], tried: Tried) -> Placement:
         offered = choose_targets(self._offered(seen), vms, self.emptied, 0, tried=tried, search=False).placement
@@ -116,7 +116,7 @@ class Rest:
             self.note(followers(before, seen, name, target), source, target, at_s)
         return refusal
 
-    async def _move_role(self, move: RoleMove) -> None:
+    async def move_role(self, move: RoleMove) -> None:
         at_s = self.cluster.clock.now_s()
         problem = ""
         try:
@@ -143,10 +143,10 @@ class Rest:
             if not planned:
                 break
             for move in planned:
-                await self._move_volume(move)
+                await self.move_volume(move)
         self.findings += stuck
 
-    async def _move_volume(self, move: VolumeMove) -> None:
+    async def move_volume(self, move: VolumeMove) -> None:
         life = self.lives.volumes[move.volume]
         if life.state is not volume_life.State.ONLINE:
             return

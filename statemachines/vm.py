@@ -16,12 +16,14 @@ class State(StrEnum):
     SAVED = auto()
     FAILED = auto()
     CHANGING_NODE = auto()
+    STARTING = auto()
     LOST_SIGHT = auto()
 
 
 class Event(StrEnum):
     MIGRATE = auto()
     CHANGE_NODE = auto()
+    START = auto()
     SEEN_RUNNING = auto()
     SEEN_PAUSED = auto()
     SEEN_OFF = auto()
@@ -47,37 +49,39 @@ STATES = {
         after_restart="look",
     ),
     State.CHANGING_NODE: About("Another node takes over a VM that does not run.", deadline=Deadline(1.0, 120.0)),
+    State.STARTING: About("A node was asked to start a VM that runs nowhere.", deadline=Deadline(1.0, 300.0)),
     State.LOST_SIGHT: About("An answer was lost: only a look tells where the VM is.", deadline=Deadline(3.0, 300.0)),
 }
 
 _NOT_RUNNING = (State.OFF, State.SAVED, State.FAILED)
-_MOVING = (State.MIGRATING, State.CHANGING_NODE)
+_IN_HAND = (State.MIGRATING, State.CHANGING_NODE, State.STARTING)
 
 VM = Lifecycle(
     noun="vm",
     initial=State.RUNNING,
     states=STATES,
-    commands=frozenset({Event.MIGRATE, Event.CHANGE_NODE}),
+    commands=frozenset({Event.MIGRATE, Event.CHANGE_NODE, Event.START}),
     lost_sight=State.LOST_SIGHT,
     rows=(
         Row(Event.MIGRATE, (State.RUNNING, State.PAUSED), State.MIGRATING),
         Row(Event.CHANGE_NODE, _NOT_RUNNING, State.CHANGING_NODE),
-        Row(Event.ANSWER_LOST, _MOVING, State.LOST_SIGHT),
-        Row(Event.SEEN_RUNNING, (State.PAUSED, *_NOT_RUNNING, *_MOVING, State.LOST_SIGHT), State.RUNNING),
-        Row(Event.SEEN_PAUSED, (State.RUNNING, *_NOT_RUNNING, *_MOVING, State.LOST_SIGHT), State.PAUSED),
+        Row(Event.START, State.FAILED, State.STARTING),
+        Row(Event.ANSWER_LOST, _IN_HAND, State.LOST_SIGHT),
+        Row(Event.SEEN_RUNNING, (State.PAUSED, *_NOT_RUNNING, *_IN_HAND, State.LOST_SIGHT), State.RUNNING),
+        Row(Event.SEEN_PAUSED, (State.RUNNING, *_NOT_RUNNING, *_IN_HAND, State.LOST_SIGHT), State.PAUSED),
         Row(
             Event.SEEN_OFF,
-            (State.RUNNING, State.PAUSED, State.SAVED, State.FAILED, *_MOVING, State.LOST_SIGHT),
+            (State.RUNNING, State.PAUSED, State.SAVED, State.FAILED, *_IN_HAND, State.LOST_SIGHT),
             State.OFF,
         ),
         Row(
             Event.SEEN_SAVED,
-            (State.RUNNING, State.PAUSED, State.OFF, State.FAILED, *_MOVING, State.LOST_SIGHT),
+            (State.RUNNING, State.PAUSED, State.OFF, State.FAILED, *_IN_HAND, State.LOST_SIGHT),
             State.SAVED,
         ),
         Row(
             Event.SEEN_FAILED,
-            (State.RUNNING, State.PAUSED, State.OFF, State.SAVED, *_MOVING, State.LOST_SIGHT),
+            (State.RUNNING, State.PAUSED, State.OFF, State.SAVED, *_IN_HAND, State.LOST_SIGHT),
             State.FAILED,
         ),
     ),
