@@ -90,8 +90,11 @@ class Errand:
     async def call_off(self) -> None:
         """Ask the cluster to cancel; where it is too late, the migration simply finishes."""
         self._called_off = True
-        if self.migration.state not in REACHED[Phase.COPYING]:
-            return
+        if self.migration.state in REACHED[Phase.COPYING]:
+            await self._order_off()
+
+    async def _order_off(self) -> None:
+        self._called_off = True
         try:
             await self.cluster.cancel_migration(self.migration.vm)
         except (Refused, Failed, OutcomeUnknown) as error:
@@ -208,28 +211,50 @@ class Errand:
     # -------------------------------------------------------------- verify by looking
 
     async def _find(self) -> None:
-        """Look until the VM is found where a migration can leave it, or the deadline ends the search."""
+        """Look until the VM is found where a migration can leave it, or the deadline ends the search.
+
+        One that is still seen under way then has had its time, as one that is followed has: it is called off.
+        """
         deadline = MIGRATION.states[State.LOST_SIGHT].deadline
         assert deadline is not None  # noqa: S101  the table says so
         clock = self.cluster.clock
-        until_s = clock.now_s() + deadline.after_s(self.estimate_s)
         # an order whose answer was lost may still be on its way to the cluster
         sure_s = clock.now_s() + (SECOND_LOOK_S if self.migration.state is State.LOST_SIGHT else 0.0)
-        while clock.now_s() < until_s:
+        seen = await self._look_until(clock.now_s() + deadline.after_s(self.estimate_s), sure_s)
+        if seen is not None and self._is_under_way(seen):
+            await self._order_off()
+            seen = await self._look_until(clock.now_s() + deadline.after_s(0.0), sure_s)
+        if seen is not None and not any(migration.vm == self.migration.vm for migration in seen.migrations):
+            self._conclude(seen)
+        elif self.migration.state is not State.LOST_SIGHT:
+            self._lose_sight("no look could tell where it is")
+
+    async def _look_until(self, until_s: float, sure_s: float) -> Cluster | None:
+        """The look that tells where the VM is, or the last one by then; None where the cluster was out of reach."""
+        clock = self.cluster.clock
+        seen: Cluster | None = None
+        while True:
             try:
                 seen = await self.cluster.look()
             except Unreachable:
+                seen = None
+                if clock.now_s() >= until_s:
+                    return None
                 await clock.sleep(SECOND_LOOK_S)
                 continue
-            if any(migration.vm == self.migration.vm for migration in seen.migrations):
-                await self.cluster.wait_for_change(seen, until_s - clock.now_s())
-            elif seen.vm_by_name[self.migration.vm].node == self.migration.target or clock.now_s() >= sure_s:
-                self._conclude(seen)
-                return
-            else:
+            if not any(migration.vm == self.migration.vm for migration in seen.migrations):
+                if seen.vm_by_name[self.migration.vm].node == self.migration.target or clock.now_s() >= sure_s:
+                    return seen
                 await self.cluster.wait_for_change(seen, sure_s - clock.now_s())
-        if self.migration.state is not State.LOST_SIGHT:
-            self._lose_sight("no look could tell where it is")
+            elif clock.now_s() >= until_s:
+                return seen
+            else:
+                await self.cluster.wait_for_change(seen, until_s - clock.now_s())
+
+    def _is_under_way(self, seen: Cluster) -> bool:
+        """Whether a look shows this migration itself, and not one of the VM that somebody else has started."""
+        vm, by = self.migration.vm, "us"
+        return any((m.vm, m.source, m.target, m.by) == (vm, *self.nodes, by) for m in seen.migrations)
 
     def _conclude(self, seen: Cluster) -> None:
         migration = self.migration
