@@ -41,7 +41,7 @@ def check(cluster: Cluster, progress: Callable[[int, int], None] = lambda _, __:
     return Check(
         cluster=cluster.name,
         ok=not grave,
-        findings=(*grave, *_of_losses(cluster, lost), *warnings, *infos),
+        findings=(*grave, *of_losses(cluster, lost), *warnings, *infos),
         survives_loss=lost,
     )
 
@@ -69,7 +69,7 @@ def _vms_of(plan: Plan) -> Iterator[str]:
     yield from (stays.vm for stays in plan.unplaced)
 
 
-def _of_losses(cluster: Cluster, found: Sequence[Loss]) -> Iterable[Finding]:
+def of_losses(cluster: Cluster, found: Sequence[Loss]) -> Iterable[Finding]:
     """One finding for all nodes whose loss is not covered. Where no other node is up, that is said already."""
     up = [node.name for node in cluster.nodes if node.state == "up"]
     refuge = [loss for loss in found if any(name != loss.node for name in up)]
