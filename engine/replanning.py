@@ -90,8 +90,11 @@ class Replanning:
 
     def as_planned(self, start: Start, fleet: Fleet, deciding: Deciding) -> Start:
         """From the same node, what the plan sends to a node that is idle now, the largest first: where all end up then
-        is what the plan found room for. Where there is nothing of the kind, `start` itself.
+        is what the plan found room for. Where there is nothing of the kind, or the one that would start follows another
+        that it must be with, `start` itself.
         """
+        if deciding.must_follow(start.vm):
+            return start
         source, drained = start.source, set(deciding.active())
         for vm in sorted(fleet.on[source], key=lambda name: (-fleet.vms[name].memory_mib, name)):
             target = self._legs.get((vm, source))

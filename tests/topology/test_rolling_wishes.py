@@ -157,6 +157,23 @@ def test_i4_vms_that_must_be_together_end_together() -> None:
     assert moves_of(plan, "a") == moves_of(plan, "b") != []
 
 
+def test_i4_the_first_of_vms_that_must_be_together_goes_where_the_others_can_follow() -> None:
+    near = [{"name": "CSV1", "kind": "csv", "owner": "N1", "reachable_from": ["N1", "N2"]}]
+    vms = [vm("large", "N1", 8192), vm("bound", "N1", volumes=["CSV1"]), vm("other", "N2", 16384)]
+    of = cluster(4, vms, volumes=near, affinity_rules=[rule("same_node", "large", "bound")])
+    plan = planned(of, ("N1",))
+    assert plan.ok
+    assert moves_of(plan, "large") == moves_of(plan, "bound") == ["N2"]
+
+
+def test_i4_who_must_follow_another_goes_before_somebody_else_takes_the_room() -> None:
+    vms = [vm("a", "N1", 24576), vm("b", "N1", 2048), *(vm(f"vm-{i}", "N1", 4096) for i in range(4))]
+    of = cluster([node("N1"), node("N2", 32768), node("N3", 12288)], vms, affinity_rules=[rule("same_node", "a", "b")])
+    plan = planned(of, ("N1",), reserve_nodes=0)
+    assert plan.ok
+    assert moves_of(plan, "a") == moves_of(plan, "b") == ["N2"]
+
+
 def test_i4_a_vm_that_is_off_keeps_away_from_the_one_it_must_be_apart_from() -> None:
     vms = [vm("a", "N1"), vm("b", "N2", state="off"), *(vm(f"vm-{i}", f"N{i}") for i in range(1, 5))]
     of = cluster(4, vms, affinity_rules=[rule("different_node", "a", "b")])
@@ -251,6 +268,16 @@ def test_i4_a_vm_stays_where_going_back_would_part_what_comes_along_with_it_from
     assert plan.ok
     roles = {v.name: v.node for v in of.vms} | {move.name: move.target for move in plan.role_moves}
     assert roles["b"] == roles["c"] == ends(of, plan)["a"]
+
+
+def test_i4_no_vm_is_spread_to_where_what_comes_along_with_it_may_not_be() -> None:
+    rider = vm("rider", "N1", volumes=["LUN1"], state="saved", possible_owners=["N1", "N2"])
+    stays = vm("stays", "N1", 12288, possible_owners=["N1"])
+    vms = [vm("leads", "N1", 8192, volumes=["LUN1"]), rider, stays, vm("goes", "N3")]
+    of = cluster(4, vms, volumes=[{"name": "LUN1", "kind": "disk", "owner": "N1"}])
+    plan = planned(of, ("N3",), failback="spread")
+    assert plan.ok
+    assert moves_of(plan, "leads") == []
 
 
 def test_nodes_of_different_sizes_are_planned_by_memory_and_not_by_their_number() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from shunter.topology.detours import straight_way
-from shunter.topology.eligibility import verdicts
-from shunter.topology.model import AffinityRule, Cluster
+from shunter.topology.eligibility import WHEREVER, FitNodes, verdicts
+from shunter.topology.model import AffinityRule, Cluster, VirtualMachine
 from shunter.topology.ordering import near, riders
 from shunter.topology.placement import Placement, wanted_move
 from shunter.topology.plan import Finding, Move
@@ -91,7 +91,7 @@ def targets_as_it_was(now: Cluster, before: Cluster) -> dict[str, str]:
     return {
         vm.name: home[vm.name]
         for vm in now.vms
-        if vm.holds_memory and vm.name in home and vm.node != home[vm.name] and not verdicts(now, vm, home[vm.name])
+        if vm.holds_memory and vm.name in home and vm.node != home[vm.name] and _may_go(now, vm, home[vm.name])
     }
 
 
@@ -113,7 +113,7 @@ def targets_spread(now: Cluster) -> dict[str, str]:
             if name not in targets
             and now.vm_by_name[name].memory_mib <= gap_mib
             and name not in now.rules_by_vm
-            and not verdicts(now, now.vm_by_name[name], empty)
+            and _may_go(now, now.vm_by_name[name], empty)
         ]
         if not fitting:
             break
@@ -123,6 +123,12 @@ def targets_spread(now: Cluster) -> dict[str, str]:
         used_mib[full] -= now.vm_by_name[name].memory_mib
         used_mib[empty] += now.vm_by_name[name].memory_mib
     return targets
+
+
+def _may_go(now: Cluster, vm: VirtualMachine, node: str) -> bool:
+    """Whether the VM may be there, and what shares a disk with it and comes along (R11)."""
+    coming = FitNodes(now, [node], checks=WHEREVER)
+    return not verdicts(now, vm, node) and all(coming.of(now.vm_by_name[rider]) for rider in riders(now, vm.name))
 
 
 def _back_in_service(stands: Cluster, course: Course) -> Cluster:

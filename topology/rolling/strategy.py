@@ -199,6 +199,9 @@ class Deciding:
         )
         tried: set[tuple[int, frozenset[str]]] = set()
         by_size = sorted(fleet.on[node], key=self._rank.__getitem__)
+        if fleet.cluster.rules_by_vm:
+            # whoever must follow another has one place to go to, and goes before anybody else takes it
+            by_size.sort(key=lambda vm: not self.must_follow(vm))
         for vm in by_size:
             mib = fleet.vms[vm].memory_mib
             if mib > roomiest_mib:
@@ -260,21 +263,60 @@ class Deciding:
             phase[name] in FINISHED or phase[name] is Phase.AWAY or name in active for name in fit if name != node
         )
 
+    def must_follow(self, vm: str) -> bool:
+        """Whether one that the VM must be with has left its node."""
+        fleet, here = self.fleet, self.fleet.place[vm]
+        return any(
+            name in fleet.place and fleet.heading.get(name, fleet.place[name]) != here
+            for rule in self._rules_together(vm)
+            for name in rule.vms
+        )
+
     def room_needed_mib(self, vm: str) -> int:
         """Its own, and that of the VMs that must follow it from its node."""
         fleet = self.fleet
-        rules = fleet.cluster.rules_by_vm.get(vm)
-        if not rules:
+        if vm not in fleet.cluster.rules_by_vm:
             return fleet.vms[vm].memory_mib
-        together = {vm}
-        for rule in rules:
-            if rule.kind == "same_node" and not rule.soft:
-                together |= {name for name in rule.vms if fleet.place.get(name) == fleet.place[vm]}
-        return sum(fleet.vms[name].memory_mib for name in together if name not in fleet.heading)
+        return sum(fleet.vms[name].memory_mib for name in self._together(vm) if name not in fleet.heading)
+
+    def _together(self, vm: str) -> set[str]:
+        """The VM, and those on its node that must end where it does."""
+        fleet, here = self.fleet, self.fleet.place[vm]
+        found, new = {vm}, [vm]
+        while new:
+            rules = (rule for rule in self._rules_together(new.pop()) if rule.kind == "same_node")
+            added = {name for rule in rules for name in rule.vms if fleet.place.get(name) == here} - found
+            found |= added
+            new += added
+        return found
+
+    def _rules_together(self, vm: str) -> Iterator[AffinityRule]:
+        rules = self.fleet.cluster.rules_by_vm.get(vm, ())
+        return (rule for rule in rules if rule.kind.startswith("same") and not rule.soft)
 
     def _fits(self, vm: str, node: str) -> bool:
-        rules = self.fleet.cluster.rules_by_vm.get(vm)
-        return not rules or not any(not rule.soft and self._breaks(vm, node, rule) for rule in rules)
+        """Whether rules allow it there, and allow those that must follow it there to come, too."""
+        if vm not in self.fleet.cluster.rules_by_vm:
+            return True
+        fleet, together = self.fleet, self._together(vm)
+        if any(name not in fleet.heading and node not in fleet.fitness.of(name) for name in together):
+            return False
+        return all(self._keeps_rules(name, node) for name in together) and self._can_be_joined(vm, node)
+
+    def _keeps_rules(self, vm: str, node: str) -> bool:
+        rules = self.fleet.cluster.rules_by_vm.get(vm, ())
+        return not any(not rule.soft and self._breaks(vm, node, rule) for rule in rules)
+
+    def _can_be_joined(self, vm: str, node: str) -> bool:
+        """Whether those that must be in one fault domain with it may be somewhere in that of the node."""
+        fleet = self.fleet
+        return all(
+            any(close(fleet.cluster, rule, node, other) for other in fleet.fitness.of(name))
+            for rule in self._rules_together(vm)
+            if rule.kind == "same_fault_domain"
+            for name in rule.vms
+            if name not in fleet.heading and fleet.place.get(name) == fleet.place[vm]
+        )
 
     def _breaks(self, vm: str, node: str, rule: AffinityRule) -> bool:
         """Whether the VM would break the rule there, with the others where they are and where they go.
