@@ -10,18 +10,19 @@ from typing import Any, Literal, TextIO
 
 from shunter.clusters.clock import Clock
 from shunter.clusters.port import MigrationRecord, MigrationSeen, OutcomeUnknown, Phase, Refused
-from shunter.clusters.simulated import troubles
+from shunter.clusters.simulated import mending, troubles
 from shunter.clusters.simulated.balancing import Balancer
 from shunter.clusters.simulated.copying import course
 from shunter.clusters.simulated.failover import Failover
 from shunter.clusters.simulated.faults import OF_MIGRATIONS, Fault
 from shunter.clusters.simulated.flight import MOST_GLIMPSES, Flight, Outcome
+from shunter.clusters.simulated.hands import Hands
 from shunter.clusters.simulated.presence import Presence
 from shunter.clusters.simulated.rules import MEMBER, RUNS, migration_refusal, role_refusal, volume_refusal
 from shunter.clusters.simulated.snapshots import Snapshots
-from shunter.clusters.simulated.witness import Doer, Witness
+from shunter.clusters.simulated.witness import Witness
 from shunter.topology.errors import RequestError
-from shunter.topology.model import Actor, Cluster, Node, Role, VirtualMachine
+from shunter.topology.model import Actor, Cluster, Node, VirtualMachine
 
 
 class SimulatedCluster:
@@ -66,6 +67,7 @@ class SimulatedCluster:
         self._records: list[MigrationRecord] = []
         self._attempts: dict[str, int] = {}
         self.flights: dict[str, Flight] = {}
+        self.hands = Hands(self)
         self.failover = Failover(self)
         self.presence = Presence(self, reboot_s=reboot_s, reboot_noise=reboot_noise, seed=seed)
         self.balancer = Balancer(self, seed=seed, is_on=balances)
@@ -225,7 +227,7 @@ class SimulatedCluster:
             )
         )
         if outcome == "done" and self._nodes[flight.target].state in MEMBER:
-            self._carry_disks(vm, flight.source, flight.target, flight.by)
+            self.hands.carry_disks(vm, flight.source, flight.target, flight.by)
         flight.end()
         self.touch()
         troubles.after_flight(self, flight.vm)
@@ -263,13 +265,13 @@ class SimulatedCluster:
             reason = role_refusal(self.now(), vm, target)
             if reason is not None:
                 raise Refused(reason)
-            self.hand_over(vm, target, "us")
+            self.hands.give_vm(vm, target, "us")
         elif role is None:
             raise Refused(f"there is no role {name}")
         elif role.node != target:
             if node.state != "up":
                 raise Refused(f"{target} is {node.state}")
-            self.put_role(role, target, "us")
+            self.hands.give_role(role, target, "us")
 
     async def move_volume(self, volume: str, target: str) -> None:
         await self._answering("volume", volume, lambda: self._move_volume(volume, target))
@@ -283,48 +285,18 @@ class SimulatedCluster:
         reason = volume_refusal(self.now(), name, target)
         if reason is not None:
             raise Refused(reason)
-        self.own(name, target, "us")
+        self.hands.give_volume(name, target, "us")
 
-    # ------------------------------------------------------------------ the world's own hands
+    async def start_vm(self, vm: str, node: str) -> None:
+        await self._answering("vm", vm, lambda: mending.start_vm(self, vm, self._node(node).name))
 
-    def start(self, vm: VirtualMachine, target: str, by: Literal["cluster", "fault"]) -> None:
-        """Start a VM that does not run; nothing may stand against it."""
-        self._carry_disks(vm, vm.node, target, by)
-        memory_mib = vm.restart_mib
-        maximum_mib = max(memory_mib, vm.memory_maximum_mib)
-        self.put_vm(vm.name, state="running", node=target, memory_mib=memory_mib, memory_maximum_mib=maximum_mib)
-        self.witness.saw("vm_started", vm=vm.name, node=target, by=by, memory_mib=memory_mib)
+    async def restore_direct_io(self, volume: str) -> None:
+        await self._answering("volume", volume, lambda: mending.restore_direct_io(self, volume))
 
-    def hand_over(self, vm: VirtualMachine, target: str, by: Doer) -> None:
-        """Give a VM that does not run to another node; nothing may stand against it."""
-        self._give(vm, target, by)
-        self._carry_disks(vm, vm.node, target, by)
+    async def refresh_configuration(self, vm: str) -> None:
+        await self._answering("vm", vm, lambda: mending.refresh_configuration(self, vm))
 
-    def _carry_disks(self, vm: VirtualMachine, source: str, target: str, by: Doer) -> None:
-        """Disks follow the VM, and with them what else stands on them where it was and does not run (R11)."""
-        for disk in vm.volumes:
-            if self._volumes[disk].kind != "disk":
-                continue
-            for other in self.now().vms_by_disk[disk]:
-                if other.name != vm.name and other.state not in RUNS and other.node == source:
-                    self._give(other, target, by)
-            self.own(disk, target, by)
-
-    def _give(self, vm: VirtualMachine, target: str, by: Doer) -> None:
-        if vm.node != target:
-            self.put_vm(vm.name, node=target)
-            self.witness.saw("role_moved", name=vm.name, source=vm.node, target=target, by=by)
-
-    def own(self, volume: str, target: str, by: Doer) -> None:
-        before = self._volumes[volume].owner
-        if before != target:
-            self.put_volume(volume, owner=target)
-            self.witness.saw("volume_owner_changed", volume=volume, source=before, target=target, by=by)
-
-    def put_role(self, role: Role, target: str, by: Doer) -> None:
-        self._roles[role.name] = role.model_copy(update={"node": target})
-        self.touch()
-        self.witness.saw("role_moved", name=role.name, source=role.node, target=target, by=by)
+    # ------------------------------------------------------------------ what is so from now on
 
     def put_vm(self, name: str, **fields: Any) -> None:
         self._vms[name] = self._vms[name].model_copy(update=fields)
@@ -332,6 +304,10 @@ class SimulatedCluster:
 
     def put_node(self, name: str, **fields: Any) -> None:
         self._nodes[name] = self._nodes[name].model_copy(update=fields)
+        self.touch()
+
+    def put_role(self, name: str, **fields: Any) -> None:
+        self._roles[name] = self._roles[name].model_copy(update=fields)
         self.touch()
 
     def put_volume(self, name: str, **fields: Any) -> None:

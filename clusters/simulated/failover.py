@@ -73,10 +73,10 @@ class Failover:
             if vm.node == name and vm.clustered and not self._disk_is_awaited(vm):
                 target = self._best_node(vm, role_refusal)
                 if target is not None:
-                    world.hand_over(vm, target, "cluster")
+                    world.hands.give_vm(vm, target, "cluster")
         for role in world.now().roles:
             if role.node == name and (host := self._host_of_roles()) is not None:
-                world.put_role(role, host, "cluster")
+                world.hands.give_role(role, host, "cluster")
 
     def _disk_is_awaited(self, vm: VirtualMachine) -> bool:
         """Whether a VM that will be started again takes the disk along, and with it this VM (R11)."""
@@ -108,7 +108,7 @@ class Failover:
             if owner is None:
                 self._take_offline(volume)
                 continue
-            world.own(volume.name, owner, "cluster")
+            world.hands.give_volume(volume.name, owner, "cluster")
             if volume.name in self._state_before:
                 state = self._state_before.pop(volume.name)
                 world.put_volume(volume.name, state=state)
@@ -142,6 +142,10 @@ class Failover:
 
     # ------------------------------------------------------------------ VMs
 
+    def leave_to_others(self, name: str) -> None:
+        """Somebody else takes care of this VM."""
+        self._crashed.pop(name, None)
+
     async def _restart_later(self, names: list[str]) -> None:
         await self._world.clock.sleep(RESTART_AFTER_S)
         self._crashed |= {name: True for name in names if name in self._crashed}
@@ -160,7 +164,7 @@ class Failover:
         for vm in sorted(waiting, key=lambda vm: (-vm.priority, vm.name)):
             target = self._best_node(vm, start_refusal) if vm.state == "failed" else None
             if target is not None:
-                self._world.start(vm, target, "cluster")
+                self._world.hands.start(vm, target, "cluster")
             if target is not None or vm.state != "failed":
                 del self._crashed[vm.name]
         self._asked = False

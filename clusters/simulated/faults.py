@@ -51,8 +51,8 @@ class When(Value):
     """The next migration that matches all that is given.
 
     `node`, for what a reboot comes to: its next reboot. Only for a lost answer: `node`, its next pause, resume or
-    reboot; `volume`, its next change of owner; `vm` alone, also the next time it is given to another node while it does
-    not run.
+    reboot; `volume`, its next change of owner or the next order to restore its direct I/O; `vm` alone, also the next
+    order to start it, to refresh its configuration, or to give it to another node while it does not run.
     """
 
     vm: Name | None = None

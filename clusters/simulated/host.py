@@ -57,6 +57,9 @@ class Host:
             "cancel_migration": lambda asked: cluster.cancel_migration(_name(asked, "vm")),
             "move_role": lambda asked: cluster.move_role(_name(asked, "name"), _name(asked, "target")),
             "move_volume": lambda asked: cluster.move_volume(_name(asked, "volume"), _name(asked, "target")),
+            "start_vm": lambda asked: cluster.start_vm(_name(asked, "vm"), _name(asked, "node")),
+            "restore_direct_io": lambda asked: cluster.restore_direct_io(_name(asked, "volume")),
+            "refresh_configuration": lambda asked: cluster.refresh_configuration(_name(asked, "vm")),
             "migration_log": self._migration_log,
         }
 

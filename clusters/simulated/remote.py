@@ -127,6 +127,15 @@ class RemoteCluster:
     async def move_volume(self, volume: str, target: str) -> None:
         await self._order(verb="move_volume", volume=volume, target=target)
 
+    async def start_vm(self, vm: str, node: str) -> None:
+        await self._order(verb="start_vm", vm=vm, node=node)
+
+    async def restore_direct_io(self, volume: str) -> None:
+        await self._order(verb="restore_direct_io", volume=volume)
+
+    async def refresh_configuration(self, vm: str) -> None:
+        await self._order(verb="refresh_configuration", vm=vm)
+
     async def _order(self, **asked: str) -> None:
         async with self._asking(asked, OutcomeUnknown) as answer:
             await answer.message_soon()

@@ -62,10 +62,50 @@ def start_refusal(now: Cluster, vm: VirtualMachine, target: str) -> str | None:
     free = room_mib(now, now.node_by_name[target])
     return (
         _unfit_node(now.node_by_name[target])
+        or (unfit_processor(now, vm, target) if vm.state == "saved" else None)
         or (f"{target} has {free} MiB free, {vm.name} starts with {vm.restart_mib}" if free < vm.restart_mib else None)
         or disk_elsewhere(now, vm, target)
         or placement_refusal(now, vm.model_copy(update={"state": "running"}), target)
     )
+
+
+def order_to_start_refusal(now: Cluster, name: str, target: str) -> str | None:
+    """Why the cluster does not start this VM on the node when it is asked to (I2). It may run where it was last as long
+    as that node is out of sight and has not been declared down.
+    """
+    vm = now.vm_by_name.get(name)
+    if vm is None or not vm.clustered:
+        return f"there is no clustered VM {name}"
+    if any(migration.vm == name for migration in now.migrations):
+        return f"{name} is in a migration; wait until that is over"
+    if vm.state in RUNS:
+        return f"{name} is {vm.state} on {vm.node} already"
+    last = now.node_by_name[vm.node]
+    if last.state in ("isolated", "joining"):
+        return f"{name} may run on {last.name}, which is {last.state} and has not been declared down"
+    return start_refusal(now, vm, target)
+
+
+def direct_io_refusal(now: Cluster, name: str) -> str | None:
+    """Why direct I/O of this volume cannot be restored. It can where it outlived its backup (R18)."""
+    volume = now.volume_by_name.get(name)
+    if volume is None:
+        return f"there is no volume {name}"
+    if volume.kind != "csv":
+        return f"{name} is no Cluster Shared Volume: its I/O is never redirected"
+    if volume.backup:
+        return f"a backup of {name} is under way; wait until it is over"
+    return _WHY_NOT_DIRECT.get(volume.state, "").format(volume=name) or None
+
+
+_WHY_NOT_DIRECT = {
+    "redirected_no_path": "a node has no path to {volume}; restore its path, and direct I/O comes back by itself",
+    "redirected_by_design": "the I/O of {volume} is redirected by design (ReFS on Storage Spaces Direct); leave it so",
+    "redirected_by_user": "an operator has redirected the I/O of {volume}; ask who did",
+    "maintenance": "{volume} is in maintenance; end that first (Resume-ClusterResource)",
+    "offline": "{volume} is offline; bring it online first",
+    "failed": "{volume} is failed; bring it online first",
+}
 
 
 def placement_refusal(now: Cluster, vm: VirtualMachine, target: str) -> str | None:

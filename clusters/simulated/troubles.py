@@ -71,7 +71,7 @@ def _start(world: SimulatedCluster, name: str) -> None:
     """Somebody starts a VM where it is, if it may run there."""
     vm = world.now().vm_by_name[name]
     if vm.state not in RUNS and start_refusal(world.now(), vm, vm.node) is None:
-        world.start(vm, vm.node, "fault")
+        world.hands.start(vm, vm.node, "fault")
 
 
 def _change_memory(world: SimulatedCluster, name: str, memory_mib: int) -> None:

@@ -233,3 +233,51 @@ def test_only_a_node_of_the_cluster_that_is_there_is_rebooted(on_either: OnEithe
 
     log = on_either(cluster([node("N1"), node("N2", state="down"), node("N3")]), script)
     assert [line["what"] for line in log] == ["cluster"]
+
+
+def test_a_vm_that_does_not_run_is_started_where_it_is_wanted(on_either: OnEither) -> None:
+    async def script(port: ClusterPort) -> None:
+        await port.start_vm("web", "N2")
+        seen = (await port.look()).vm_by_name["web"]
+        assert (seen.state, seen.node, seen.memory_mib) == ("running", "N2", 8192)
+        with pytest.raises(Refused, match="web is running on N2 already"):
+            await port.start_vm("web", "N3")
+        for name, target in (("nobody", "N1"), ("off", "N9")):
+            with pytest.raises(Refused, match=r"there is no (clustered VM nobody|node N9)"):
+                await port.start_vm(name, target)
+
+    of = cluster(3, [vm("web", state="failed", memory_startup_mib=8192), vm("off", state="off")])
+    log = on_either(of, script)
+    assert [(line["what"], line["vm"], line["node"], line["by"], line["memory_mib"]) for line in log[1:]] == [
+        ("vm_started", "web", "N2", "us", 8192)
+    ]
+
+
+def test_r18_direct_io_is_restored_where_it_outlived_its_backup(on_either: OnEither) -> None:
+    async def script(port: ClusterPort) -> None:
+        await port.restore_direct_io("CSV1")
+        await port.restore_direct_io("CSV1")
+        assert (await port.look()).volume_by_name["CSV1"].state == "online"
+        with pytest.raises(Refused, match="a backup of CSV2 is under way"):
+            await port.restore_direct_io("CSV2")
+
+    volumes = [
+        {"name": "CSV1", "owner": "N1", "state": "redirected_stuck"},
+        {"name": "CSV2", "owner": "N1", "state": "redirected_backup", "backup": True},
+    ]
+    log = on_either(cluster(2, volumes=volumes), script)
+    assert [(line["what"], line["volume"], line["state"]) for line in log[1:]] == [
+        ("volume_state_changed", "CSV1", "online")
+    ]
+
+
+def test_r19_a_refreshed_configuration_is_current_and_the_vm_runs_on(on_either: OnEither) -> None:
+    async def script(port: ClusterPort) -> None:
+        await port.refresh_configuration("web")
+        seen = (await port.look()).vm_by_name["web"]
+        assert (seen.configuration_in_cluster_is_current, seen.state) == (True, "running")
+        with pytest.raises(Refused, match="there is no clustered VM nobody"):
+            await port.refresh_configuration("nobody")
+
+    log = on_either(cluster(2, [vm("web", configuration_in_cluster_is_current=False)]), script)
+    assert [(line["what"], line["vm"]) for line in log[1:]] == [("configuration_refreshed", "web")]

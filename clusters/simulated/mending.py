@@ -1,0 +1,40 @@
+"""What a simulated cluster can be asked for when something is wrong: a start, direct I/O, a fresh configuration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shunter.clusters.port import Refused
+from shunter.clusters.simulated.rules import direct_io_refusal, order_to_start_refusal
+
+if TYPE_CHECKING:
+    from shunter.clusters.simulated.cluster import SimulatedCluster
+
+
+def start_vm(world: SimulatedCluster, name: str, node: str) -> None:
+    """By us; the cluster itself does not restart this VM any more. Raises Refused."""
+    reason = order_to_start_refusal(world.now(), name, node)
+    if reason is not None:
+        raise Refused(reason)
+    world.failover.leave_to_others(name)
+    world.hands.start(world.now().vm_by_name[name], node, "us")
+
+
+def restore_direct_io(world: SimulatedCluster, name: str) -> None:
+    """A volume that is online already stays so. Raises Refused."""
+    reason = direct_io_refusal(world.now(), name)
+    if reason is not None:
+        raise Refused(reason)
+    if world.now().volume_by_name[name].state != "online":
+        world.put_volume(name, state="online")
+        world.witness.saw("volume_state_changed", volume=name, state="online", reason="direct I/O restored", by="us")
+
+
+def refresh_configuration(world: SimulatedCluster, name: str) -> None:
+    """The cluster's copy is the VM's own again (R19). Raises Refused."""
+    vm = world.now().vm_by_name.get(name)
+    if vm is None or not vm.clustered:
+        raise Refused(f"there is no clustered VM {name}")
+    if not vm.configuration_in_cluster_is_current:
+        world.put_vm(name, configuration_in_cluster_is_current=True)
+    world.witness.saw("configuration_refreshed", vm=name, by="us")
