@@ -302,5 +302,8 @@ STANDING: tuple[Check, ...] = (_possible_owner, _storage_in_reach, _switches_exi
 RESTART: tuple[Check, ...] = (_node_takes_vms, *STANDING, _storage_online)
 """What a VM asks of the node that it is started on after its own is lost; a cold start is free of R13."""
 
+RESUME: tuple[Check, ...] = (*RESTART, _same_kind_of_processor)
+"""What a saved VM asks of the node that it is started on: its state is bound to the processor."""
+
 WHEREVER: tuple[Check, ...] = (*STANDING, _storage_online, *BETWEEN)
 """What a running VM asks of a node that it moves to, whatever the node's state."""

@@ -41,12 +41,12 @@ def losses(cluster: Cluster, progress: Callable[[int, int], None] = lambda _, __
     found: dict[str, Loss] = {}
     hard: list[str] = []
     for name in nodes:
-        found[name], decided = _fast(of.of(name))
+        found[name], decided = _fast(name, of.of(name))
         if not decided:
             hard.append(name)
         progress(len(found) - len(hard), len(nodes))
     for i, name in enumerate(hard, 1):
-        found[name] = _exact(of.of(name), min(MOST_WORK_ON_A_NODE, MOST_WORK / len(hard)))
+        found[name] = _exact(name, of.of(name), min(MOST_WORK_ON_A_NODE, MOST_WORK / len(hard)))
         progress(len(nodes) - len(hard) + i, len(nodes))
     return tuple(found[name] for name in nodes)
 
@@ -55,18 +55,18 @@ def _paused_with_vms(cluster: Cluster, node: Node) -> bool:
     return node.state == "paused" and any(vm.holds_memory for vm in cluster.vms_by_node[node.name])
 
 
-def _fast(problem: Problem) -> tuple[Loss, bool]:
+def _fast(node: str, problem: Problem) -> tuple[Loss, bool]:
     """What greedy packings and bounds tell, and whether that is all there is to know."""
     packing, bound = fast(problem)
-    loss = Loss(node=problem.node, ok=packing.counts == everybody(problem), unplaced=packing.left)
+    loss = Loss(node=node, ok=packing.counts == everybody(problem), unplaced=packing.left)
     return loss, packing.counts >= bound
 
 
-def _exact(problem: Problem, work: float) -> Loss:
+def _exact(node: str, problem: Problem, work: float) -> Loss:
     wanted, (packing, bound) = everybody(problem), fast(problem)
     answer = solve(problem, packing, work)
     if answer.counts == wanted:
-        return Loss(node=problem.node, ok=True)
+        return Loss(node=node, ok=True)
     if min(bound, answer.at_most) < wanted:
-        return Loss(node=problem.node, ok=False, unplaced=answer.left, fewest=answer.counts >= answer.at_most)
-    return Loss(node=problem.node, ok=None)
+        return Loss(node=node, ok=False, unplaced=answer.left, fewest=answer.counts >= answer.at_most)
+    return Loss(node=node, ok=None)

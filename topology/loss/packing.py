@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import gcd
 
@@ -24,7 +24,7 @@ class Packing:
 
     def __post_init__(self) -> None:
         self._room = dict(self.problem.room_mib)
-        self._places = {id(joint): set() for joint in self.problem.joints}
+        self._places = {id(joint): set() for joint in (*self.problem.joints, *self.problem.wishes)}
 
     @property
     def counts(self) -> Counts:
@@ -35,8 +35,16 @@ class Packing:
     def left(self) -> tuple[str, ...]:
         return tuple(restart.vm for restart in self.problem.restarts if restart.vm not in self.refuge)
 
-    def put(self, restart: Restart, *, roomiest: bool, company_mib: int) -> None:
-        """On the tightest refuge that takes it, or the roomiest; where VMs must follow it, rather where all fit."""
+    @property
+    def preferred(self) -> int:
+        """How many VMs restart on a node that their owner prefers."""
+        return sum(self.refuge.get(restart.vm) in restart.preferred for restart in self.problem.restarts)
+
+    def put(self, restart: Restart, *, roomiest: bool, company_mib: int = 0, heeding: bool = False) -> None:
+        """On the tightest refuge that takes it, or the roomiest; where VMs must follow it, rather where all fit.
+
+        `heeding`: soft rules and what its owner prefers count before all this.
+        """
         room = self._room
         joints = self.problem.joints_of.get(restart.vm, ())
         fitting = [node for node in restart.fit if room[node] >= restart.mib]
@@ -44,12 +52,22 @@ class Packing:
             fitting = [node for node in fitting if all(self._allows(joint, node) for joint in joints)]
         if not fitting:
             return
+        if heeding:
+            wishes = self.problem.wishes_of.get(restart.vm, ())
+            calm = [n for n in fitting if n not in restart.shunned and all(self._allows(wish, n) for wish in wishes)]
+            fitting = calm or fitting
         if company_mib > restart.mib:
             fitting = [node for node in fitting if room[node] >= company_mib] or fitting
-        node = max(fitting, key=room.__getitem__) if roomiest else min(fitting, key=room.__getitem__)
-        room[node] -= restart.mib
+        wished = next((node for node in restart.preferred if node in fitting), None) if heeding else None
+        best = max(fitting, key=room.__getitem__) if roomiest else min(fitting, key=room.__getitem__)
+        node = best if wished is None else wished
+        self.put_on(restart, node)
+
+    def put_on(self, restart: Restart, node: str) -> None:
+        """Without asking whether it may."""
+        self._room[node] -= restart.mib
         self.refuge[restart.vm] = node
-        for joint in joints:
+        for joint in (*self.problem.joints_of.get(restart.vm, ()), *self.problem.wishes_of.get(restart.vm, ())):
             self._places[id(joint)].add(joint.domain[node])
 
     def _allows(self, joint: Joint, node: str) -> bool:
@@ -100,6 +118,31 @@ def fast(problem: Problem) -> tuple[Packing, Counts]:
         if best.counts >= bound:
             break
     return best, bound
+
+
+def heeding(problem: Problem) -> Packing:
+    """The most important and largest first, each where it is preferred, else where most is free: that spreads them."""
+    company, packing = _company_mib(problem), Packing(problem)
+    for restart in sorted(problem.restarts, key=lambda r: (-r.priority, -r.mib, r.vm)):
+        packing.put(restart, roomiest=True, company_mib=company.get(restart.vm, 0), heeding=True)
+    return packing
+
+
+def complete(packing: Packing) -> Packing:
+    """Whoever is left and finds room all the same."""
+    for restart in sorted(packing.problem.restarts, key=lambda r: (-r.priority, r.mib, r.vm)):
+        if restart.vm not in packing.refuge:
+            packing.put(restart, roomiest=True, heeding=True)
+    return packing
+
+
+def packed(problem: Problem, refuge: Mapping[str, str]) -> Packing:
+    """A packing with these VMs on these refuges, which must be possible."""
+    packing = Packing(problem)
+    for restart in problem.restarts:
+        if restart.vm in refuge:
+            packing.put_on(restart, refuge[restart.vm])
+    return packing
 
 
 def _company_mib(problem: Problem) -> dict[str, int]:

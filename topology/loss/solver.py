@@ -1,7 +1,8 @@
 """Restarting VMs with a solver, for what the greedy packings cannot decide.
 
-VMs that are alike (same memory, priority and refuges, no rule) are counted, not told apart: the model then is small,
-and proofs that there is no packing are quick. The highest priority is served first, then the next with what is left.
+VMs that are alike (same memory, priority, refuges and preferences, no rule) are counted, not told apart: the model then
+is small, and proofs that there is no packing are quick. The highest priority is served first, then the next with what
+is left.
 """
 
 # ruff: noqa: PLC0415  (the solver takes a third of a second to import: only who needs it pays)
@@ -17,16 +18,20 @@ from shunter.topology.loss.problem import Problem, Restart
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`left`: who does not restart in the best packing found. `at_most`: what no packing can beat."""
+    """`refuge`: who restarts where in the best packing found, `left`: who does not. `at_most`: what none can beat."""
 
+    refuge: Mapping[str, str]
     left: tuple[str, ...]
     counts: Counts
     at_most: Counts
 
 
-def solve(problem: Problem, known: Packing, work: float) -> Answer:
-    """The best packing found with this much work, in the solver's deterministic units. `known`: one to begin with."""
-    return _Model(problem, known).best(work)
+def solve(problem: Problem, known: Packing, work: float, *, heeding: bool = False) -> Answer:
+    """The best packing found with this much work, in the solver's deterministic units. `known`: one to begin with.
+
+    `heeding`: of the best packings one with as many VMs as possible where their owners prefer them.
+    """
+    return _Model(problem, known).best(work, heeding=heeding)
 
 
 class _Model:
@@ -80,10 +85,10 @@ class _Model:
                 for count in counts:
                     self.model.add(count <= chosen[domain])
 
-    def best(self, work: float) -> Answer:
+    def best(self, work: float, *, heeding: bool) -> Answer:
         """Priority after priority. What is not proved within the work is bounded by all there are."""
         wanted = everybody(self.problem)
-        found = set(self.known.refuge)
+        found: Mapping[str, str] = self.known.refuge
         counts, at_most = self.known.counts, list(wanted)
         for i, priority in enumerate(self.problem.priorities):
             placed = sum(
@@ -99,13 +104,32 @@ class _Model:
                 break
             better = self._restarted(solver)
             if (now := self._counted(better)) > counts:
-                found, counts = set(better), now
+                found, counts = better, now
             at_most[i] = min(wanted[i], int(solver.best_objective_bound + 1e-6))
             if status != self.cp.OPTIMAL or work <= 0:
                 break
             self.model.add(placed == now[i])
+        else:
+            found = self._heeded(found, counts, work) if heeding else found
         left = tuple(restart.vm for restart in self.problem.restarts if restart.vm not in found)
-        return Answer(left, counts, tuple(at_most))
+        return Answer(found, left, counts, tuple(at_most))
+
+    def _heeded(self, found: Mapping[str, str], counts: Counts, work: float) -> Mapping[str, str]:
+        """As many VMs where they are preferred as can be, while as many restart."""
+        wished = [
+            on[node] for group, on in zip(self.alike, self.on, strict=True) for node in group[0].preferred if node in on
+        ]
+        if not wished or work <= 0:
+            return found
+        self.model.maximize(sum(wished))
+        solver, status = self._run(work)
+        if status not in (self.cp.OPTIMAL, self.cp.FEASIBLE):
+            return found
+        better = self._restarted(solver)
+        return better if self._counted(better) == counts and self._wished(better) > self._wished(found) else found
+
+    def _wished(self, found: Mapping[str, str]) -> int:
+        return sum(found.get(restart.vm) in restart.preferred for restart in self.problem.restarts)
 
     def _run(self, work: float) -> tuple[Any, Any]:
         solver = self.cp.CpSolver()
@@ -114,22 +138,22 @@ class _Model:
         solver.parameters.max_deterministic_time = max(work, 1e-3)
         return solver, solver.solve(self.model)
 
-    def _restarted(self, solver: Any) -> dict[str, Restart]:
-        """VMs that are alike may stand for each other: the first ones restart."""
-        found: dict[str, Restart] = {}
+    def _restarted(self, solver: Any) -> dict[str, str]:
+        """VM → refuge. VMs that are alike may stand for each other: the first ones restart."""
+        found: dict[str, str] = {}
         for group, on in zip(self.alike, self.on, strict=True):
-            count = sum(solver.value(var) for var in on.values())
-            found.update((restart.vm, restart) for restart in group[:count])
+            places = [node for node, var in on.items() for _ in range(solver.value(var))]
+            found.update((restart.vm, node) for restart, node in zip(group, places, strict=False))
         return found
 
-    def _counted(self, found: Mapping[str, Restart]) -> Counts:
-        priorities = [restart.priority for restart in found.values()]
+    def _counted(self, found: Mapping[str, str]) -> Counts:
+        priorities = [restart.priority for restart in self.problem.restarts if restart.vm in found]
         return tuple(priorities.count(priority) for priority in self.problem.priorities)
 
 
 def _alike(problem: Problem) -> list[list[Restart]]:
     groups: dict[object, list[Restart]] = {}
     for restart in problem.restarts:
-        alike = restart.vm if restart.vm in problem.joints_of else (restart.mib, restart.priority, restart.fit)
-        groups.setdefault(alike, []).append(restart)
+        traits = (restart.mib, restart.priority, restart.fit, restart.preferred)
+        groups.setdefault(restart.vm if restart.vm in problem.joints_of else traits, []).append(restart)
     return list(groups.values())
