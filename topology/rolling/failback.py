@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from shunter.topology.detours import straight_way
 from shunter.topology.eligibility import WHEREVER, FitNodes, verdicts
-from shunter.topology.model import AffinityRule, Cluster, VirtualMachine
-from shunter.topology.ordering import near, riders
+from shunter.topology.going_back import ordered_back
+from shunter.topology.model import Cluster, VirtualMachine
+from shunter.topology.ordering import riders
 from shunter.topology.placement import Placement, wanted_move
 from shunter.topology.plan import Finding, Move
-from shunter.topology.reserve import first_failure
 from shunter.topology.rolling.course import Course
 from shunter.topology.rolling.policy import RollingPolicy
 from shunter.topology.timeline import schedule
@@ -82,7 +81,7 @@ def way_back(
     if policy.failback == "none":
         return Placement()
     targets = targets_as_it_was(now, before) if policy.failback == "as_it_was" else targets_spread(now)
-    return _ordered(now, {vm: to for vm, to in targets.items() if vm not in staying}, reserve_nodes)
+    return ordered_back(now, {vm: to for vm, to in targets.items() if vm not in staying}, reserve_nodes)
 
 
 def targets_as_it_was(now: Cluster, before: Cluster) -> dict[str, str]:
@@ -141,51 +140,3 @@ def _back_in_service(stands: Cluster, course: Course) -> Cluster:
         for node in stands.nodes
     )
     return stands.with_nodes(nodes)
-
-
-def _ordered(after: Cluster, targets: Mapping[str, str], reserve_nodes: int) -> Placement | None:
-    """These moves in an order that is valid live and keeps the reserve; without those that cannot be had, the largest
-    first. None: not even that.
-    """
-    left = _keeping_rules(after, targets)
-    while left:
-        way = straight_way(after, left)
-        if way is not None:
-            placement = Placement(targets=dict(way.targets), after=way.after)
-            if first_failure(after, reserve_nodes, placement) is None:
-                return placement
-        largest = max(left, key=lambda name: (after.vm_by_name[name].memory_mib, name))
-        del left[largest]
-        left = _keeping_rules(after, left)
-    return Placement() if not targets else None
-
-
-def _keeping_rules(after: Cluster, targets: Mapping[str, str]) -> dict[str, str]:
-    """Without the VMs that would end against a hard rule, or what shares a disk with them and comes along (I4, R11)."""
-    left = dict(targets)
-    while True:
-        coming = {rider: to for vm, to in left.items() for rider in riders(after, vm)}
-        ends = {vm.name: coming.get(vm.name, left.get(vm.name, vm.node)) for vm in after.vms}
-        against = [vm for vm in left if any(_breaks(after, name, ends) for name in (vm, *riders(after, vm)))]
-        if not against:
-            return left
-        for vm in against:
-            del left[vm]
-
-
-def _breaks(after: Cluster, name: str, ends: Mapping[str, str]) -> bool:
-    """Whether a rule that the VM is under is kept now, and would be broken where all end."""
-    here = {vm.name: vm.node for vm in after.vms}
-    return any(
-        not rule.soft and _is_broken(after, rule, name, ends) and not _is_broken(after, rule, name, here)
-        for rule in after.rules_by_vm.get(name, ())
-    )
-
-
-def _is_broken(after: Cluster, rule: AffinityRule, name: str, places: Mapping[str, str]) -> bool:
-    apart = rule.kind.startswith("different")
-    return any(
-        near(after, rule, places[name], places[other]) is apart
-        for other in rule.vms
-        if other != name and other in places
-    )
