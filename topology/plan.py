@@ -36,7 +36,7 @@ class Verdict(Value):
 
 
 class Move(Value):
-    """A live migration. In a report also how it ended, what had been expected of it, and what went wrong (`reason`).
+    """A live migration; of a failover, a restart. In a report also how it ended, what had been expected of it, and what went wrong (`reason`).
 
     `after`: VMs whose moves must be over before this one may start, because they make room for it.
     """
@@ -130,10 +130,27 @@ class Alternative(Value):
     chosen: bool = False
 
 
-class Plan(Value):
-    """What will happen (`executed` false) or what did (a report)."""
+class Loss(Value):
+    """What the loss of one node would mean. `ok` None: not decided within the limits of the search. `unplaced`: the VMs
+    that would not restart.
 
-    kind: Literal["evacuation", "migration", "repair", "rolling_maintenance"] = "evacuation"
+    Of these as few as can be, of the highest priority first; `fewest` false: perhaps it could be fewer.
+    """
+
+    node: str
+    ok: bool | None
+    unplaced: tuple[str, ...] = ()
+    fewest: bool = Field(default=True, exclude=True)
+
+
+class Plan(Value):
+    """What will happen (`executed` false) or what did (a report). Of a resume: `node`, and whether it `resumes` it,
+    because it does not take VMs yet.
+    """
+
+    kind: Literal["evacuation", "migration", "repair", "rolling_maintenance", "failover"] = "evacuation"
+    node: str | None = None
+    resumes: bool | None = None
     cluster: str
     ok: bool
     executed: bool = False
@@ -151,6 +168,8 @@ class Plan(Value):
     maintenance: tuple[Maintenance, ...] = ()
     untouched: tuple[Untouched, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    survives_loss: tuple[Loss, ...] = ()
+    """Of a failover: what the loss of each further node would mean once all this is done."""
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -162,4 +181,6 @@ class Plan(Value):
         left_out = set() if self.executed else {"interrupted", "degraded_backups"}
         if self.kind != "rolling_maintenance":
             left_out |= {"maintenance", "untouched", "alternatives"}
+        if self.kind != "failover":
+            left_out.add("survives_loss")
         return self.model_dump_json(indent=indent, exclude_none=True, exclude=left_out)

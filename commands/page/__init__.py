@@ -43,6 +43,7 @@ KINDS = {
     "migration": "a migration",
     "repair": "a repair",
     "rolling_maintenance": "a rolling maintenance",
+    "resume": "a node's return",
 }
 
 
