@@ -148,7 +148,7 @@ class Plan(Value):
     because it does not take VMs yet.
     """
 
-    kind: Literal["evacuation", "migration", "repair", "rolling_maintenance", "failover"] = "evacuation"
+    kind: Literal["evacuation", "migration", "repair", "rolling_maintenance", "failover", "resume"] = "evacuation"
     node: str | None = None
     resumes: bool | None = None
     cluster: str
