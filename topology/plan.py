@@ -36,7 +36,8 @@ class Verdict(Value):
 
 
 class Move(Value):
-    """A live migration; of a failover, a restart. In a report also how it ended, what had been expected of it, and what went wrong (`reason`).
+    """A live migration; of a failover, a restart. In a report also how it ended, what had been expected of it, and what
+    went wrong (`reason`).
 
     `after`: VMs whose moves must be over before this one may start, because they make room for it.
     """

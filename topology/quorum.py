@@ -57,3 +57,20 @@ def would_end_it(cluster: Cluster) -> tuple[str, ...]:
     """The nodes that are there and whose sudden loss would leave no majority."""
     now = votes_of(cluster)
     return tuple(node.name for node in members(cluster) if not now.without(node.votes).is_majority)
+
+
+def after_loss(cluster: Cluster, lost: Collection[str]) -> tuple[Votes, Votes]:
+    """The votes that are left, at worst and at best, when these nodes are lost at once, before the cluster counts anew.
+
+    They differ where the cluster leaves one node's vote out and the snapshot does not say whose.
+    """
+    now, there = votes_of(cluster), members(cluster)
+    gone = sum(node.votes for node in there if node.name in lost)
+    if all(node.name in lost for node in there):
+        nothing = Votes(0, now.of)  # the witness alone is no cluster
+        return nothing, nothing
+    voters = sum(node.votes for node in there)
+    one_left_out = VERSIONS[cluster.windows_version].quorum == "dynamic_with_witness" and not cluster.witness
+    if one_left_out and voters % 2 == 0 and gone:
+        return now.without(min(gone, now.of)), now.without(gone - 1)
+    return now.without(gone), now.without(gone)

@@ -1,4 +1,4 @@
-"""Where VMs that do not run are started: jointly, the most important first, and every reason why not (I3, I4, R08, R11)."""
+"""Where VMs that do not run are started, all together, and every reason why one is not (I3, I4, R08, R11, R13)."""
 
 from __future__ import annotations
 

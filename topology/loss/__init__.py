@@ -6,38 +6,37 @@ decided within these limits is called that, and never "no".
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from pydantic import Field
+from collections.abc import Callable, Collection
 
 from shunter.topology.loss.packing import everybody, fast
 from shunter.topology.loss.problem import Losses, Problem
 from shunter.topology.loss.solver import solve
-from shunter.topology.model import Cluster, Node, Value
+from shunter.topology.model import Cluster, Node
+from shunter.topology.plan import Loss
+
+__all__ = ["Loss", "losses"]
 
 MOST_WORK = 6.0
 MOST_WORK_ON_A_NODE = 1.0
 
 
-class Loss(Value):
-    """`ok` None: not decided within the limits of the search. `unplaced`: the VMs that would not restart.
-
-    Of these as few as can be, of the highest priority first; `fewest` false: perhaps it could be fewer.
-    """
-
-    node: str
-    ok: bool | None
-    unplaced: tuple[str, ...] = ()
-    fewest: bool = Field(default=True, exclude=True)
-
-
-def losses(cluster: Cluster, progress: Callable[[int, int], None] = lambda _, __: None) -> tuple[Loss, ...]:
+def losses(
+    cluster: Cluster,
+    progress: Callable[[int, int], None] = lambda _, __: None,
+    most_work: float | None = None,
+    among: Collection[str] | None = None,
+) -> tuple[Loss, ...]:
     """For each node that is up, and each paused one that holds VMs, what its loss would mean.
 
-    `progress` is told how many of how many are decided.
+    `progress` is told how many of how many are decided. `most_work`: the limit of what the solver does for all of them
+    together (None: the usual one). `among`: of these nodes only.
     """
-    of = Losses(cluster)
-    nodes = [node.name for node in cluster.nodes if node.state == "up" or _paused_with_vms(cluster, node)]
+    of, most_work = Losses(cluster), MOST_WORK if most_work is None else most_work
+    nodes = [
+        node.name
+        for node in cluster.nodes
+        if (node.state == "up" or _paused_with_vms(cluster, node)) and (among is None or node.name in among)
+    ]
     found: dict[str, Loss] = {}
     hard: list[str] = []
     for name in nodes:
@@ -46,7 +45,7 @@ def losses(cluster: Cluster, progress: Callable[[int, int], None] = lambda _, __
             hard.append(name)
         progress(len(found) - len(hard), len(nodes))
     for i, name in enumerate(hard, 1):
-        found[name] = _exact(name, of.of(name), min(MOST_WORK_ON_A_NODE, MOST_WORK / len(hard)))
+        found[name] = _exact(name, of.of(name), min(MOST_WORK_ON_A_NODE, most_work / len(hard)))
         progress(len(nodes) - len(hard) + i, len(nodes))
     return tuple(found[name] for name in nodes)
 
