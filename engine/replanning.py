@@ -47,7 +47,7 @@ class Replanning:
 
     def is_there_another_way(self, seen: Cluster) -> bool:
         """Nothing is under way and nothing can begin: one more node is drained to nodes that are not done yet, or else
-        all is planned anew, once from each such place. Whether that changed anything.
+        all is planned anew, once from each such place, or else VMs make room. Whether that changed anything.
         """
         run = self._run
         if not run.pending() or seen.migrations or seen.storage_jobs or run.crew.asked_again_in_s():
@@ -58,10 +58,11 @@ class Replanning:
             run.strategy = replace(run.strategy, order=(node, *others), seeds=run.strategy.seeds + 1)
             return True
         stuck_as = run.standing.phases(seen), frozenset((vm.name, vm.node, vm.state) for vm in seen.vms)
-        if stuck_as == self._stuck_as:
-            return False
-        self._stuck_as = stuck_as
-        return self._plan(seen)
+        if stuck_as != self._stuck_as:
+            self._stuck_as = stuck_as
+            if self._plan(seen):
+                return True
+        return run.making_room.is_there_a_way(seen)
 
     def _world(self, seen: Cluster) -> object:
         """What the order was planned for: the VMs that run, and the nodes that are there, or away and not late."""

@@ -18,6 +18,7 @@ from shunter.engine.holds import Holds
 from shunter.engine.lives import Lives
 from shunter.engine.looking import LOOK_AGAIN_S, look, to_its_end
 from shunter.engine.maintenance import Action, Hooks
+from shunter.engine.making_room import MakingRoom
 from shunter.engine.migrate import StartMigration
 from shunter.engine.pausing import Pausing
 from shunter.engine.replanning import Replanning
@@ -91,6 +92,7 @@ class Rolling:
     trouble: str = ""
     replanning: Replanning = field(init=False)
     standing: Standing = field(init=False)
+    making_room: MakingRoom = field(init=False)
     _not_together: Mapping[str, frozenset[str]] = field(init=False)
     _apart: Mapping[str, frozenset[str]] = field(init=False)
     _away: dict[asyncio.Task[None], Turn] = field(default_factory=dict)
@@ -111,6 +113,7 @@ class Rolling:
         self.standing = Standing(self)
         self.replanning = Replanning(self)
         self._not_together = not_together(self.before, self.policy)
+        self.making_room = MakingRoom(self)
         self._apart = not_together(self.before, self.policy.model_copy(update={"one_fault_domain": False}))
         ours = self.done | set(self.wanted) if self.goes_on else set(self.wanted)
         self.pausing.ours += [
@@ -323,6 +326,8 @@ class Rolling:
             return
         fleet = self.standing.fleet(seen)
         self._try_again(seen)
+        if await self.making_room.is_under_way(seen, fleet):
+            return
         if not self.pending() and not self.nodes_away():
             await self._go_back(seen, fleet)
             return
@@ -358,6 +363,10 @@ class Rolling:
         """Of those that must not be away together with it, the ones that were lost since the run was planned."""
         lost = {name for name in self._apart[node] if seen.node_by_name[name].state not in ("up", "paused")}
         return sorted(name for name in lost - self.nodes_away() if self.before.node_by_name[name].state != "down")
+
+    def is_put_off(self, node: str) -> bool:
+        """Whether it was not empty after all, and is to be tried later."""
+        return self._not_before_s.get(node, 0.0) > self.cluster.clock.now_s()
 
     async def _go_back(self, seen: Cluster, fleet: Fleet) -> None:
         """After the last turn: what the policy wants moved then."""

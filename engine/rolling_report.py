@@ -11,7 +11,7 @@ from shunter.engine.rest import Rest
 from shunter.topology.memory import memory
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Finding, Maintenance, Plan, RoleMove, Unplaced, Untouched, VolumeMove
-from shunter.topology.quorum import members
+from shunter.topology.quorum import members, votes_of
 from shunter.topology.rolling.hindrances import no_room
 
 if TYPE_CHECKING:
@@ -112,7 +112,9 @@ def _why_not(run: Rolling, seen: Cluster, node: str) -> str:
     state = seen.node_by_name[node].state
     if state not in ("up", "paused"):
         return f"{node} is {state}: nothing can be moved from it until it is back"
-    return f"{node} could not be emptied: {_in_the_way(run, seen, node)}"
+    if any(vm.holds_memory for vm in seen.vms_by_node[node]):
+        return f"{node} could not be emptied: {_in_the_way(run, seen, node)}"
+    return f"{node} is empty and could not leave: {_in_the_way(run, seen, node)}"
 
 
 def _in_the_way(run: Rolling, seen: Cluster, node: str) -> str:
@@ -127,8 +129,17 @@ def _in_the_way(run: Rolling, seen: Cluster, node: str) -> str:
         return f"it must not be away together with {', '.join(lost)}, lost during the run"
     if seen.storage_jobs:
         return f"storage is being rebuilt ({', '.join(job.name for job in seen.storage_jobs)})"
-    kept = f"with a reserve of {run.plan.reserve_nodes}" if run.plan.reserve_nodes else "on the other nodes"
-    return f"its VMs found no room {kept}"
+    return _no_room(seen, node, run.plan.reserve_nodes)
+
+
+def _no_room(seen: Cluster, node: str, reserve_nodes: int) -> str:
+    if not votes_of(seen, away={node}).is_majority:
+        return "without it the cluster would have no majority of votes (I6)"
+    if any(vm.holds_memory for vm in seen.vms_by_node[node]) or not reserve_nodes:
+        kept = f"with a reserve of {reserve_nodes}" if reserve_nodes else "on the other nodes"
+        return f"its VMs found no room {kept}"
+    whose = "any one node" if reserve_nodes == 1 else f"any {reserve_nodes} nodes"
+    return f"without it there would not be room for the VMs of {whose} that may be lost"
 
 
 def _unplaced(run: Rolling, seen: Cluster, untouched: Collection[str]) -> Iterator[Unplaced]:

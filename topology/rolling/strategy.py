@@ -128,6 +128,10 @@ class Deciding:
         of_order = [node for node in self._turn if self.fleet.phase[node] is Phase.PENDING and node not in first]
         return [*first, *sorted(of_order, key=self._turn.__getitem__)]
 
+    def may_be_next(self) -> list[str]:
+        """Those of them that need wait for no other: the first of those that leave before all others, or all."""
+        return self._waiting_first()[:1] or self.pending()
+
     def _waiting_first(self) -> list[str]:
         """Of the nodes that leave before all others those that have not left, and whose VMs can go elsewhere now."""
         fleet = self.fleet
