@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort
 from shunter.engine.audience import Audience
+from shunter.engine.care import Care
 from shunter.engine.dispatch import HOLD_AGAIN_S, MOST_ATTEMPTS, MOST_REFUSALS, lesson
 from shunter.engine.holds import Holds
 from shunter.engine.lives import Lives
@@ -33,6 +34,7 @@ class Crew:
     holds: Holds
     lives: Lives
     audience: Audience
+    care: Care
     start: StartMigration
     errands: list[Errand] = field(default_factory=list)
     tried: dict[tuple[str, str], Verdict] = field(default_factory=dict)
@@ -71,6 +73,7 @@ class Crew:
             hold=hold,
             lives=self.lives,
             audience=self.audience,
+            care=self.care,
             promised=promised,
         )
         self.running[asyncio.create_task(self._carry_out(errand))] = errand

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort, Unreachable
 from shunter.engine.audience import Audience, Waiting
+from shunter.engine.care import Care
 from shunter.engine.goals import Goal
 from shunter.engine.holds import Holds
 from shunter.engine.lives import Lives
@@ -31,7 +32,6 @@ MOST_ATTEMPTS = 3
 MOST_REFUSALS = 6
 HOLD_AGAIN_S = 3.0
 BUSY_PATIENCE_S = 1800.0
-BACKUP_PATIENCE_S = 3600.0
 OFF_PLAN = 0.02
 """By so much of its estimate a migration took another time than planned."""
 
@@ -48,6 +48,7 @@ class Dispatcher:
     holds: Holds
     lives: Lives
     audience: Audience
+    care: Care
     start: StartMigration
     stop: Stop
     errands: list[Errand] = field(default_factory=list)
@@ -66,6 +67,7 @@ class Dispatcher:
     _considered: tuple[Cluster, tuple[int, list[str]]] | None = None
     _last_event_s: float = 0.0
     _off_plan: bool = False
+    _waits_for: str = ""
     _others_moves: tuple[MigrationUnderWay, ...] = ()
 
     async def run(self, seen: Cluster, planned: Sequence[Move]) -> None:
@@ -111,9 +113,13 @@ class Dispatcher:
 
     async def _turn(self) -> bool:
         """One turn of the loop; True when it was the last."""
-        seen = await look(self.cluster)
-        self.lives.observe(seen)
-        self._find_the_lost(seen)
+        looked = await look(self.cluster)
+        self.lives.observe(looked)
+        self._find_the_lost(looked)
+        if not self.stop.asked:
+            looked = await self.care.attend(looked)
+        seen = self.care.as_decided_on(looked)
+        self._waits_for = self.care.why_nothing_moves(looked)
         if seen.migrations != self._others_moves:
             # as long as others get on, their nodes will be free some day
             self._others_moves, self._last_event_s = seen.migrations, self.cluster.clock.now_s()
@@ -124,17 +130,19 @@ class Dispatcher:
                 await asyncio.gather(*(errand.call_off() for errand in self._running.values()))
         else:
             self._revise(seen)
-            await self._start_pairs(seen)
+            if not self._waits_for:
+                await self._start_pairs(seen)
         if not self._running and (self.stop.asked or not self._worth_waiting(seen)):
             return True
         self.audience.waiting(self._who_waits(seen))
-        await self._next_event(seen)
+        await self._next_event(looked)
         return False
 
     async def _next_event(self, seen: Cluster) -> None:
         """Until a migration of ours ends, the cluster changes, somebody asks to stop, or a wait is over."""
         now_s = self.cluster.clock.now_s()
-        within_s = min((until - now_s for until in self._held_elsewhere.values()), default=BUSY_PATIENCE_S)
+        waits_s = [until - now_s for until in self._held_elsewhere.values()]
+        within_s = min([*waits_s, self.care.changes_in_s() or BUSY_PATIENCE_S, BUSY_PATIENCE_S])
         change = asyncio.create_task(self.cluster.wait_for_change(seen, max(within_s, 0.01)))
         stopped = asyncio.create_task(self.stop.wait())
         try:
@@ -317,6 +325,7 @@ class Dispatcher:
                     hold=hold,
                     lives=self.lives,
                     audience=self.audience,
+                    care=self.care,
                     promised=self._promised(),
                     passing=move.vm in self._passing,
                 )
@@ -400,10 +409,12 @@ class Dispatcher:
         waited_s = self.cluster.clock.now_s() - self._last_event_s
         if (len(self._backlog) or self._still_busy(seen)) and waited_s < BUSY_PATIENCE_S:
             return True
-        return waited_s < BACKUP_PATIENCE_S and any(
+        if self._waits_for:
+            return bool(len(self._backlog) or self.unplaced) and self.care.direct_io.is_worth_waiting(seen)
+        return any(
             any(verdict.rule == "R17" for verdict in why)
             for name, why in self.unplaced.items()
-            if seen.vm_by_name[name].backup
+            if self.care.backups.is_waited_for(name)
         )
 
     def _still_busy(self, seen: Cluster) -> list[MigrationUnderWay]:
@@ -420,18 +431,14 @@ class Dispatcher:
             occupied = [f"{n}{'' if n in ours else ' (another migration)'}" for n in nodes if n in busy]
             held = [node for node in nodes if node in self._held_elsewhere]
             occupied += [f"{node} (held by another run)" for node in held if node not in busy]
-            reason = f"waits for {' and '.join(occupied) or 'its turn'}"
+            reason = self._waits_for or f"waits for {' and '.join(occupied) or 'its turn'}"
             found.append(Waiting(f"{move.vm}: {move.source} → {move.target}", reason, until_s))
         ours_vms = {errand.migration.vm for errand in self._running.values()}
         for other in self._still_busy(seen):
             if other.vm not in ours_vms:
                 label, reason = f"{other.vm}: {other.source} → {other.target}", "is moved by somebody else"
                 found.append(Waiting(label, reason, until_s))
-        for name in self.unplaced:
-            if seen.vm_by_name[name].backup:
-                reason = "held until its backup is done (R17)"
-                found.append(Waiting(name, reason, self._last_event_s + BACKUP_PATIENCE_S))
-        return tuple(found)
+        return (*found, *self.care.backups.waiting(list(self.unplaced)))
 
 
 def lesson(errand: Errand) -> Verdict:

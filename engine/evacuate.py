@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from shunter.clusters.port import ClusterPort, Unreachable
 from shunter.engine import report
 from shunter.engine.audience import Audience, Waiting
+from shunter.engine.care import Care
+from shunter.engine.direct_io import planned_on_direct_io
 from shunter.engine.dispatch import Dispatcher
 from shunter.engine.goals import Emptied
 from shunter.engine.holds import Holds
 from shunter.engine.lives import Lives
-from shunter.engine.looking import look
+from shunter.engine.looking import LOOK_AGAIN_S, look
 from shunter.engine.migrate import StartMigration, run_here
 from shunter.engine.pausing import Pausing
 from shunter.engine.rest import Rest
@@ -29,6 +31,7 @@ from shunter.topology.memory import memory
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.plan import Finding, Move, Plan
 from shunter.topology.planning import emptied_nodes, leaving, plan_evacuation
+from shunter.topology.precautions import Precautions
 from shunter.topology.preflight import with_requirements
 
 RESTART_PATIENCE_S = 180.0
@@ -40,6 +43,7 @@ async def evacuate(
     nodes: Sequence[str],
     *,
     reserve_nodes: ReserveNodes = "auto",
+    precautions: Precautions | None = None,
     holds: Holds,
     audience: Audience,
     start: StartMigration = run_here,
@@ -48,19 +52,27 @@ async def evacuate(
 ) -> Plan:
     """Empty these nodes; return the report, or the plan itself (`executed` false) when a finding forbids the run.
 
+    `precautions`: what is done about backups and drifted configurations; by default backups are waited for.
     `start` carries a single migration out. `stop` asks the run to end early; cancelling it does the same, and then
     CancelledError is raised once every VM is in a known place. `undo_pause`: resume what we paused if stopped early.
     Raises RequestError (unknown node): nothing was touched; and Unreachable, which says what had been touched, if
     anything.
     """
+    precautions = precautions or Precautions()
     seen = await cluster.look()
     emptied = emptied_nodes(seen, nodes)
-    plan = with_requirements(seen, plan_evacuation(seen, emptied, reserve_nodes))
+
+    def planned(seen: Cluster) -> Plan:
+        return with_requirements(seen, plan_evacuation(seen, emptied, reserve_nodes, precautions))
+
+    seen, plan = await planned_on_direct_io(cluster, seen, planned, audience)
     started_s = cluster.clock.now_s()
     audience.planned(plan, started_s)
     if plan.errors:
         return plan
-    run = _Evacuation(cluster, plan, emptied, reserve_nodes, holds, audience, start, stop or Stop(), undo_pause, seen)
+    run = _Evacuation(
+        cluster, plan, emptied, reserve_nodes, precautions, holds, audience, start, stop or Stop(), undo_pause, seen
+    )
     return await run.carry_out(started_s)
 
 
@@ -70,6 +82,7 @@ class _Evacuation:
     plan: Plan
     emptied: tuple[str, ...]
     reserve_nodes: ReserveNodes
+    precautions: Precautions
     holds: Holds
     audience: Audience
     start: StartMigration
@@ -77,6 +90,7 @@ class _Evacuation:
     undo_pause: bool
     before: Cluster
     lives: Lives = field(init=False)
+    care: Care = field(init=False)
     pausing: Pausing = field(init=False)
     dispatcher: Dispatcher = field(init=False)
     rest: Rest = field(init=False)
@@ -84,6 +98,7 @@ class _Evacuation:
     def __post_init__(self) -> None:
         to_leave = [vm.name for vm in leaving(self.before, self.emptied)]
         self.lives = Lives(self.before, to_leave, self.cluster.clock, self.audience)
+        self.care = Care(self.precautions, self.cluster, self.lives)
         self.pausing = Pausing(self.cluster, self.lives)
         self.dispatcher = Dispatcher(
             cluster=self.cluster,
@@ -91,11 +106,13 @@ class _Evacuation:
             holds=self.holds,
             lives=self.lives,
             audience=self.audience,
+            care=self.care,
             start=self.start,
             stop=self.stop,
         )
         planned = {move.name: move.target for move in self.plan.role_moves}
-        self.rest = Rest(self.cluster, self.lives, self.emptied, self.reserve_nodes, self.dispatcher.tried, planned)
+        tried = self.dispatcher.tried
+        self.rest = Rest(self.cluster, self.lives, self.emptied, self.reserve_nodes, tried, planned, self.care)
 
     async def carry_out(self, started_s: float) -> Plan:
         """Do it. Raises Unreachable when the cluster stays out of reach, and says what had been touched."""
@@ -146,11 +163,37 @@ class _Evacuation:
         if not self.stop.asked:
             await self.rest.move_roles()
         if not self.stop.asked:
+            await self._await_backups_of_volumes()
+        if not self.stop.asked:
             await self.rest.move_volumes()
 
     def _still_makes_room(self, seen: Cluster, move: Move) -> bool:
         vm = seen.vm_by_name[move.vm]
         return move.source not in self.emptied and vm.holds_memory and vm.node == move.source
+
+    async def _await_backups_of_volumes(self) -> None:
+        """A volume whose I/O a backup redirects keeps its owner until that is done, as long as that may take."""
+        backups = self.care.backups
+        while True:
+            seen = await self.care.attend(await look(self.cluster))
+            self.lives.observe(seen)
+            held = [v.name for v in seen.volumes if v.owner in self.emptied and backups.is_volume_waited_for(v.name)]
+            if self.stop.asked or not held:
+                return
+            self.audience.waiting(tuple(map(backups.waiting_volume, held)))
+            await self._until_change(seen, self.care.changes_in_s() or RESTART_PATIENCE_S)
+
+    async def _until_change(self, seen: Cluster, within_s: float) -> None:
+        """Or until somebody asks to stop."""
+        change = asyncio.create_task(self.cluster.wait_for_change(seen, within_s))
+        stopped = asyncio.create_task(self.stop.wait())
+        try:
+            await asyncio.wait({change, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if change.done() and isinstance(change.exception(), Unreachable):
+                await self.cluster.clock.sleep(LOOK_AGAIN_S)
+        finally:
+            change.cancel()
+            stopped.cancel()
 
     # -------------------------------------------------------------- the end
 
@@ -224,11 +267,12 @@ class _Evacuation:
         known_before = {(finding.rule, finding.subject) for finding in self.plan.findings}
         came_up = [finding for about, finding in self.dispatcher.findings.items() if about not in known_before]
         findings = (
-            *self.plan.findings,
+            *self.care.findings(self.plan.findings, seen),
             *came_up,
             *self.pausing.findings(),
             *self.rest.findings,
             *self._fates(seen, moves),
+            *self._kept_by_backups(seen),
             *(under_way := self._under_way(seen)),
         )
         volumes_stay = any(volume.owner in self.emptied for volume in seen.volumes)
@@ -247,6 +291,7 @@ class _Evacuation:
             makespan_s=max((move.end_s for move in moves), default=0.0),
             lower_bound_s=self.plan.lower_bound_s,
             interrupted=self.stop.asked,
+            degraded_backups=tuple(self.care.backups.degraded),
             memory=memory(self.before, seen, self.emptied, self.plan.reserve_nodes),
         )
 
@@ -271,6 +316,20 @@ class _Evacuation:
             )
             for move in seen.migrations
             if move.source in self.emptied or move.target in self.emptied
+        ]
+
+    def _kept_by_backups(self, seen: Cluster) -> list[Finding]:
+        """Volumes that stay because their backup would break if their owner changed."""
+        return [
+            Finding(
+                rule="R17",
+                severity="warning",
+                subject=f"volume {volume.name}",
+                message=f"{volume.name} stays with {volume.owner}: a backup that redirects its I/O is still under way",
+                remedy=f"wait until the backup of {volume.name} is done, then run it again",
+            )
+            for volume in seen.volumes
+            if volume.owner in self.emptied and self.care.holds_volume(seen, volume.name)
         ]
 
     def _fates(self, seen: Cluster, moves: Sequence[Move]) -> list[Finding]:

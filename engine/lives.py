@@ -10,7 +10,7 @@ from shunter.engine.audience import Audience
 from shunter.statemachines import node, vm, volume
 from shunter.statemachines.lifecycle import E, Lifecycle, S, Subject
 from shunter.topology.changes import changed
-from shunter.topology.model import Cluster, NodeState, VirtualMachine, VmState
+from shunter.topology.model import Cluster, NodeState, VirtualMachine, VmState, VolumeState
 
 Name = TypeVar("Name", bound=str)
 
@@ -21,9 +21,21 @@ SEEN_VM: dict[VmState, tuple[vm.State, vm.Event]] = {
     "saved": (vm.State.SAVED, vm.Event.SEEN_SAVED),
     "failed": (vm.State.FAILED, vm.Event.SEEN_FAILED),
 }
+SEEN_VOLUME: dict[VolumeState, tuple[volume.State, volume.Event]] = {
+    "online": (volume.State.ONLINE, volume.Event.SEEN_ONLINE),
+    "redirected_backup": (volume.State.REDIRECTED_BACKUP, volume.Event.SEEN_REDIRECTED_BACKUP),
+    "redirected_stuck": (volume.State.REDIRECTED_STUCK, volume.Event.SEEN_REDIRECTED_STUCK),
+    "redirected_no_path": (volume.State.REDIRECTED_NO_PATH, volume.Event.SEEN_REDIRECTED_NO_PATH),
+    "redirected_by_design": (volume.State.REDIRECTED_BY_DESIGN, volume.Event.SEEN_REDIRECTED_BY_DESIGN),
+    "redirected_by_user": (volume.State.REDIRECTED_BY_USER, volume.Event.SEEN_REDIRECTED_BY_USER),
+    "maintenance": (volume.State.MAINTENANCE, volume.Event.SEEN_MAINTENANCE),
+    "offline": (volume.State.OFFLINE, volume.Event.SEEN_OFFLINE),
+    "failed": (volume.State.FAILED, volume.Event.SEEN_FAILED),
+}
 VM_IN_HAND = (vm.State.MIGRATING, vm.State.CHANGING_NODE, vm.State.STARTING, vm.State.LOST_SIGHT)
 NODE_PAUSED = (node.State.PAUSED, node.State.DRAINING, node.State.DRAINED)
 NODE_IN_HAND = (node.State.PAUSING, node.State.RESUMING, node.State.LOST_SIGHT)
+VOLUME_IN_HAND = (*volume.IN_HAND, volume.State.LOST_SIGHT)
 NODE_IN_TURN = (node.State.IN_MAINTENANCE, node.State.REJOINING)
 
 
@@ -65,7 +77,8 @@ class Lives:
         for seen_node in seen.nodes:
             self.observe_node(seen_node.state, self.nodes[seen_node.name])
         for seen_volume in seen.volumes:
-            self._observe_volume(seen_volume.state in ("offline", "failed"), self.volumes[seen_volume.name])
+            if self.volumes[seen_volume.name].state not in VOLUME_IN_HAND:
+                self.observe_volume(seen_volume.state, self.volumes[seen_volume.name])
 
     def _vms_to_observe(self, seen: Cluster) -> Iterable[str]:
         """Those that are not as they were when last observed. What is the same object is the same."""
@@ -96,8 +109,7 @@ class Lives:
         elif life.state is not node.State.DOWN:
             self.step(node.NODE, life, node.Event.SEEN_DOWN, seen)
 
-    def _observe_volume(self, offline: bool, life: volume.VolumeLife) -> None:
-        if offline and life.state is not volume.State.OFFLINE:
-            self.step(volume.VOLUME, life, volume.Event.SEEN_OFFLINE)
-        elif not offline and life.state is volume.State.OFFLINE:
-            self.step(volume.VOLUME, life, volume.Event.SEEN_ONLINE)
+    def observe_volume(self, seen: VolumeState, life: volume.VolumeLife, reason: str = "") -> None:
+        state, event = SEEN_VOLUME[seen]
+        if life.state is not state:
+            self.step(volume.VOLUME, life, event, reason)

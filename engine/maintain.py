@@ -80,7 +80,7 @@ async def maintain(
         goes_on=done_since_s is not None,
         done=set(done),
     )
-    if plan.errors or not (plan.maintenance or run.pausing.ours):
+    if plan.errors or not (plan.maintenance or run.pausing.ours or run.awaited.nodes):
         return plan
     return await run.carry_out()
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort, Failed, MigrationSeen, OutcomeUnknown, Phase, Refused, Unreachable
 from shunter.engine.audience import Audience, Progress
+from shunter.engine.care import Care
 from shunter.engine.followers import Followers, followers
 from shunter.engine.holds import Hold
 from shunter.engine.lives import Lives
@@ -41,7 +42,8 @@ REACHED = {
 
 @dataclass(slots=True, eq=False)
 class Errand:
-    """One migration, ready to be run: both of its nodes are held. `estimate_s`: how long it should take.
+    """One migration, ready to be run: both of its nodes are held. `estimate_s`: how long it should take. `care`: what
+    the run heeds; a VM that has drifted may be refreshed before it moves.
 
     `promised`: where other VMs of the run will go (VM → node), for the rules that keep VMs together.
     `passing`: the VM will move on from this target.
@@ -57,6 +59,7 @@ class Errand:
     hold: Hold
     lives: Lives
     audience: Audience
+    care: Care
     promised: Mapping[str, str] = field(default_factory=dict)
     passing: bool = False
     why: str = ""
@@ -79,6 +82,7 @@ class Errand:
         """Carry the migration out. It ends in a resting state, in WAITING (postponed), or in LOST_SIGHT."""
         self._step(Event.CHECK)
         if await self._is_still_right():
+            await self.care.drift.refresh(self._checked.vm_by_name[self.migration.vm])
             await self._ask()
         if self.migration.state in REACHED[Phase.SETTLING]:
             await self._follow()
@@ -120,16 +124,18 @@ class Errand:
         try:
             async with asyncio.timeout(self._deadline_loop_s()):
                 ours = await self.hold.still_ours()
-                seen = await self.cluster.look()
+                looked = await self.cluster.look()
         except (TimeoutError, Unreachable) as error:
             self._step(Event.POSTPONE, f"no fresh look: {error or 'it took too long'}")
             return False
-        self._checked = seen
+        self._checked = seen = self.care.as_decided_on(looked)
         self.lives.observe_vm(seen.vm_by_name[self.migration.vm], self.lives.vms[self.migration.vm])
         if not ours:
             self._step(Event.POSTPONE, "the lock on its nodes was lost")
         elif busy := self._busy_elsewhere(seen):
             self._step(Event.POSTPONE, f"{busy} is in another migration")
+        elif waits_for := self.care.why_nothing_moves(looked):
+            self._step(Event.POSTPONE, waits_for)
         elif self._called_off:
             self._step(Event.CANCEL, "stopped before it began")
         else:
@@ -165,6 +171,7 @@ class Errand:
         migration = self.migration
         self._step(Event.PREPARE)
         self.lives.step(vm_life.VM, self.lives.vms[migration.vm], vm_life.Event.MIGRATE, f"to {migration.target}")
+        self.care.backups.migration_begins(migration.vm)
         self.asked_s = self.cluster.clock.now_s()
         try:
             async with asyncio.timeout(self._deadline_loop_s()):
@@ -262,6 +269,7 @@ class Errand:
         if vm.node == migration.target and vm.holds_memory:
             self._go_on_to(Phase.SETTLING)
             self._step(Event.SEEN_ON_TARGET, "a look found it there")
+            self.care.backups.migration_moved(vm.name, seen)
             self.came_along = followers(self._checked, seen, vm.name, vm.node)
             if migration.state is State.RESTORING_OFFLOAD:
                 self._step(Event.OFFLOAD_RESTORED)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from shunter.clusters.port import ClusterPort, Unreachable
 from shunter.engine import report
 from shunter.engine.audience import Audience
+from shunter.engine.care import Care
 from shunter.engine.dispatch import Dispatcher
 from shunter.engine.goals import InOrder
 from shunter.engine.holds import Holds
@@ -19,6 +20,7 @@ from shunter.topology.choosing import ReserveNodes
 from shunter.topology.memory import memory
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Finding, Plan
+from shunter.topology.precautions import Precautions
 from shunter.topology.preflight import with_requirements
 from shunter.topology.repair import choose_repair, plan_repair
 
@@ -60,22 +62,25 @@ class _Repair:
     stop: Stop
     before: Cluster
     lives: Lives = field(init=False)
+    care: Care = field(init=False)
     dispatcher: Dispatcher = field(init=False)
     rest: Rest = field(init=False)
 
     def __post_init__(self) -> None:
         names = [*(move.vm for move in self.plan.moves), *(move.name for move in self.plan.role_moves)]
         self.lives = Lives(self.before, names, self.cluster.clock, self.audience)
+        self.care = Care(Precautions(), self.cluster, self.lives)
         self.dispatcher = Dispatcher(
             cluster=self.cluster,
             goal=InOrder(self.reserve_nodes, {move.vm: move.target for move in reversed(self.plan.moves)}),
             holds=self.holds,
             lives=self.lives,
             audience=self.audience,
+            care=self.care,
             start=self.start,
             stop=self.stop,
         )
-        self.rest = Rest(self.cluster, self.lives, (), self.reserve_nodes, self.dispatcher.tried, {})
+        self.rest = Rest(self.cluster, self.lives, (), self.reserve_nodes, self.dispatcher.tried, {}, self.care)
 
     async def carry_out(self, started_s: float) -> Plan:
         """Do it. Raises Unreachable when the cluster stays out of reach, and says what had been touched."""
@@ -108,7 +113,7 @@ class _Repair:
         known = {(finding.rule, finding.subject) for finding in self.plan.findings}
         came_up = [finding for about, finding in self.dispatcher.findings.items() if about not in known]
         standing = [finding for finding in left.findings if (finding.rule, finding.subject) not in known]
-        findings: tuple[Finding, ...] = (*self.plan.findings, *came_up, *standing)
+        findings: tuple[Finding, ...] = (*self.care.findings(self.plan.findings, seen), *came_up, *standing)
         in_doubt = any(move.outcome == "lost_sight" for move in moves)
         return self.plan.model_copy(
             update={
@@ -121,6 +126,7 @@ class _Repair:
                 "unplaced": unplaced,
                 "makespan_s": max((move.end_s for move in moves), default=0.0),
                 "interrupted": self.stop.asked,
+                "degraded_backups": tuple(self.care.backups.degraded),
                 "memory": memory(self.before, seen, (), self.plan.reserve_nodes),
             }
         )

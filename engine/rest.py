@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort, Failed, OutcomeUnknown, Refused
+from shunter.engine.care import Care
 from shunter.engine.followers import Followers, followers
 from shunter.engine.lives import Lives
 from shunter.engine.looking import look, within_deadline
@@ -26,7 +28,7 @@ MOST_TRIES = 3
 @dataclass(slots=True, eq=False)
 class Rest:
     """Moves what does not run, as `planned` where that still holds. `avoided`: nodes that are given nothing as long as
-    there are others.
+    there are others. `one_volume`: held while a volume changes its owner; shared by all that move volumes in a run.
 
     `*_moves`: what a look confirmed; `unplaced`: VMs that stay, and why.
     """
@@ -37,7 +39,9 @@ class Rest:
     reserve_nodes: ReserveNodes
     tried: Tried
     planned: Mapping[str, str]
+    care: Care | None = None
     avoided: Collection[str] = ()
+    one_volume: asyncio.Lock = field(default_factory=asyncio.Lock)
     role_moves: list[RoleMove] = field(default_factory=list)
     volume_moves: list[VolumeMove] = field(default_factory=list)
     unplaced: dict[str, tuple[Verdict, ...]] = field(default_factory=dict)
@@ -98,6 +102,8 @@ class Rest:
         before = await look(self.cluster)
         if before.vm_by_name[name].node != source or before.vm_by_name[name].holds_memory:
             return None
+        if self.care is not None:
+            await self.care.drift.refresh(before.vm_by_name[name])
         refusal = None
         self.lives.step(vm_life.VM, life, vm_life.Event.CHANGE_NODE, f"to {target}")
         at_s = self.cluster.clock.now_s()
@@ -131,7 +137,9 @@ class Rest:
             self._say("R16", f"role {move.name}", f"{move.name} stays on {move.source}: {problem}")
 
     async def move_volumes(self) -> None:
-        """Give every volume of the emptied nodes another owner that is up (I7)."""
+        """Give every volume of the emptied nodes another owner that is up (I7), one at a time. One whose backup is
+        under way, and is waited for, stays: its backup would break.
+        """
         stuck: Sequence[Finding] = ()
         for _ in range(MOST_TRIES):
             seen = await look(self.cluster)
@@ -140,35 +148,35 @@ class Rest:
             planned, stuck = plan_volume_moves(self._offered(seen), self._up(seen), staying, (), 0.0)
             if stuck:
                 planned, stuck = plan_volume_moves(seen, self._up(seen), staying, (), 0.0)
+            planned = tuple(move for move in planned if not (self.care and self.care.holds_volume(seen, move.volume)))
             if not planned:
                 break
             for move in planned:
-                await self.move_volume(move)
+                async with self.one_volume:
+                    await self.move_volume(move)
         self.findings += stuck
 
     async def move_volume(self, move: VolumeMove) -> None:
         life = self.lives.volumes[move.volume]
-        if life.state is not volume_life.State.ONLINE:
+        if life.state not in volume_life.SERVING:
             return
         self.lives.step(volume_life.VOLUME, life, volume_life.Event.CHANGE_OWNER, f"to {move.target}")
         at_s = self.cluster.clock.now_s()
-        problem, lost = "", False
+        problem = ""
         try:
             async with within_deadline(self.cluster.clock, volume_life.STATES[life.state]):
                 await self.cluster.move_volume(move.volume, move.target)
         except OutcomeUnknown as error:
-            problem, lost = str(error), True
+            problem = str(error)
             self.lives.step(volume_life.VOLUME, life, volume_life.Event.ANSWER_LOST, problem)
         except (Refused, Failed) as error:
             problem = str(error)
-        owner = (await look(self.cluster)).volume_by_name[move.volume].owner
-        kept = volume_life.Event.OWNER_KEPT if owner == move.source else volume_life.Event.OWNER_CHANGED
-        event = volume_life.Event.SEEN_ONLINE if lost else kept
-        self.lives.step(volume_life.VOLUME, life, event, f"owned by {owner}")
-        if owner == move.target:
+        volume = (await look(self.cluster)).volume_by_name[move.volume]
+        self.lives.observe_volume(volume.state, life, f"owned by {volume.owner}")
+        if volume.owner == move.target:
             self.volume_moves.append(move.model_copy(update={"start_s": at_s}))
         elif problem:
-            self._say("I7", f"volume {move.volume}", f"{move.volume} stays with {owner}: {problem}")
+            self._say("I7", f"volume {move.volume}", f"{move.volume} stays with {volume.owner}: {problem}")
 
     def note_followers(self, errands: Iterable[Errand], seen: Cluster, moves: Sequence[Move], started_s: float) -> None:
         """What followed the VMs of these errands. `seen`: the last look; `moves`: the report's, whose seconds count

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shunter.clusters.port import ClusterPort, Failed, Unreachable
 from shunter.engine.audience import Audience, Waiting
+from shunter.engine.care import Care
 from shunter.engine.control import Control
 from shunter.engine.crew import Crew
 from shunter.engine.holds import Holds
@@ -23,6 +24,7 @@ from shunter.engine.migrate import StartMigration
 from shunter.engine.pausing import Pausing
 from shunter.engine.replanning import Replanning
 from shunter.engine.rest import Rest
+from shunter.engine.rolling_backups import AwaitedNodes
 from shunter.engine.rolling_failback import GoingBack
 from shunter.engine.rolling_fleet import Standing
 from shunter.engine.rolling_report import rolling_report
@@ -83,6 +85,8 @@ class Rolling:
     goes_on: bool = False
     done: set[str] = field(default_factory=set)
     lives: Lives = field(init=False)
+    care: Care = field(init=False)
+    awaited: AwaitedNodes = field(init=False)
     pausing: Pausing = field(init=False)
     crew: Crew = field(init=False)
     going_back: GoingBack | None = None
@@ -104,12 +108,15 @@ class Rolling:
     _not_before_s: dict[str, float] = field(default_factory=dict)
     _resumed_s: dict[str, float] = field(default_factory=dict)
     _waits_since_s: float = 0.0
+    _one_volume: asyncio.Lock = field(default_factory=asyncio.Lock)
     _decided: tuple[frozenset[str], object, float] = (frozenset(), None, 0.0)
 
     def __post_init__(self) -> None:
         self.lives = Lives(self.before, (), self.cluster.clock, self.audience)
+        self.care = Care(self.policy.precautions, self.cluster, self.lives)
+        self.awaited = AwaitedNodes(self)
         self.pausing = Pausing(self.cluster, self.lives)
-        self.crew = Crew(self.cluster, self.holds, self.lives, self.audience, self.start)
+        self.crew = Crew(self.cluster, self.holds, self.lives, self.audience, self.care, self.start)
         self.standing = Standing(self)
         self.replanning = Replanning(self)
         self._not_together = not_together(self.before, self.policy)
@@ -129,7 +136,8 @@ class Rolling:
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        return tuple(turn.node for turn in self.plan.maintenance)
+        """The nodes that are to have their turn: those of the plan, and those that a backup let go meanwhile."""
+        return (*(turn.node for turn in self.plan.maintenance), *self.awaited.joined)
 
     def pending(self) -> list[str]:
         over = self.done | self.failed.keys() | self.refused.keys() | self.control.skipped | self.nodes_away()
@@ -224,9 +232,12 @@ class Rolling:
 
     async def _turn(self) -> bool:
         """True when it was the last."""
-        seen = await look(self.cluster)
-        self.lives.observe(seen)
-        self.crew.find_the_lost(seen)
+        looked = await look(self.cluster)
+        self.lives.observe(looked)
+        self.crew.find_the_lost(looked)
+        if not self.control.asked:
+            looked = await self.care.attend(looked)
+        seen = self.care.as_decided_on(looked)
         if self.control.asked or self.control.held:
             await self.crew.hold_back()
         if self.control.asked and self.control.running == "cancel":
@@ -240,16 +251,18 @@ class Rolling:
                 return False
             if self.control.asked or not self._is_anything_left() or not self._worth_waiting(seen):
                 return True
-        self.audience.waiting(self._who_waits(waits))
-        await self._next_event(seen)
+        self.audience.waiting(self._who_waits(seen, waits))
+        await self._next_event(looked)
         return False
 
     def _is_anything_left(self) -> bool:
-        return bool(self.pending() or self._again) or (self.going_back is not None and not self.going_back.is_over)
+        return bool(self.pending() or self._again or self.awaited.nodes) or (
+            self.going_back is not None and not self.going_back.is_over
+        )
 
     async def _next_event(self, seen: Cluster) -> None:
         now_s = self.cluster.clock.now_s()
-        waits_s = [self.crew.asked_again_in_s() or LOOK_AGAIN_S * 12]
+        waits_s = [self.crew.asked_again_in_s() or LOOK_AGAIN_S * 12, self.care.changes_in_s() or PATIENCE_S]
         waits_s += [at_s - now_s for node, at_s in self._not_before_s.items() if at_s > now_s]
         waits_s += [late_s - now_s for turn in self._away.values() if (late_s := self.replanning.late_s(turn)) > now_s]
         change = asyncio.create_task(self.cluster.wait_for_change(seen, max(min(waits_s), 0.01)))
@@ -308,19 +321,20 @@ class Rolling:
             return f"{', '.join(self.failed)} failed, and no more may fail"
         if not members(seen):
             return "no node is a member: the cluster has lost its quorum"
-        stuck = [volume.name for volume in seen.volumes if volume.state == "redirected_stuck"]
-        if stuck:
-            return f"{', '.join(stuck)} is left in redirected I/O by a backup (R18)"
-        return ""
+        return self.care.why_nothing_moves(seen)
 
     def _held_back(self, seen: Cluster, node: str) -> str:
         """Why the maintenance of a node must not begin although it was its turn; empty where it may."""
         if node in self.control.skipped:
             return f"{node} was skipped on request"
+        if seen.storage_jobs:
+            return f"storage is being rebuilt ({', '.join(job.name for job in seen.storage_jobs)})"
         return self._why_nothing_begins(seen)
 
     async def _begin(self, seen: Cluster) -> None:
         """Let everything begin that may."""
+        if self.awaited.join(seen):
+            self._take_in(self.awaited.joined)
         self._refuse_late()
         if not self._is_something_free(seen):
             return
@@ -348,16 +362,26 @@ class Rolling:
                 break
         self._decided = frozenset(self.crew.busy(seen)), self._decided[1], self._decided[2]
 
+    def _take_in(self, nodes: Sequence[str]) -> None:
+        """These have their turn, too, after the others unless a better order is found."""
+        order = self.strategy.order
+        self.strategy = replace(self.strategy, order=(*order, *(node for node in nodes if node not in order)))
+        self.replanning.is_due = True
+
     def deciding(self, fleet: Fleet) -> Deciding:
-        """A node that is to be tried later, or whose partner is down, does not leave now."""
+        """A node that is to be tried later, or that is kept by something, does not leave now."""
         now_s = self.cluster.clock.now_s()
         for name, phase in tuple(fleet.phase.items()):
             if phase is not Phase.PENDING or fleet.on[name]:
                 continue
-            if self._not_before_s.get(name, 0.0) > now_s or self.partners_lost(fleet.cluster, name):
+            if self._not_before_s.get(name, 0.0) > now_s or self._is_kept(fleet.cluster, name):
                 fleet.phase[name] = Phase.OUT
         self._reserve = Reserve(fleet, self.plan.reserve_nodes, self._reserve)
         return Deciding(fleet, self._reserve, self.strategy, not_with=self._not_together)
+
+    def _is_kept(self, seen: Cluster, node: str) -> bool:
+        """By partners that were lost, or by a volume whose backup would break if its owner changed."""
+        return bool(self.partners_lost(seen, node) or self.awaited.keep_volume_of(seen, node))
 
     def partners_lost(self, seen: Cluster, node: str) -> list[str]:
         """Of those that must not be away together with it, the ones that were lost since the run was planned."""
@@ -397,6 +421,7 @@ class Rolling:
             self.standing.phases(seen),
             [node for node, at_s in self._not_before_s.items() if at_s > now_s],
             seen.volumes,
+            bool(seen.storage_jobs),
         )
         last_busy, last_standing, decided_s = self._decided
         is_idle = not (self.crew.running or self._away)
@@ -418,7 +443,17 @@ class Rolling:
     def _leave(self, seen: Cluster, node: str, active: Sequence[str]) -> None:
         planned = {move.name: move.target for move in self.plan.role_moves if move.source == node}
         soon = {name for name in active if name != node} | self.nodes_away()
-        rest = Rest(self.cluster, self.lives, (node,), 0, self.crew.tried, planned, avoided=soon)
+        rest = Rest(
+            self.cluster,
+            self.lives,
+            (node,),
+            0,
+            self.crew.tried,
+            planned,
+            self.care,
+            avoided=soon,
+            one_volume=self._one_volume,
+        )
         turn = Turn(
             node,
             self.cluster,
@@ -464,7 +499,8 @@ class Rolling:
         window_s = min((limit for limit in limits if limit is not None), default=None)
         if window_s is None or begun_s + self.policy.maintenance_s <= window_s:
             return
-        for node in self.pending():
+        for node in (*self.pending(), *self.awaited.nodes):
+            self.awaited.leave_out(node)
             self.refused[node] = f"{node} would not be back within the window of {window_s:g} s"
 
     # -------------------------------------------------------------- waiting
@@ -476,14 +512,16 @@ class Rolling:
         if len(self.failed) > self.budget.failed_nodes:
             return False
         pending = [*self.pending(), *self._again]
+        if self.awaited.are_worth_waiting_for(seen, pending):
+            return True
+        if self.care.direct_io.left(seen):
+            return self.care.direct_io.is_worth_waiting(seen)
         waited_s = self.cluster.clock.now_s() - max(self._waits_since_s, self.crew.last_event_s)
         passing = (
             bool(seen.migrations)
             or bool(seen.storage_jobs)
             or self.crew.asked_again_in_s() is not None
             or any(at_s > self.cluster.clock.now_s() for node, at_s in self._not_before_s.items() if node in pending)
-            or any(vm.backup and vm.node in pending for vm in seen.vms)
-            or any(volume.state == "redirected_stuck" for volume in seen.volumes)
             or any(node.state not in ("up", "paused") for node in seen.nodes if self._was_there(node.name))
             or bool(self.crew.forbidden())
         )
@@ -492,10 +530,10 @@ class Rolling:
     def _was_there(self, node: str) -> bool:
         return self.before.node_by_name[node].state in ("up", "paused") and node not in self.failed
 
-    def _who_waits(self, why: str) -> tuple[Waiting, ...]:
+    def _who_waits(self, seen: Cluster, why: str) -> tuple[Waiting, ...]:
         until_s = max(self._waits_since_s, self.crew.last_event_s) + PATIENCE_S
         found = [Waiting("the run", f"begins nothing: {why}", until_s)] if why else []
         for turn in self._away.values():
             state = self.lives.nodes[turn.node].state.replace("_", " ")
             found.append(Waiting(f"node {turn.node}", f"is {state}", until_s))
-        return tuple(found)
+        return (*found, *self.awaited.waiting(seen, self.pending()))

@@ -28,10 +28,10 @@ def rolling_report(run: Rolling, seen: Cluster, log: Sequence[MigrationRecord]) 
     role_moves = sorted(_role_moves(rests, run.started_s), key=lambda move: move.start_s)
     volume_moves = sorted(_volume_moves(rests, run.started_s), key=lambda move: move.start_s)
     maintenance = tuple(_maintenance(run))
-    untouched = (*run.plan.untouched, *_untouched(run, seen, maintenance))
+    untouched = (*_untouched_as_planned(run), *_untouched(run, seen, maintenance), *run.awaited.untouched(seen))
     unplaced = tuple(_unplaced(run, seen, {each.node for each in untouched}))
     findings = (
-        *run.plan.findings,
+        *run.care.findings(run.plan.findings, seen),
         *(finding for rest in rests for finding in rest.findings),
         *_of_failures(run, seen),
         *_of_pauses(run, seen),
@@ -52,6 +52,7 @@ def rolling_report(run: Rolling, seen: Cluster, log: Sequence[MigrationRecord]) 
             "untouched": untouched,
             "makespan_s": max([0.0, *(move.end_s for move in moves), *(turn.end_s for turn in maintenance)]),
             "interrupted": run.control.asked,
+            "degraded_backups": tuple(run.care.backups.degraded),
             "memory": memory(run.before, seen, (), run.plan.reserve_nodes),
         }
     )
@@ -88,9 +89,15 @@ def _maintenance(run: Rolling) -> Iterator[Maintenance]:
         )
 
 
+def _untouched_as_planned(run: Rolling) -> Iterator[Untouched]:
+    """Those of the plan, but for nodes that waited for a backup: they joined the run, or are told of otherwise."""
+    waited = {*run.awaited.nodes, *run.wanted, *run.refused}
+    yield from (each for each in run.plan.untouched if each.node not in waited)
+
+
 def _untouched(run: Rolling, seen: Cluster, maintenance: Sequence[Maintenance]) -> Iterator[Untouched]:
     begun = {turn.node for turn in maintenance}
-    for node in run.wanted:
+    for node in (*run.wanted, *run.awaited.given_up):
         if node in begun:
             continue
         if node in run.control.skipped:
@@ -121,9 +128,9 @@ def _in_the_way(run: Rolling, seen: Cluster, node: str) -> str:
     given_up = sorted(run.crew.given_up() & {vm.name for vm in seen.vms_by_node[node]})
     if given_up:
         return f"{', '.join(given_up)} failed to move again and again"
-    held = [vm.name for vm in seen.vms_by_node[node] if vm.backup]
+    held = run.awaited.why_not(seen, node)
     if held:
-        return f"backups of {', '.join(held)} are not over (R17)"
+        return held
     lost = run.partners_lost(seen, node)
     if lost:
         return f"it must not be away together with {', '.join(lost)}, lost during the run"
@@ -148,7 +155,7 @@ def _unplaced(run: Rolling, seen: Cluster, untouched: Collection[str]) -> Iterat
     crowded = [n for n in run.wanted if n in untouched and n not in run.control.skipped and n not in run.refused]
     kept = f"reserve {run.plan.reserve_nodes}" if run.plan.reserve_nodes else "no reserve is kept"
     planned = {unplaced.vm for unplaced in run.plan.unplaced}
-    hindered = {each.node for each in run.plan.untouched}
+    hindered = {each.node for each in (*_untouched_as_planned(run), *run.awaited.untouched(seen))}
     for node in dict.fromkeys([*(crowded if reached else ()), *sorted(hindered)]):
         for vm in seen.vms_by_node[node]:
             if (node in hindered and vm.name in planned) or (node not in hindered and vm.holds_memory):

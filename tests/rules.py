@@ -189,12 +189,12 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "R18",
         "A volume left in redirected I/O by a backup that is over stands against every run",
-        ("topology/requirements/storage.py", "statemachines/volume.py"),
+        ("topology/precautions.py", "engine/direct_io.py", "statemachines/volume.py"),
         (f"{OF_REQUIREMENTS}::test_r18_redirected_by_a_backup_that_is_over_is_stuck",),
         Break(
-            "topology/requirements/storage.py",
-            'if volume.state == "redirected_stuck" or left_over:',
-            'if volume.state == "redirected_stuck":',
+            "topology/precautions.py",
+            'return volume.state == "redirected_stuck" or left_over',
+            'return volume.state == "redirected_stuck"',
         ),
     ),
     Rule(

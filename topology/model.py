@@ -287,6 +287,14 @@ class Cluster(Value):
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return Cluster.model_construct(**{**fields, "vms": vms})
 
+    def with_backups(self, under_way: Mapping[str, bool]) -> Cluster:
+        """The same cluster with backups of these VMs under way, or not, as said."""
+        vms = tuple(
+            vm.model_copy(update={"backup": under_way[vm.name]}) if vm.name in under_way else vm for vm in self.vms
+        )
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return Cluster.model_construct(**{**fields, "vms": vms})
+
     def with_nodes(self, nodes: tuple[Node, ...]) -> Cluster:
         """The same cluster with these nodes, of the same names, in place of its own."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}

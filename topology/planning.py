@@ -15,13 +15,22 @@ from shunter.topology.ordering import order_of_roles, riders
 from shunter.topology.pairing import Wanted
 from shunter.topology.placement import Placement, wanted_move
 from shunter.topology.plan import Finding, Move, Plan, RoleMove, Unplaced, Verdict, VolumeMove
+from shunter.topology.precautions import Precautions, said_beforehand
 from shunter.topology.timeline import schedule
 
+DEFAULT_PRECAUTIONS = Precautions()
 
-def plan_evacuation(cluster: Cluster, nodes: Sequence[str], reserve_nodes: ReserveNodes = "auto") -> Plan:
+
+def plan_evacuation(
+    cluster: Cluster,
+    nodes: Sequence[str],
+    reserve_nodes: ReserveNodes = "auto",
+    precautions: Precautions = DEFAULT_PRECAUTIONS,
+) -> Plan:
     """How these nodes are emptied. Raises RequestError for an unknown node or a senseless reserve."""
     emptied = emptied_nodes(cluster, nodes)
     check_reserve(reserve_nodes)
+    as_it_is, cluster = cluster, precautions.planned_on(cluster)
     choice = choose_targets(cluster, leaving(cluster, emptied), emptied, reserve_nodes)
     moves = scheduled(cluster, choice.placement)
     makespan_s = max((move.end_s for move in moves), default=0.0)
@@ -35,6 +44,7 @@ def plan_evacuation(cluster: Cluster, nodes: Sequence[str], reserve_nodes: Reser
     findings = (
         *_of_nodes(cluster, emptied),
         *_of_vms(cluster, emptied),
+        *said_beforehand(as_it_is, precautions, choice.placement.targets),
         *choice.findings,
         *_growth(cluster, choice.placement.ends, emptied),
         *_slow_to_converge(cluster, choice.placement.targets),
@@ -60,8 +70,11 @@ def plan_evacuation(cluster: Cluster, nodes: Sequence[str], reserve_nodes: Reser
     )
 
 
-def plan_migration(cluster: Cluster, vm_name: str, target_name: str) -> Plan:
+def plan_migration(
+    cluster: Cluster, vm_name: str, target_name: str, precautions: Precautions = DEFAULT_PRECAUTIONS
+) -> Plan:
     """How one VM goes to one node, or every reason why it may not. Raises RequestError for unknown names."""
+    as_it_is, cluster = cluster, precautions.planned_on(cluster)
     vm, target = cluster.find_vm(vm_name), cluster.find_node(target_name)
     along = [cluster.vm_by_name[name] for name in riders(cluster, vm.name)]
     all_go = {each.name: target.name for each in (vm, *along)}
@@ -93,7 +106,10 @@ def plan_migration(cluster: Cluster, vm_name: str, target_name: str) -> Plan:
             downtime_s=_downtime_s(cluster, move),
         ),
     )
-    findings = tuple(_slow_to_converge(cluster, {vm.name: target.name}))
+    findings = (
+        *said_beforehand(as_it_is, precautions, [vm.name]),
+        *_slow_to_converge(cluster, {vm.name: target.name}),
+    )
     volume_moves, _ = plan_volume_moves(cluster, (), all_go, moves, move.duration_s)
     return Plan(
         kind="migration",

@@ -136,22 +136,24 @@ def test_r17_a_vm_stays_until_its_backup_is_over_and_then_its_node_has_its_turn(
 def test_r17_a_backup_that_does_not_end_keeps_its_node_from_its_turn_and_is_named() -> None:
     night = maintained(small(), order=("N1",), faults=[{"do": "backup_starts", "vm": "vm-3", "at_s": 0}])
     assert outcomes(night) == {"N2": "done", "N3": "done"}
-    assert untouched(night) == {"N1": "N1 could not be emptied: backups of vm-3 are not over (R17)"}
+    said = "N1 could not be emptied: the backup of vm-3 is not over (R17), after more than 3600 s"
+    assert untouched(night) == {"N1": said}
     assert {stays.vm for stays in night.report.unplaced} == {"vm-3"}
 
 
 def test_r18_while_a_backup_has_left_a_volume_redirected_no_node_leaves() -> None:
     of = small(windows_version="2008R2", volumes=[{"name": "CSV1", "owner": "N2"}])
     faults = [
+        {"do": "direct_io_refused", "when": {"volume": "CSV1"}},
         {"do": "backup_starts", "volume": "CSV1", "at_s": 0},
         {"do": "backup_ends", "volume": "CSV1", "outcome": "failed", "at_s": 1},
-        {"do": "volume_state", "volume": "CSV1", "state": "online", "at_s": 1500},
+        {"do": "volume_state", "volume": "CSV1", "state": "online", "at_s": 200},
     ]
     night = maintained(of, faults=faults)
-    assert min(times(night, "node_rebooted")) >= 1500
+    assert min(times(night, "node_rebooted")) >= 200
     assert outcomes(night) == {"N1": "done", "N2": "done", "N3": "done"}
     said = {waiting.reason for waits in night.notes.waits for waiting in waits}
-    assert "begins nothing: CSV1 is left in redirected I/O by a backup (R18)" in said
+    assert any(reason.startswith("begins nothing: CSV1 is left in redirected I/O by a backup (R18)") for reason in said)
 
 
 def test_i5_while_storage_is_being_rebuilt_no_node_leaves() -> None:

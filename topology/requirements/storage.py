@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from shunter.topology.model import Cluster, Volume
 from shunter.topology.plan import Finding, Severity
+from shunter.topology.precautions import is_left_redirected
 from shunter.topology.quorum import MEMBER
 from shunter.topology.requirements.differing import listed
 
@@ -31,19 +32,23 @@ def reach(cluster: Cluster) -> Iterator[Finding]:
 
 def redirected(cluster: Cluster) -> Iterator[Finding]:
     """Redirected by design (ReFS on Storage Spaces Direct) is healthy; by an operator, it is said elsewhere."""
-    backed_up = {name for vm in cluster.vms if vm.backup for name in vm.volumes}
     for volume in cluster.volumes:
-        left_over = volume.state == "redirected_backup" and not volume.backup and volume.name not in backed_up
-        if volume.state == "redirected_stuck" or left_over:
-            yield _about(
-                volume,
-                "R18",
-                "error",
-                f"{volume.name} is still in redirected I/O although no backup of it is under way: the I/O of all nodes "
-                "suffers",
-                f"Resume-ClusterResource -VolumeName {volume.name}; if that does not help, change its owner "
-                f"(Move-ClusterSharedVolume -Name {volume.name})",
-            )
+        if is_left_redirected(cluster, volume):
+            yield left_redirected(volume)
+
+
+def left_redirected(volume: Volume, refused: str = "") -> Finding:
+    """R18, and what to do by hand. `refused`: what the cluster said when it was asked to restore direct I/O."""
+    answer = f"; the cluster was asked to restore direct I/O and refused: {refused}" if refused else ""
+    return _about(
+        volume,
+        "R18",
+        "error",
+        f"{volume.name} is still in redirected I/O although no backup of it is under way: the I/O of all nodes "
+        f"suffers{answer}",
+        f"Resume-ClusterResource -VolumeName {volume.name}; if that does not help, change its owner "
+        f"(Move-ClusterSharedVolume -Name {volume.name})",
+    )
 
 
 def states(cluster: Cluster) -> Iterator[Finding]:
@@ -54,8 +59,7 @@ def states(cluster: Cluster) -> Iterator[Finding]:
                 message = f"{name} is {volume.state}: VMs on it cannot move or start"
                 yield _about(volume, "R08", "warning", message, f"bring {name} online (Start-ClusterResource)")
             case "redirected_no_path":
-                message = f"a node has no direct path to {name}: its I/O goes over the network, through {owner.name}"
-                yield _about(volume, "R08", "warning", message, f"restore the connection of all nodes to {name}")
+                yield _about(volume, "R08", "warning", *_no_path(cluster, volume))
             case "redirected_by_user" | "maintenance":
                 what = "in maintenance" if volume.state == "maintenance" else "redirected by an operator"
                 remedy = f"end it when it is no longer wanted (Resume-ClusterResource -VolumeName {name})"
@@ -63,6 +67,18 @@ def states(cluster: Cluster) -> Iterator[Finding]:
         if owner.state not in MEMBER:
             remedy = f"give it another owner (Move-ClusterSharedVolume -Name {name})"
             yield _about(volume, "I7", "warning", f"{owner.name}, which owns {name}, is {owner.state}", remedy)
+
+
+def _no_path(cluster: Cluster, volume: Volume) -> tuple[str, str]:
+    """Which nodes have none is known where the volume says who reaches it."""
+    name, through = volume.name, f"over the network, through {volume.owner}"
+    cut_off = [node.name for node in cluster.nodes if volume.reachable_from and node.name not in volume.reachable_from]
+    if not cut_off:
+        message = f"a node has no direct path to {name}: its I/O goes {through}"
+        return message, f"restore the connection of all nodes to {name}"
+    nodes, have = listed(cut_off, 64), "has" if len(cut_off) == 1 else "have"
+    message = f"{nodes} {have} no direct path to {name}: I/O goes {through}, and no VM on {name} is moved there"
+    return message, f"restore the connection of {nodes} to {name} (disk, HBA, cabling, multipath)"
 
 
 def jobs(cluster: Cluster) -> Iterator[Finding]:

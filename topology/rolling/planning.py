@@ -9,6 +9,7 @@ from shunter.topology.choosing import check_reserve, no_reserve, refusal
 from shunter.topology.memory import memory
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Alternative, Finding, Maintenance, Move, Plan
+from shunter.topology.precautions import said_beforehand
 from shunter.topology.rolling.candidates import Turns, candidates, neighbours, with_seeds
 from shunter.topology.rolling.course import Course, Leg, run
 from shunter.topology.rolling.failback import Failback, failback_moves
@@ -50,6 +51,7 @@ def forecast(
     """The plan, and the strategy that it follows. Raises RequestError."""
     policy = policy or RollingPolicy()
     check_reserve(policy.reserve_nodes)
+    as_it_is, cluster = cluster, policy.precautions.planned_on(cluster)
     wanted = wanted_nodes(cluster, nodes, policy)
     untouched, unplaced = hindrances(cluster, wanted)
     able = tuple(name for name in wanted if name not in {each.node for each in untouched})
@@ -72,7 +74,8 @@ def forecast(
     bound = planner.floor(reserve_nodes, [turn.node for turn in course.turns])
     unplaced = [stays for stays in unplaced if ends.get(stays.vm, stays.node) == stays.node]
     findings = (*refusals, *(finding for finding in findings if finding.severity != "error"))
-    all_findings = (*findings, *back.findings, *_of_window(course, policy))
+    said = said_beforehand(as_it_is, policy.precautions, [move.vm for move in moves])
+    all_findings = (*findings, *said, *back.findings, *_of_window(course, policy))
     plan = Plan(
         kind="rolling_maintenance",
         cluster=cluster.name,

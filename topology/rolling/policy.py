@@ -10,6 +10,7 @@ from pydantic import Field
 from shunter.topology.choosing import ReserveNodes
 from shunter.topology.errors import RequestError
 from shunter.topology.model import Cluster, Value
+from shunter.topology.precautions import Precautions
 
 LONGEST_S = 7 * 86_400.0
 
@@ -23,7 +24,8 @@ class RollingPolicy(Value):
     once at most; None: as many as is safe. `order`: nodes whose turns come first, in this order. `apart`: groups of
     nodes of which no two may be away at once. `one_fault_domain`: all that are away at once are of one fault domain.
     `window_s`: no node leaves that would not be back by then. `prefer`: the shortest run, or the fewest moves (within
-    the window, if there is one). `failback`: what happens to the VMs once all nodes are done.
+    the window, if there is one). `failback`: what happens to the VMs once all nodes are done. `precautions`: what is
+    done about backups and drifted configurations.
     """
 
     maintenance_s: Seconds = 900.0
@@ -35,6 +37,7 @@ class RollingPolicy(Value):
     window_s: Seconds | None = None
     prefer: Prefer = "time"
     failback: Failback = "none"
+    precautions: Precautions = Precautions()
 
 
 def not_together(cluster: Cluster, policy: RollingPolicy) -> Mapping[str, frozenset[str]]:

@@ -1,0 +1,92 @@
+"""What backups mean for a rolling run (R17): nodes that wait for one join the run when it is over, or are named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from shunter.engine.audience import Waiting
+from shunter.topology.model import Cluster
+from shunter.topology.plan import Untouched
+from shunter.topology.rolling.hindrances import hindrances
+
+if TYPE_CHECKING:
+    from shunter.engine.rolling import Rolling
+
+
+class AwaitedNodes:
+    """Of one run. `nodes`: those that the plan leaves out because backups hold VMs on them, as long as they wait.
+    `joined`: those that a backup let go during the run; `given_up`: those that would come too late.
+    """
+
+    def __init__(self, run: Rolling) -> None:
+        self._run = run
+        self.joined: list[str] = []
+        self.given_up: list[str] = []
+        left_out = [each.node for each in run.plan.untouched]
+        under_backup = {vm.node for vm in run.before.vms if vm.backup and vm.holds_memory}
+        waiting = [node for node in left_out if node in under_backup]
+        released = run.before.with_backups({vm.name: False for vm in run.before.vms if vm.backup})
+        hindered = {each.node for each in hindrances(released, waiting)[0]} if waiting else set()
+        self.nodes = [node for node in waiting if node not in hindered]
+
+    def join(self, seen: Cluster) -> bool:
+        """Let those join that no backup holds any more; whether there were any."""
+        free = [node for node in self.nodes if not self._held(seen, node)]
+        for node in free:
+            self.nodes.remove(node)
+            if node not in self._run.control.skipped:
+                self.joined.append(node)
+        return bool(free)
+
+    def leave_out(self, node: str) -> None:
+        """It waits no longer: it would come too late."""
+        if node in self.nodes:
+            self.nodes.remove(node)
+            self.given_up.append(node)
+
+    def are_worth_waiting_for(self, seen: Cluster, pending: Sequence[str]) -> bool:
+        """Whether a backup that holds a VM, or a volume, of a node whose turn is still to come may take longer."""
+        backups = self._run.care.backups
+        nodes = {*self.nodes, *pending} - self._run.control.skipped
+        return any(backups.is_waited_for(vm.name) for node in nodes for vm in seen.vms_by_node[node]) or any(
+            volume.owner in nodes and backups.is_volume_waited_for(volume.name) for volume in seen.volumes
+        )
+
+    def keep_volume_of(self, seen: Cluster, node: str) -> list[str]:
+        """The volumes that the node must keep for the moment."""
+        care = self._run.care
+        return [v.name for v in seen.volumes if v.owner == node and care.holds_volume(seen, v.name)]
+
+    def why_not(self, seen: Cluster, node: str) -> str:
+        """Why a node with held VMs or volumes had no turn; empty where backups had nothing to do with it."""
+        backups, limit_s = self._run.care.backups, self._run.policy.precautions.backup_limit_s
+        held = self._held(seen, node)
+        if held:
+            names = f"the backup{'s' if len(held) > 1 else ''} of {', '.join(held)}"
+        elif volumes := self.keep_volume_of(seen, node):
+            names, held = f"the backup of {', '.join(volumes)}", volumes
+        else:
+            return ""
+        verb = "are" if len(held) > 1 else "is"
+        too_long = backups.held_too_long(held)
+        return f"{names} {verb} not over (R17)" + (f", after more than {limit_s:g} s" if too_long else "")
+
+    def untouched(self, seen: Cluster) -> list[Untouched]:
+        """Those that still wait."""
+        return [
+            Untouched(
+                node=node,
+                reason=f"{node} waited for its turn: {self.why_not(seen, node)}",
+                remedy="run it again once the backup is over, or do not wait for it (--backups proceed)",
+            )
+            for node in self.nodes
+        ]
+
+    def waiting(self, seen: Cluster, pending: Sequence[str]) -> list[Waiting]:
+        """For the audience: whom backups hold."""
+        on_them = [vm.name for node in (*self.nodes, *pending) for vm in seen.vms_by_node[node]]
+        return self._run.care.backups.waiting(on_them)
+
+    def _held(self, seen: Cluster, node: str) -> list[str]:
+        return [vm.name for vm in seen.vms_by_node[node] if vm.backup and vm.holds_memory]
