@@ -10,6 +10,7 @@ from shunter.topology.model import Cluster
 from shunter.topology.plan import Move, Plan, RoleMove, VolumeMove
 from shunter.topology.recheck.claims import missing_reasons, unknown_names
 from shunter.topology.recheck.fitness import apart, running_on_its_disks
+from shunter.topology.recheck.homecoming import once_resumed, reasons_of_stayers
 from shunter.topology.recheck.mending import left_in_disorder
 from shunter.topology.recheck.of_rolling import check_rolling
 from shunter.topology.recheck.replay import Replay, events_of
@@ -22,6 +23,7 @@ def check_plan(cluster: Cluster, plan: Plan, nodes: Collection[str]) -> tuple[Vi
     """What is wrong with this plan to empty `nodes` (spelled as in the cluster); empty where it is sound.
 
     A rolling maintenance of `nodes` (none: of all) is judged by `of_rolling`; what follows is about the other kinds.
+    Of a resume, whose node takes VMs from the start, `of_resume` knows whether those move that should.
     `nodes`: none for a repair, after which nothing may stand where it must not unless the plan says so. Checked: I1,
     I2, I3 with the reserve the plan names, I4, I7, R08, R11, R13, R15 to R17, R20. A plan that a finding refuses keeps
     no reserve; the rest is checked all the same. What was out of order before and is not touched is held against a
@@ -32,6 +34,8 @@ def check_plan(cluster: Cluster, plan: Plan, nodes: Collection[str]) -> tuple[Vi
     unknown = tuple(unknown_names(cluster, plan))
     if unknown:
         return unknown
+    if plan.kind == "resume":
+        cluster = once_resumed(cluster, plan)
     check = _PlanCheck(cluster, plan, frozenset(nodes))
     found = [
         *check.everybody_once(),
@@ -134,6 +138,9 @@ class _PlanCheck:
             yield Violation(move.start_s, rule, name, f"its target {move.target} is {state}")
 
     def unplaced_with_reasons(self) -> Iterator[Violation]:
+        if self.plan.kind == "resume":
+            yield from reasons_of_stayers(self.cluster, self.plan)
+            return
         for stays in self.plan.unplaced:
             is_on = self.ends_on[stays.vm] if self.plan.kind == "repair" else self.cluster.vm_by_name[stays.vm].node
             yield from missing_reasons(self.cluster, stays, is_on)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shunter.topology.plan import Move, Plan, RoleMove, VolumeMove
+from shunter.topology.recheck.homecoming import came_back
 from shunter.topology.recheck.maintained import Comings, turns_agree
 from shunter.topology.recheck.of_log import first_world, read_events, time_of
 from shunter.topology.recheck.standing import disorders
@@ -94,6 +95,8 @@ def _disagreements(report: Plan, told: _Told, nodes: frozenset[str]) -> Iterator
     yield from _staying(report, told)
     if report.kind == "rolling_maintenance":
         yield from turns_agree(told.world.cluster, report, nodes, told.comings)
+    elif report.kind == "resume":
+        yield from came_back(report, told.world, told.ended_s)
     else:
         yield from _everybody(report, told, nodes)
 
