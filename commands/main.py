@@ -10,6 +10,8 @@ import typer
 
 from shunter.commands.apps import EXIT_CODES, app, plan, simulate
 from shunter.commands.options import (
+    BackupLimitS,
+    Backups,
     ClusterFile,
     ClusterName,
     Demo,
@@ -19,6 +21,7 @@ from shunter.commands.options import (
     Log,
     Nodes,
     Noise,
+    RefreshDrifted,
     Reserve,
     Seed,
     Speed,
@@ -102,6 +105,9 @@ def plan_evacuate(
     cluster: ClusterName,
     *,
     reserve_nodes: Reserve = "auto",
+    backups: Backups = "hold",
+    backup_limit_s: BackupLimitS = 3600.0,
+    refresh_drifted: RefreshDrifted = False,
     as_json: Json = False,
     svg: Svg = None,
     html: Html = None,
@@ -111,12 +117,17 @@ def plan_evacuate(
     Example: shunter plan evacuate N1 N2 --cluster prod-1.json --svg plan.svg
     """
     from shunter.commands import exits, planning
+    from shunter.commands.caution import precautions
     from shunter.commands.output import Pictures
 
-    reserve = cast("ReserveNodes", reserve_nodes)
     exits.leave(
         lambda: planning.evacuation(
-            nodes, cluster, reserve_nodes=reserve, as_json=as_json, pictures=Pictures(svg, html)
+            nodes,
+            cluster,
+            reserve_nodes=cast("ReserveNodes", reserve_nodes),
+            precautions=precautions(backups, backup_limit_s, refresh_drifted),
+            as_json=as_json,
+            pictures=Pictures(svg, html),
         )
     )
 
@@ -147,6 +158,9 @@ def evacuate(
     cluster: ClusterName,
     *,
     reserve_nodes: Reserve = "auto",
+    backups: Backups = "hold",
+    backup_limit_s: BackupLimitS = 3600.0,
+    refresh_drifted: RefreshDrifted = False,
     speed: Speed = None,
     undo_pause: Annotated[
         bool, typer.Option("--undo-pause", help="If stopped early, resume the nodes that this run paused.")
@@ -164,12 +178,20 @@ def evacuate(
     Example: shunter evacuate N1 --cluster prod-1.json --speed 10
     """
     from shunter.commands import exits, running
+    from shunter.commands.caution import precautions
     from shunter.commands.output import Pictures
 
-    reserve = cast("ReserveNodes", reserve_nodes)
     exits.leave(
         lambda: running.run(
-            running.evacuation(nodes, cluster, reserve_nodes=reserve, speed=speed, undo_pause=undo_pause, log=log),
+            running.evacuation(
+                nodes,
+                cluster,
+                reserve_nodes=cast("ReserveNodes", reserve_nodes),
+                precautions=precautions(backups, backup_limit_s, refresh_drifted),
+                speed=speed,
+                undo_pause=undo_pause,
+                log=log,
+            ),
             as_json=as_json,
             pictures=Pictures(svg, html),
         )
@@ -212,6 +234,9 @@ def migrate(
     node: Target,
     cluster: ClusterName,
     *,
+    backups: Backups = "hold",
+    backup_limit_s: BackupLimitS = 3600.0,
+    refresh_drifted: RefreshDrifted = False,
     speed: Speed = None,
     log: Log = None,
     as_json: Json = False,
@@ -223,11 +248,15 @@ def migrate(
     Example: shunter migrate web-1 N3 --cluster prod-1.json
     """
     from shunter.commands import exits, running
+    from shunter.commands.caution import precautions
     from shunter.commands.output import Pictures
 
+    heeded = precautions(backups, backup_limit_s, refresh_drifted)
     exits.leave(
         lambda: running.run(
-            running.migration(vm, node, cluster, speed=speed, log=log), as_json=as_json, pictures=Pictures(svg, html)
+            running.migration(vm, node, cluster, precautions=heeded, speed=speed, log=log),
+            as_json=as_json,
+            pictures=Pictures(svg, html),
         )
     )
 
@@ -242,6 +271,9 @@ def simulate_evacuate(
     noise: Noise = 0.0,
     log: Log = None,
     reserve_nodes: Reserve = "auto",
+    backups: Backups = "hold",
+    backup_limit_s: BackupLimitS = 3600.0,
+    refresh_drifted: RefreshDrifted = False,
     as_json: Json = False,
     svg: Svg = None,
     html: Html = None,
@@ -251,6 +283,7 @@ def simulate_evacuate(
     Example: shunter simulate evacuate N1 --cluster prod-1.json --seed 7 --faults many --log night.jsonl
     """
     from shunter.commands import exits, simulating
+    from shunter.commands.caution import precautions
     from shunter.commands.output import Pictures
 
     weather = simulating.Weather(seed, faults, noise, log)
@@ -260,6 +293,7 @@ def simulate_evacuate(
             cluster,
             weather,
             reserve_nodes=cast("ReserveNodes", reserve_nodes),
+            precautions=precautions(backups, backup_limit_s, refresh_drifted),
             as_json=as_json,
             pictures=Pictures(svg, html),
         )
@@ -298,7 +332,8 @@ def simulate_repair(
     )
 
 
-import shunter.commands.maintenance  # noqa: E402, F401  its commands join the groups, after those above
+import shunter.commands.failing_over  # noqa: E402  its commands join the groups, after those above
+import shunter.commands.maintenance  # noqa: E402, F401
 
 
 def main() -> None:

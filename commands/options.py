@@ -117,6 +117,9 @@ def _one_of(*known: str) -> Callable[[str], str]:
 Nodes = Annotated[
     list[str], typer.Argument(metavar="NODE", parser=_name, help="The nodes to empty.", show_default=False)
 ]
+LostNodes = Annotated[
+    list[str], typer.Argument(metavar="NODE", parser=_name, help="The nodes that are lost.", show_default=False)
+]
 Demo = Annotated[
     str,
     typer.Argument(
@@ -281,5 +284,28 @@ FailedNodes = Annotated[
         metavar="N",
         parser=_between(0, MOST_RESERVED),
         help="How many nodes may fail before no further one is begun.",
+    ),
+]
+Backups = Annotated[
+    str,
+    typer.Option(
+        "--backups",
+        metavar="hold|hold-then-proceed|proceed",
+        parser=_one_of("hold", "hold-then-proceed", "proceed"),
+        help="A VM whose backup is under way is held until that is done, and left where it is after --backup-limit-s; "
+        "or held so long, and moved then; or moved at once. Moved, its backup is degraded to a plain copy.",
+    ),
+]
+BackupLimitS = Annotated[
+    float,
+    typer.Option(
+        "--backup-limit-s", metavar="S", parser=_seconds, help="How long a run holds a VM for its backup, in seconds."
+    ),
+]
+RefreshDrifted = Annotated[
+    bool,
+    typer.Option(
+        "--refresh-drifted",
+        help="Refresh the cluster's copy of VMs that were changed outside cluster tools, before they move.",
     ),
 ]

@@ -25,17 +25,23 @@ from shunter.commands.screens.run_view import RunView
 from shunter.commands.screens.words import listed, signs_of
 from shunter.engine.audience import Audience
 from shunter.engine.control import Control
+from shunter.engine.failover import failover_of
 from shunter.flows.errors import RunError
 from shunter.flows.listeners import listening
 from shunter.flows.settings import PrefectAtHand, prefect_at_hand
 from shunter.flows.spoken import duration
 from shunter.topology.choosing import ReserveNodes
+from shunter.topology.failover import lost_nodes
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
 from shunter.topology.planning import emptied_nodes, plan_evacuation, plan_migration
+from shunter.topology.precautions import Precautions
 from shunter.topology.preflight import with_requirements
 from shunter.topology.repair import plan_repair
 from shunter.topology.rolling.policy import wanted_nodes
+
+
+NO_MORE_THAN_USUAL = Precautions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,8 @@ class Job:
     """A flow to run here. `plan`: what it will do, from a look at the cluster; `flow`: starts it (imports included).
 
     `nodes`: those that will be empty, for headlines. `speed` None: real time. Of a cluster that is simulated here:
-    `log`, for its witness log, and `faults`, what goes wrong in it.
+    `log`, for its witness log, and `faults`, what goes wrong in it. `waits_for_backups`: a plan that moves nothing
+    because backups hold VMs is carried out all the same.
     """
 
     title: str
@@ -54,6 +61,15 @@ class Job:
     speed: float | None = None
     log: Path | None = None
     faults: Sequence[Fault] = ()
+    waits_for_backups: bool = False
+
+    def is_in_vain(self, plan: Plan) -> bool:
+        """Whether the flow would touch nothing. What a run may mend (R18) does not stand against it yet."""
+        if any(finding.rule != "R18" for finding in plan.errors):
+            return True
+        held = any(verdict.rule == "R17" for stays in plan.unplaced for verdict in stays.verdicts)
+        waits = self.waits_for_backups and held
+        return not (plan.moves or plan.role_moves or plan.maintenance or self.nodes or waits)
 
 
 def evacuation(
@@ -61,6 +77,7 @@ def evacuation(
     cluster: str,
     *,
     reserve_nodes: ReserveNodes = "auto",
+    precautions: Precautions = NO_MORE_THAN_USUAL,
     speed: float | None = None,
     undo_pause: bool = False,
     log: Path | None = None,
@@ -71,10 +88,19 @@ def evacuation(
     async def flow() -> Plan:
         from shunter.flows.evacuate import evacuate_nodes
 
-        return await evacuate_nodes(cluster, list(names), reserve_nodes, speed, undo_pause=undo_pause)
+        return await evacuate_nodes(
+            cluster,
+            list(names),
+            reserve_nodes,
+            speed,
+            undo_pause=undo_pause,
+            backups=precautions.backups,
+            backup_limit_s=precautions.backup_limit_s,
+            refresh_drifted=precautions.refresh_drifted,
+        )
 
     def plan(seen: Cluster) -> Plan:
-        return plan_evacuation(seen, names, reserve_nodes)
+        return plan_evacuation(seen, names, reserve_nodes, precautions)
 
     return Job(f"Emptying {listed(names)}", cluster, plan, flow, names, speed, log)
 
@@ -90,13 +116,46 @@ def repair(
     return Job("Bringing the cluster in order", cluster, lambda c: plan_repair(c, reserve_nodes), flow, (), speed, log)
 
 
-def migration(vm: str, node: str, cluster: str, *, speed: float | None = None, log: Path | None = None) -> Job:
+def failover(nodes: Sequence[str], cluster: str, *, speed: float | None = None, log: Path | None = None) -> Job:
+    """Raises RequestError for an unknown node."""
+    names = lost_nodes(cluster_of_file(cluster), nodes) if is_file(cluster) else tuple(nodes)
+
+    async def flow() -> Plan:
+        from shunter.flows.failover import failover
+
+        return await failover(cluster, list(names), speed)
+
+    return Job(
+        f"Failing over {listed(names)}", cluster, lambda seen: failover_of(seen, names), flow, names, speed, log
+    )
+
+
+def migration(
+    vm: str,
+    node: str,
+    cluster: str,
+    *,
+    precautions: Precautions = NO_MORE_THAN_USUAL,
+    speed: float | None = None,
+    log: Path | None = None,
+) -> Job:
     async def flow() -> Plan:
         from shunter.flows.migrate import live_migrate
 
-        return await live_migrate(cluster, vm, node, speed)
+        return await live_migrate(
+            cluster,
+            vm,
+            node,
+            speed,
+            backups=precautions.backups,
+            backup_limit_s=precautions.backup_limit_s,
+            refresh_drifted=precautions.refresh_drifted,
+        )
 
-    return Job(f"Moving {vm} to {node}", cluster, lambda c: plan_migration(c, vm, node), flow, (), speed, log)
+    def plan(seen: Cluster) -> Plan:
+        return plan_migration(seen, vm, node, precautions)
+
+    return Job(f"Moving {vm} to {node}", cluster, plan, flow, (), speed, log, waits_for_backups=True)
 
 
 def maintenance(
@@ -128,13 +187,16 @@ def maintenance(
             first=list(policy.order),
             apart=[list(group) for group in policy.apart],
             one_fault_domain=policy.one_fault_domain,
+            backups=policy.precautions.backups,
+            backup_limit_s=policy.precautions.backup_limit_s,
+            refresh_drifted=policy.precautions.refresh_drifted,
             retries=retries,
             failed_nodes=failed_nodes,
             speed=speed,
         )
 
     what = listed(asked.nodes) if asked.nodes else "all nodes"
-    return Job(f"Maintaining {what}", cluster, asked.plan, flow, (), speed, log)
+    return Job(f"Maintaining {what}", cluster, asked.plan, flow, (), speed, log, waits_for_backups=True)
 
 
 def run(job: Job, *, as_json: bool, pictures: output.Pictures) -> Plan:
@@ -143,7 +205,7 @@ def run(job: Job, *, as_json: bool, pictures: output.Pictures) -> Plan:
     plan = with_requirements(seen, job.plan(seen)) if seen else None
     if plan is not None:
         pictures.draw(plan, job.nodes)  # finds out before the first move whether they can be written
-    if plan is not None and (plan.errors or not (plan.moves or plan.role_moves or plan.maintenance or job.nodes)):
+    if plan is not None and job.is_in_vain(plan):
         output.show(plan, job.nodes, seen, as_json=as_json)
         return plan
     with ExitStack() as until_told:

@@ -20,6 +20,7 @@ from shunter.commands.cluster_choice import cluster_of_file, path_of
 from shunter.commands.rolling import Asked, searching
 from shunter.engine.audience import Audience, Progress, Waiting
 from shunter.engine.evacuate import evacuate
+from shunter.engine.failover import fail_over
 from shunter.engine.holds import OwnHolds
 from shunter.engine.maintain import maintain
 from shunter.engine.repair import repair
@@ -27,10 +28,12 @@ from shunter.flows.spoken import duration
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.choosing import ReserveNodes, check_reserve
 from shunter.topology.errors import RequestError
+from shunter.topology.failover import lost_nodes
 from shunter.topology.jsontext import read_text, shown
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
 from shunter.topology.planning import emptied_nodes
+from shunter.topology.precautions import Precautions
 from shunter.topology.rolling import forecast
 from shunter.topology.rolling.strategy import Strategy
 
@@ -57,6 +60,7 @@ def evacuation(
     weather: Weather,
     *,
     reserve_nodes: ReserveNodes,
+    precautions: Precautions,
     as_json: bool,
     pictures: output.Pictures,
 ) -> Plan:
@@ -66,7 +70,14 @@ def evacuation(
     check_reserve(reserve_nodes)
 
     async def procedure(world: SimulatedCluster, audience: Audience) -> Plan:
-        return await evacuate(world, names, reserve_nodes=reserve_nodes, holds=OwnHolds(), audience=audience)
+        return await evacuate(
+            world,
+            names,
+            reserve_nodes=reserve_nodes,
+            precautions=precautions,
+            holds=OwnHolds(),
+            audience=audience,
+        )
 
     return _shown(Night(seen, weather, procedure), names, as_json=as_json, pictures=pictures)
 
@@ -82,6 +93,22 @@ def repairs(
         return await repair(world, reserve_nodes=reserve_nodes, holds=OwnHolds(), audience=audience)
 
     return _shown(Night(seen, weather, procedure), (), as_json=as_json, pictures=pictures)
+
+
+def failover(
+    nodes: Sequence[str], cluster: str, weather: Weather, *, as_json: bool, pictures: output.Pictures
+) -> Plan:
+    """The nodes that are up are lost first. Raises RequestError."""
+    seen = cluster_of_file(cluster)
+    names = lost_nodes(seen, nodes)
+
+    async def procedure(world: SimulatedCluster, audience: Audience) -> Plan:
+        before = world.now()
+        for name in names:
+            world.presence.lose(name)
+        return await fail_over(world, names, audience=audience, before=before)
+
+    return _shown(Night(seen, weather, procedure), names, as_json=as_json, pictures=pictures)
 
 
 def maintenance(asked: Asked, cluster: str, weather: Weather, *, as_json: bool, pictures: output.Pictures) -> Plan:

@@ -62,18 +62,19 @@ async def carry_out(
     speed: float | None,
     on_cancel: Running,
     rolling: bool = False,
+    urgent: bool = False,
     reboot_s: float | None = None,
 ) -> Plan:
-    """Run the procedure and leave its report. `nodes`: what is to be emptied, for headlines. `rolling`: it must have
-    the cluster to itself, and others are refused meanwhile. `reboot_s`: what a reboot takes on a cluster that is
-    simulated here.
+    """Run the procedure and leave its report. `nodes`: what it is about, for headlines. `rolling`: it must have
+    the cluster to itself, and others are refused meanwhile, unless they are `urgent`. `reboot_s`: what a reboot takes
+    on a cluster that is simulated here.
 
     Returns, as the flow's final state, the report. A refusal or an unknown outcome is a failed state, which a caller
     gets as RefusedByFindings, RunRefused or OutcomeInDoubt. Raises RequestError, Unreachable and PrefectUnreachable:
     nothing was touched then.
     """
     try:
-        plan = await _carried_out(procedure, cluster, nodes, speed, on_cancel, rolling, reboot_s)
+        plan = await _carried_out(procedure, cluster, nodes, speed, on_cancel, rolling, urgent, reboot_s)
     except RunRefused as error:
         return refused(error)
     return final_state(plan, nodes)
@@ -86,6 +87,7 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
     speed: float | None,
     on_cancel: Running,
     rolling: bool,
+    urgent: bool,
     reboot_s: float | None,
 ) -> Plan:
     log = get_run_logger()
@@ -98,7 +100,7 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
         seen = await port.look()
         holds = await stack.enter_async_context(PrefectHolds.opened(seen.name, log, _flow_run_id()))
         whole = await stack.enter_async_context(WholeCluster.held(holds, seen.name)) if rolling else None
-        if whole is None:
+        if whole is None and not urgent:
             await refuse_beside_rolling(holds, seen.name)
         await holds.prepare([node.name for node in seen.nodes])
         audience = await stack.enter_async_context(RunAudience(seen.name, nodes, port.clock, log, listener.audience))

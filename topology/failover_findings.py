@@ -42,7 +42,7 @@ def findings_of(cluster: Cluster, lost: Sequence[str], aftermath: Aftermath | No
             *_drives(cluster, restarts.targets),
             *_growth(after, set(restarts.targets.values())),
             *_backups(cluster, lost),
-            *_no_longer_protected(after, aftermath.further),
+            *no_longer_protected(after, aftermath.further),
             *_failed_elsewhere(cluster, lost),
             *_not_wanted(cluster, lost),
             *_silence(cluster, lost),
@@ -79,7 +79,7 @@ def _votes(cluster: Cluster, lost: Sequence[str]) -> Iterator[Finding]:
         )
 
 
-def _no_longer_protected(after: Cluster, further: Sequence[Loss]) -> Iterator[Finding]:
+def no_longer_protected(after: Cluster, further: Sequence[Loss]) -> Iterator[Finding]:
     """Which loss would come on top of it and not be survived."""
     last = would_end_it(after)
     if last:

@@ -1,0 +1,204 @@
+"""Failover: what the cluster does for lost nodes is watched; what it leaves lying is started, and the result is looked
+at.
+
+The cluster restarts roles by itself, so the run first waits for it as long as it gets on. A node that is isolated is
+not lost: its VMs may run on, and nothing of it is started before the cluster has declared it down. Where no majority is
+left, nothing is done but told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from shunter.clusters.port import ClusterPort, Unreachable
+from shunter.engine.audience import Audience, Waiting
+from shunter.engine.care import Care
+from shunter.engine.failover_report import Fallout, Ran, has_quorum
+from shunter.engine.lives import Lives
+from shunter.engine.looking import look
+from shunter.engine.rest import Rest
+from shunter.engine.starting import Starting, may_be_started
+from shunter.engine.stop import Stop
+from shunter.topology.failover import lost_nodes, plan_failover
+from shunter.topology.model import Cluster, VirtualMachine
+from shunter.topology.plan import Finding, Plan
+from shunter.topology.planning import plan_role_moves, plan_volume_moves
+from shunter.topology.precautions import Precautions
+from shunter.topology.quorum import MEMBER
+from shunter.topology.restarting import choose_restarts
+
+QUIET_S = 180.0
+"""The cluster is done when it has restarted nothing for so long (delay of a group's restart, twice over)."""
+ISOLATED_PATIENCE_S = 600.0
+"""An isolated node is declared down after four minutes by default (ResiliencyDefaultPeriod)."""
+MOST_ROUNDS = 20
+
+
+async def fail_over(
+    cluster: ClusterPort,
+    nodes: Sequence[str],
+    *,
+    audience: Audience,
+    stop: Stop | None = None,
+    before: Cluster | None = None,
+) -> Plan:
+    """See to it that everything that ran on these lost nodes and can run elsewhere does; return the report, or the plan
+    itself (`executed` false) when a finding forbids the run: a node that is no longer lost, a quorum that is.
+
+    `before`: a snapshot from before the loss, which knows what ran there; without it, what failed since is taken.
+    `stop` asks the run to end early. Raises RequestError (unknown node): nothing was touched; and Unreachable.
+    """
+    seen = await cluster.look()
+    lost = lost_nodes(seen, nodes)
+    plan = failover_of(seen, lost)
+    started_s = cluster.clock.now_s()
+    audience.planned(plan, started_s)
+    if plan.errors:
+        return plan
+    return await _Failover(cluster, plan, lost, audience, stop or Stop(), seen, before or seen).carry_out(started_s)
+
+
+def failover_of(seen: Cluster, lost: Sequence[str]) -> Plan:
+    """The plan, with an error for each node that is not lost: what runs there must not be started elsewhere."""
+    plan = plan_failover(seen, lost)
+    there = tuple(
+        Finding(
+            rule="I2",
+            severity="error",
+            subject=f"node {name}",
+            message=f"{name} is {seen.node_by_name[name].state}: its VMs run there, and none is started elsewhere",
+            remedy=f"evacuate it (shunter evacuate {name}); if it is dead, wait until the cluster has declared it down",
+        )
+        for name in lost
+        if seen.node_by_name[name].state in MEMBER
+    )
+    return plan.model_copy(update={"findings": (*there, *plan.findings), "ok": plan.ok and not there})
+
+
+@dataclass(slots=True, eq=False)
+class _Failover:
+    cluster: ClusterPort
+    plan: Plan
+    lost: tuple[str, ...]
+    audience: Audience
+    stop: Stop
+    seen_first: Cluster
+    before: Cluster
+    lives: Lives = field(init=False)
+    starting: Starting = field(init=False)
+    care: Care = field(init=False)
+    rest: Rest = field(init=False)
+    ran: dict[str, Ran] = field(default_factory=dict)
+    """What is to run again: VMs of the lost nodes, and those that failed elsewhere."""
+
+    def __post_init__(self) -> None:
+        self.lives = Lives(self.seen_first, (), self.cluster.clock, self.audience)
+        self.starting = Starting(self.cluster, self.lives, self.stop)
+        self.care = Care(Precautions(), self.cluster, self.lives)
+        self.rest = Rest(self.cluster, self.lives, self.lost, 0, {}, {}, self.care)
+        for vm in self.before.vms:
+            if vm.node in self.lost and vm.clustered and (vm.holds_memory or vm.state == "failed"):
+                self._take_in(self.seen_first.vm_by_name.get(vm.name), vm.node)
+
+    def _take_in(self, vm: VirtualMachine | None, node: str) -> None:
+        if vm is not None and vm.name not in self.ran:
+            self.ran[vm.name] = Ran(node)
+            self.lives.take_in(vm)
+
+    async def carry_out(self, started_s: float) -> Plan:
+        try:
+            await self._watch_cluster()
+            for _ in range(MOST_ROUNDS):
+                if not await self._start_what_is_left():
+                    break
+            await self._give_owners()
+            seen = self._noted(await look(self.cluster))
+        except Unreachable as error:
+            asked = ", ".join(f"{start.vm} on {start.node}" for start in self.starting.starts) or "nothing"
+            message = f"{error}. Until then this run had started {asked}: look at these VMs, then run it again"
+            raise Unreachable(message) from error
+        self.audience.waiting(())
+        return self._report(seen, started_s)
+
+    # ------------------------------------------------------------------ the cluster's own work
+
+    async def _watch_cluster(self) -> None:
+        """Until the cluster has restarted everything, or nothing for a while, and knows which nodes live."""
+        clock = self.cluster.clock
+        isolated_until_s = clock.now_s() + ISOLATED_PATIENCE_S
+        quiet_until_s, running = clock.now_s() + QUIET_S, -1
+        while True:
+            seen = self._noted(await look(self.cluster))
+            if self.stop.asked or not has_quorum(seen):
+                return
+            isolated = [name for name in self.lost if seen.node_by_name[name].state == "isolated"]
+            down = [name for name in self.ran if seen.vm_by_name[name].state == "failed"]
+            moving = [move.vm for move in seen.migrations if {move.source, move.target}.intersection(self.lost)]
+            if (now_running := len(self.ran) - len(down)) != running or isolated:
+                quiet_until_s, running = clock.now_s() + QUIET_S, now_running
+            until_s = min(isolated_until_s, quiet_until_s) if isolated else quiet_until_s
+            if not (isolated or down or moving) or until_s <= clock.now_s():
+                return
+            waits = [Waiting(name, "isolated: waits until the cluster declares it down", until_s) for name in isolated]
+            waits += [Waiting(name, "waits to be restarted by the cluster", until_s) for name in down]
+            waits += [Waiting(name, "its migration is still under way", until_s) for name in moving]
+            self.audience.waiting(tuple(waits))
+            await self.cluster.wait_for_change(seen, until_s - clock.now_s())
+
+    def _noted(self, seen: Cluster) -> Cluster:
+        """Remember what failed, and since when what had failed runs again."""
+        for vm in seen.vms:
+            if vm.state == "failed" and vm.clustered:
+                self._take_in(vm, vm.node)
+        self.lives.observe(seen)
+        now_s = self.cluster.clock.now_s()
+        for name, ran in self.ran.items():
+            ran.note(seen.vm_by_name[name], now_s)
+        return seen
+
+    # ------------------------------------------------------------------ what it leaves
+
+    async def _start_what_is_left(self) -> bool:
+        """Start whatever fits somewhere; whether anything was tried."""
+        seen = self._noted(await look(self.cluster))
+        if self.stop.asked or not has_quorum(seen):
+            return False
+        left = [seen.vm_by_name[name] for name in self.ran if may_be_started(seen, name)]
+        targets = choose_restarts(seen, [vm for vm in left if vm.priority > 0], tried=self.starting.tried).targets
+        tried = len(self.starting.starts)
+        await self.starting.start(targets)
+        return len(self.starting.starts) > tried
+
+    async def _give_owners(self) -> None:
+        """Volumes and roles that the cluster has left with a node that is not there (I7)."""
+        seen = await self.care.attend(await look(self.cluster))
+        gone = [node.name for node in seen.nodes if node.state in ("down", "quarantined")]
+        if self.stop.asked or not gone or not has_quorum(seen):
+            return
+        staying = {vm.name: vm.node for vm in seen.vms if vm.node not in gone}
+        volumes, stuck = plan_volume_moves(seen, gone, staying, (), 0.0)
+        for volume in volumes:
+            await self.rest.move_volume(volume)
+        self.rest.findings += stuck
+        for role in plan_role_moves(seen, gone, 0.0):
+            await self.rest.move_role(role)
+
+    # ------------------------------------------------------------------ the end
+
+    def _report(self, seen: Cluster, started_s: float) -> Plan:
+        failed = [vm for name in self.ran if (vm := seen.vm_by_name[name]).state == "failed"]
+        left = [vm for vm in failed if vm.priority > 0 and may_be_started(seen, vm.name)]
+        reasons = choose_restarts(seen, left, tried=self.starting.tried).unplaced
+        fallout = Fallout(
+            plan=self.plan,
+            before=self.before,
+            seen=seen,
+            lost=self.lost,
+            ran=self.ran,
+            starts=self.starting.starts,
+            reasons=reasons,
+            started_s=started_s,
+            interrupted=self.stop.asked,
+        )
+        return fallout.report(self.rest, self.care.direct_io.findings(seen))

@@ -1,0 +1,38 @@
+"""The flow for nodes that are lost: what the cluster leaves lying is brought to run."""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from shunter.engine.failover import fail_over
+from shunter.flows.parameters import ClusterName, NodeNames, Speed, spoken
+from shunter.flows.run import Means, carry_out
+from shunter.topology.plan import Plan
+
+
+def _name() -> str:
+    given = flow_run.get_parameters()
+    return f"failover of {', '.join(spoken(node) for node in given['nodes'])} on {spoken(given['cluster'])}"
+
+
+@flow(flow_run_name=_name, persist_result=False, retries=0)
+async def failover(cluster: ClusterName, nodes: NodeNames, speed: Speed = None) -> Plan:
+    """See to it that everything that ran on lost nodes runs again, as far as it can.
+
+    The cluster restarts VMs by itself, and is waited for. What it leaves failed is started where it fits, the most
+    important first; a VM that may still be running (its node isolated, not declared down) is not. It works beside an
+    evacuation or a rolling run. Returns the report, also when it is done in part. Raises RefusedByFindings (nothing was
+    touched: a node that is there, a quorum that is not), RequestError (unknown cluster or node) and Unreachable.
+
+    Args:
+        cluster: The name of a registered cluster, or the path of a cluster file (ends in .json): a simulated
+            cluster starts from it.
+        nodes: The nodes that are lost.
+        speed: How many times as fast as real time the simulated cluster of a cluster file runs.
+    """
+
+    async def procedure(means: Means) -> Plan:
+        return await fail_over(means.cluster, nodes, audience=means.audience, stop=means.stop)
+
+    return await carry_out(procedure, cluster, nodes=nodes, speed=speed, on_cancel="finish", urgent=True)

@@ -1,0 +1,225 @@
+"""Bad days: nodes are emptied, others are lost meanwhile, and what the cluster leaves lying is brought to run again.
+
+The real engine in virtual time, evacuation, failover and return; witness log and reports are rechecked, and at the end
+nothing may lie that could run. A day is replayed exactly from its seed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import async_solipsism
+from drawing import draw_night, draw_tight_night
+from nights import LONGEST_NIGHT_S, HowMany, Listener, Outcome
+
+from shunter.clusters.clock import Clock
+from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults
+from shunter.clusters.simulated.rules import start_refusal
+from shunter.engine.evacuate import evacuate
+from shunter.engine.failover import fail_over
+from shunter.engine.holds import OwnHolds
+from shunter.engine.stop import Stop
+from shunter.topology.clusterfile import cluster_json
+from shunter.topology.model import Cluster
+from shunter.topology.plan import Plan
+from shunter.topology.recheck import Violation, check_failover, check_log, check_report
+from shunter.topology.recheck.fitness import close
+from shunter.topology.recheck.violation import EPSILON_S
+
+SETTLES_S = 2 * 3600.0
+
+
+@dataclass(frozen=True)
+class BadDay:
+    """What a seed stands for. `nodes`: those to empty; `beside`: failovers begin while that is still under way."""
+
+    seed: int
+    cluster: Cluster
+    nodes: tuple[str, ...]
+    faults: HowMany
+    noise: float
+    beside: bool
+
+    def replay(self, folder: Path) -> str:
+        """Write the cluster file; return how to spend the day again."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.cluster.name}.json"
+        path.write_text(cluster_json(self.cluster) + "\n", encoding="utf-8")
+        return f"python benchmarks/bad_days.py --first {self.seed} --seeds 1 --processes 1   # cluster: {path}"
+
+
+@dataclass
+class Told:
+    """What a procedure told, and when by the log's clock."""
+
+    report: Plan
+    listener: Listener
+    lost: tuple[str, ...]
+    ended_s: float
+    lines: int
+
+
+@dataclass
+class Diary:
+    """Everything that is left behind of a day."""
+
+    lines: list[str] = field(default_factory=list)
+    evacuation: Told | None = None
+    failovers: list[Told] = field(default_factory=list)
+    after: Cluster | None = None
+
+
+def draw(seed: int) -> BadDay:
+    """Odd seeds are small clusters with little room."""
+    cluster, nodes = draw_tight_night(seed) if seed % 2 else draw_night(seed)
+    rng = random.Random(f"bad day/{seed}")
+    leaving = tuple(nodes or [rng.choice(cluster.nodes).name])
+    faults: HowMany = rng.choice(("some", "some", "many"))
+    return BadDay(seed, cluster, leaving, faults, rng.choice((0.0, 0.3)), rng.random() < 0.5)
+
+
+def spend(day: BadDay) -> Outcome:
+    """Live through the day in virtual time, and check all that it left behind."""
+    diary = Diary()
+    try:
+        with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
+            runner.run(_live(day, diary))
+    except Exception as error:  # noqa: BLE001  whatever ends a day is what this looks for
+        return Outcome(day, (Violation(0.0, "crash", "the day", repr(error)),))
+    reports = [told.report for told in (diary.evacuation, *diary.failovers) if told is not None]
+    return Outcome(
+        day,
+        tuple(_judge(day, diary)),
+        states=Counter(
+            (step.lifecycle, step.target)
+            for told in (diary.evacuation, *diary.failovers)
+            if told is not None
+            for step in told.listener.steps
+        ),
+        faults=Counter(event["do"] for line in diary.lines if (event := json.loads(line))["what"] == "fault_injected"),
+        moves=Counter(
+            f"{report.kind} {move.outcome}" for report in reports if report.executed for move in report.moves
+        ),
+        executed=any(report.executed for report in reports),
+        ok=all(report.ok for report in reports),
+    )
+
+
+# ---------------------------------------------------------------------- the day
+
+
+def losses_of(day: BadDay) -> tuple[Fault, ...]:
+    """What goes wrong: as in every night, and on most days a node that is not emptied is lost in the middle."""
+    faults = draw_faults(day.cluster, day.seed, day.faults)
+    rng = random.Random(f"loss/{day.seed}")
+    others = [node.name for node in day.cluster.nodes if node.name not in day.nodes and node.state == "up"]
+    if not others or rng.random() < 0.2:
+        return faults
+    node, at_s = rng.choice(others), round(rng.uniform(1.0, 120.0), 3)
+    how = rng.choice(("node_down", "node_down", "node_down", "node_isolated"))
+    loss = [Fault(do=how, node=node, at_s=at_s)]
+    if rng.random() < 0.4:
+        back = "node_back" if how == "node_isolated" else "node_up"
+        loss.append(Fault(do=back, node=node, at_s=round(at_s + rng.uniform(5.0, 1500.0), 3)))
+    return (*faults, *loss)
+
+
+async def _live(day: BadDay, diary: Diary) -> None:
+    world = SimulatedCluster(day.cluster, clock=Clock(), seed=day.seed, noise=day.noise, faults=losses_of(day))
+    try:
+        async with asyncio.timeout(LONGEST_NIGHT_S):
+            evacuated = asyncio.create_task(_evacuate(day, world, diary))
+            if day.beside:
+                await _fail_over_until(evacuated, world, diary)
+            await evacuated
+            await _fail_over_what_is_down(world, diary)
+            await world.clock.sleep(max(0.0, SETTLES_S - world.clock.now_s()))  # faults that come later
+            await _fail_over_what_is_down(world, diary)
+            diary.after = await world.look()
+    finally:
+        diary.lines += world.witness.lines
+        await world.close()
+
+
+async def _evacuate(day: BadDay, world: SimulatedCluster, diary: Diary) -> None:
+    listener = Listener()
+    report = await evacuate(world, day.nodes, holds=OwnHolds(), audience=listener, stop=Stop())
+    diary.evacuation = Told(report, listener, (), world.clock.now_s(), len(world.witness.lines))
+
+
+async def _fail_over_until(over: asyncio.Task[None], world: SimulatedCluster, diary: Diary) -> None:
+    """As a watch would: each node that goes down is taken care of at once."""
+    known = {node.name for node in world.now().nodes if node.state == "down"}
+    while not over.done():
+        seen = await world.look()
+        down = {node.name for node in seen.nodes if node.state == "down"}
+        if fresh := sorted(down - known):
+            await _fail_over(fresh, world, diary)
+        known = down
+        await world.wait_for_change(await world.look(), 60.0)
+
+
+async def _fail_over_what_is_down(world: SimulatedCluster, diary: Diary) -> None:
+    seen = await world.look()
+    lost = [node.name for node in seen.nodes if node.state in ("down", "isolated", "quarantined")]
+    if lost:
+        await _fail_over(lost, world, diary)
+
+
+async def _fail_over(lost: list[str], world: SimulatedCluster, diary: Diary) -> None:
+    listener = Listener()
+    report = await fail_over(world, lost, audience=listener)
+    diary.failovers.append(Told(report, listener, tuple(lost), world.clock.now_s(), len(world.witness.lines)))
+
+
+# ---------------------------------------------------------------------- the judge
+
+
+def _judge(day: BadDay, diary: Diary) -> list[Violation]:
+    found = list(check_log(diary.lines))
+    if diary.evacuation is not None:
+        told = diary.evacuation
+        found += check_report(told.report, diary.lines[: told.lines], day.nodes, told.listener.began_at_s)
+    for told in diary.failovers:
+        found += check_failover(
+            told.report, diary.lines[: told.lines], told.lost, told.listener.began_at_s, told.ended_s + EPSILON_S
+        )
+    return [*found, *_left_lying(diary)]
+
+
+def _left_lying(diary: Diary) -> list[Violation]:
+    """VMs that do not run at the end although a node could start them, by the simulated cluster's own rules."""
+    seen = diary.after
+    assert seen is not None
+    if not any(node.state in ("up", "paused") for node in seen.nodes):
+        return []  # the cluster has stopped
+    if not diary.failovers or diary.failovers[-1].report.errors:
+        return []
+    in_vain = {
+        (move.vm, move.target) for told in diary.failovers for move in told.report.moves if move.outcome != "done"
+    }
+    lying = [vm for vm in seen.vms if vm.state == "failed" and vm.clustered and vm.priority > 0]
+    could = [
+        (vm.name, node.name)
+        for vm in lying
+        for node in seen.nodes
+        if (vm.name, node.name) not in in_vain
+        and start_refusal(seen, vm, node.name) is None
+        and _rules_allow(seen, vm.name, node.name)
+    ]
+    return [Violation(0.0, "I2", vm, f"lies although {node} could run it") for vm, node in could]
+
+
+def _rules_allow(seen: Cluster, vm: str, node: str) -> bool:
+    """The simulated cluster takes rules that are broken already less seriously than we do."""
+    for rule in seen.affinity_rules:
+        others = [seen.vm_by_name[name] for name in rule.vms if name != vm]
+        near = [close(seen, rule.kind, other.node, node) for other in others if other.holds_memory]
+        if vm in rule.vms and not rule.soft and (any(near) if rule.kind.startswith("different") else not all(near)):
+            return False
+    return True
