@@ -17,6 +17,7 @@ from shunter.clusters.simulated.failover import Failover
 from shunter.clusters.simulated.faults import OF_MIGRATIONS, Fault
 from shunter.clusters.simulated.flight import MOST_GLIMPSES, Flight, Outcome
 from shunter.clusters.simulated.hands import Hands
+from shunter.clusters.simulated.news import News
 from shunter.clusters.simulated.presence import Presence
 from shunter.clusters.simulated.rules import MEMBER, RUNS, migration_refusal, role_refusal, volume_refusal
 from shunter.clusters.simulated.snapshots import Snapshots
@@ -62,7 +63,7 @@ class SimulatedCluster:
         self._vms = {vm.name: vm for vm in cluster.vms}
         self._volumes = {volume.name: volume for volume in cluster.volumes}
         self._roles = {role.name: role for role in cluster.roles}
-        self._changed = asyncio.Event()
+        self._changed = News()
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._records: list[MigrationRecord] = []
         self._attempts: dict[str, int] = {}
@@ -101,14 +102,8 @@ class SimulatedCluster:
 
     async def wait_for_change(self, seen: Cluster, within_s: float) -> None:
         await asyncio.sleep(0)
-        if seen is not self._snapshots.last:
-            return
-        changed = self._changed
-        try:
-            async with asyncio.timeout(self._clock.loop_s(within_s)):
-                await changed.wait()
-        except TimeoutError:
-            return
+        if seen is self._snapshots.last:
+            await self._changed.wait(self._clock.loop_s(within_s))
 
     async def migration_log(self) -> tuple[MigrationRecord, ...]:
         await asyncio.sleep(0)
@@ -317,8 +312,7 @@ class SimulatedCluster:
     def touch(self) -> None:
         """Something is no longer as it was."""
         self._snapshots.something_changed()
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        self._changed.tell()
         self.failover.something_changed()
 
     def in_background(self, coroutine: Coroutine[Any, Any, None]) -> None:

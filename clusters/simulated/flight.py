@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Literal
@@ -12,6 +10,7 @@ from typing import Literal
 from shunter.clusters.clock import Clock
 from shunter.clusters.port import MigrationSeen, Phase
 from shunter.clusters.simulated.copying import Course
+from shunter.clusters.simulated.news import News
 from shunter.topology.model import Actor, MigrationUnderWay
 
 Outcome = Literal["done", "failed", "cancelled", "source_lost", "target_lost"]
@@ -43,8 +42,9 @@ class Flight:
     under_way: MigrationUnderWay = field(init=False)
     _phase: Phase = field(default=Phase.PREPARING, init=False)
     _seen: list[MigrationSeen] = field(default_factory=list, init=False)
-    _news: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _over: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _is_over: bool = field(default=False, init=False)
+    _news: News = field(default_factory=News, init=False)
+    _end: News = field(default_factory=News, init=False)
     _at_s: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
@@ -56,8 +56,9 @@ class Flight:
 
     def end(self) -> None:
         """It is over, and everything about it is written down."""
-        self._over.set()
-        self._notify()
+        self._is_over = True
+        self._end.tell()
+        self._news.tell()
 
     async def fly(self, switch: Callable[[], None]) -> Outcome | None:
         """Go through all phases; `switch` is called at the instant at which the target takes over.
@@ -100,20 +101,14 @@ class Flight:
         """Let that much time pass, counted from the end of what was before; False when the migration is over."""
         self._at_s += duration_s
         left_s = self._at_s - self.clock.now_s()
-        if left_s > 0 and not self._over.is_set():
-            with suppress(TimeoutError):  # the time has passed; at that very instant something may have ended it
-                async with asyncio.timeout(self.clock.loop_s(left_s)):
-                    await self._over.wait()
-        return not self._over.is_set()
+        if left_s > 0 and not self._is_over:
+            await self._end.wait(self.clock.loop_s(left_s))
+        return not self._is_over  # at the very instant at which the time has passed something may have ended it
 
     def _show(self, phase: Phase, percent: float) -> None:
         self._phase = phase
         self._seen.append(MigrationSeen(self.clock.now_s(), phase, percent))
-        self._notify()
-
-    def _notify(self) -> None:
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        self._news.tell()
 
     async def follow(self) -> AsyncIterator[MigrationSeen]:
         """Everything there was and will be to see of it, until it is over."""
@@ -122,6 +117,6 @@ class Flight:
             while told < len(self._seen):
                 yield self._seen[told]
                 told += 1
-            if self._over.is_set():
+            if self._is_over:
                 return
             await self._news.wait()
