@@ -110,6 +110,7 @@ class Rolling:
     _waits_since_s: float = 0.0
     _one_volume: asyncio.Lock = field(default_factory=asyncio.Lock)
     _decided: tuple[frozenset[str], object, float] = (frozenset(), None, 0.0)
+    _asked: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         self.lives = Lives(self.before, (), self.cluster.clock, self.audience)
@@ -162,6 +163,8 @@ class Rolling:
         except Unreachable as error:
             raise Unreachable(f"{error}. {self._touched()}") from error
         finally:
+            if self._asked is not None:
+                self._asked.cancel()
             await asyncio.gather(*self._away, *self.crew.running, return_exceptions=True)
         report = await to_its_end(self._finish())
         if cancelled is not None:
@@ -266,11 +269,12 @@ class Rolling:
         waits_s += [at_s - now_s for node, at_s in self._not_before_s.items() if at_s > now_s]
         waits_s += [late_s - now_s for turn in self._away.values() if (late_s := self.replanning.late_s(turn)) > now_s]
         change = asyncio.create_task(self.cluster.wait_for_change(seen, max(min(waits_s), 0.01)))
-        asked = asyncio.create_task(self.control.wait())
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.create_task(self.control.wait())
+        events = {change, self._asked, *self.crew.running, *self._away}
         try:
-            await asyncio.wait({change, asked, *self.crew.running, *self._away}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            asked.cancel()
             if not change.done():
                 change.cancel()
         if change.done() and not change.cancelled() and (error := change.exception()) is not None:
