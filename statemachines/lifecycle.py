@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, Literal, Protocol, TypeVar
 
-from transitions import Machine, MachineError
+from transitions import EventData, Machine
 
 logging.getLogger("transitions").setLevel(logging.WARNING)
 
@@ -147,11 +147,13 @@ class Lifecycle(Generic[S, E]):
     def move(self, subject: Subject[S], event: E, *, at_s: float, reason: str = "") -> Step:
         """Move the subject. Raises IllegalMove, and then nothing has changed."""
         before = subject.state
-        try:
-            moved = self._machine.events[event].trigger(subject)
-        except MachineError as error:
-            raise IllegalMove(subject.label, event, before, self.legal(before)) from error
-        if not moved:
+        cause = self._machine.events[event]
+        # these are the machine's; what its own `trigger` does besides is for callbacks, of which a table has none
+        transitions = cause.transitions.get(before.name)
+        if transitions is None:
+            raise IllegalMove(subject.label, event, before, self.legal(before))
+        about = EventData(None, cause, self._machine, subject, (), {})
+        if not any(transition.execute(about) for transition in transitions):
             rows = [row for row in self.rows if row.event is event and before in row.each_source()]
             guards = ", ".join(row.only_if or f"not {row.unless}" for row in rows)
             raise IllegalMove(subject.label, event, before, self.legal(before), guards)
