@@ -6,7 +6,7 @@ itself is named, so plain equality compares them; `clusterfile.py` sees to that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -265,12 +265,14 @@ class Cluster(Value):
         return {migration.vm: migration.target for migration in self.migrations}
 
     @cached_property
+    def held_mib(self) -> Mapping[str, int]:
+        """Memory of the VMs on each node."""
+        return {name: memory_held_mib(vms) for name, vms in self.vms_by_node.items()}
+
+    @cached_property
     def used_mib(self) -> Mapping[str, int]:
         """Memory of the VMs on each node and of those on their way to it; the host's own reserve not counted."""
-        used = {
-            name: sum([vm.memory_mib for vm in vms if vm.state in HOLDS_MEMORY])
-            for name, vms in self.vms_by_node.items()
-        }
+        used = dict(self.held_mib)
         for migration in self.migrations:
             vm = self.vm_by_name[migration.vm]
             if vm.node != migration.target:
@@ -315,3 +317,8 @@ class Cluster(Value):
                 return vm
         known = listed((vm.name for vm in self.vms), alike=name)
         raise RequestError(f'no VM of cluster {self.name} is called "{shown(name)}"; the VMs are {known}')
+
+
+def memory_held_mib(vms: Iterable[VirtualMachine]) -> int:
+    """What those of them use that run, or are paused."""
+    return sum([vm.memory_mib for vm in vms if vm.state in HOLDS_MEMORY])

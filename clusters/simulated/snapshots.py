@@ -7,7 +7,7 @@ from operator import is_
 from typing import Any, TypeVar
 
 from shunter.topology.changes import changed
-from shunter.topology.model import Cluster, MigrationUnderWay, Node, Role, VirtualMachine, Volume
+from shunter.topology.model import Cluster, MigrationUnderWay, Node, Role, VirtualMachine, Volume, memory_held_mib
 
 Thing = TypeVar("Thing")
 
@@ -21,6 +21,7 @@ class Snapshots:
         self.last: Cluster | None = cluster
         self._before = cluster
         self._fields = dict(cluster)
+        self._at = {vm.name: i for i, vm in enumerate(cluster.vms)}
 
     def something_changed(self) -> None:
         self.last = None
@@ -45,8 +46,12 @@ class Snapshots:
         }
         taken = Cluster.model_construct(**fields)
         known, memo = before.__dict__, taken.__dict__
-        memo["vm_by_name"] = dict(vms)
         same = ["rules_by_vm"]
+        if before.vms is taken.vms:
+            same += ("vm_by_name", "vms_by_node", "held_mib")
+        else:
+            memo["vm_by_name"] = dict(vms)
+            self._carry_places(before, taken)
         if before.nodes is taken.nodes:
             same += ("node_by_name", *OF_WIRES)
         elif all(map(is_, (n.adapters for n in before.nodes), (n.adapters for n in taken.nodes))):
@@ -54,25 +59,24 @@ class Snapshots:
         if before.volumes is taken.volumes:
             same.append("volume_by_name")
         memo.update({name: known[name] for name in same if name in known})
-        if "vms_by_node" in known:
-            memo["vms_by_node"] = _by_node(before, taken)
         self._before = self.last = taken
         return taken
+
+    def _carry_places(self, before: Cluster, now: Cluster) -> None:
+        """On a node VMs are always in the order of the snapshot."""
+        if "vms_by_node" not in before.__dict__:
+            return
+        on = dict(before.vms_by_node)
+        others = changed(before.vms, now.vms) or ()
+        for old, new in others:
+            on[old.node] = tuple(vm for vm in on[old.node] if vm.name != old.name)
+            on[new.node] = tuple(sorted((*on[new.node], new), key=lambda vm: self._at[vm.name]))
+        now.__dict__["vms_by_node"] = on
+        if "held_mib" in before.__dict__:
+            touched = {vm.node for pair in others for vm in pair}
+            now.__dict__["held_mib"] = {**before.held_mib, **{name: memory_held_mib(on[name]) for name in touched}}
 
 
 def _kept(before: tuple[Thing, ...], now: tuple[Thing, ...]) -> tuple[Thing, ...]:
     """The same tuple where all that it holds is the same."""
     return before if all(map(is_, before, now)) else now
-
-
-def _by_node(before: Cluster, now: Cluster) -> Mapping[str, tuple[VirtualMachine, ...]]:
-    """Where nothing has changed the VMs are the same as before; elsewhere they are in the order of the snapshot."""
-    touched = {vm.node for pair in changed(before.vms, now.vms) or () for vm in pair}
-    if not touched:
-        return before.vms_by_node
-    found = dict(before.vms_by_node)
-    anew: dict[str, list[VirtualMachine]] = {name: [] for name in touched}
-    for vm in now.vms:
-        if vm.node in touched:
-            anew[vm.node].append(vm)
-    return found | {name: tuple(vms) for name, vms in anew.items()}
