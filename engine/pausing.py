@@ -16,12 +16,15 @@ MOST_TRIES = 3
 
 @dataclass(slots=True, eq=False)
 class Pausing:
-    """`ours`: nodes that we paused in this run. `refused`: why a node could not be paused, by node."""
+    """`ours`: nodes that we paused in this run. `refused`: why a node could not be paused, by node; `not_resumed`: why
+    one could not be resumed.
+    """
 
     cluster: ClusterPort
     lives: Lives
     ours: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    not_resumed: dict[str, str] = field(default_factory=dict)
 
     async def pause(self, nodes: Sequence[str]) -> None:
         """Pause each node that is not paused yet, and see that it is."""
@@ -57,8 +60,7 @@ class Pausing:
         except OutcomeUnknown as error:
             self.lives.step(NODE, life, Event.ANSWER_LOST, str(error))
         except (Refused, Failed) as error:
-            if pausing:
-                self.refused[life.name] = str(error)
+            (self.refused if pausing else self.not_resumed)[life.name] = str(error)
         seen = (await look(self.cluster)).node_by_name[life.name].state
         match seen:
             case "paused":
@@ -88,7 +90,8 @@ class Pausing:
                 severity="info",
                 subject=f"node {name}",
                 message=f"{name} was paused by this run and stays paused",
-                remedy=f"when its maintenance is done: Resume-ClusterNode {name} -Failback NoFailback",
+                remedy=f"when its maintenance is done: shunter resume {name} (or Resume-ClusterNode {name} -Failback "
+                "NoFailback)",
             )
             for name in self.ours
             if self.lives.nodes[name].state in (State.PAUSED, State.DRAINED, State.DRAINING)

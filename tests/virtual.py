@@ -17,6 +17,7 @@ from shunter.engine.evacuate import evacuate
 from shunter.engine.holds import OwnHolds
 from shunter.engine.maintain import maintain
 from shunter.engine.repair import repair
+from shunter.engine.resume import resume
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
@@ -92,6 +93,17 @@ def evacuated(
 def repaired(cluster: Cluster, *, faults: Sequence[dict[str, Any]] = (), seed: int = 0, **options: Any) -> Night:
     """Bring a simulated cluster in order. `options` go to `repair`, except `noise`."""
     return _spent(cluster, repair, faults, seed, options)
+
+
+def returned(
+    cluster: Cluster, node: str = "N1", *, faults: Sequence[dict[str, Any]] = (), seed: int = 0, **options: Any
+) -> Night:
+    """Bring this node of a simulated cluster back. `options` go to `resume`, except `noise`."""
+
+    def procedure(world: SimulatedCluster, **given: Any) -> Awaitable[Plan]:
+        return resume(world, node, **given)
+
+    return _spent(cluster, procedure, faults, seed, options)
 
 
 def maintained(
