@@ -33,6 +33,8 @@ from shunter.topology.watching.report import Watch
 
 LEAST_BETWEEN_LOOKS_S = 1.0
 """What changes within a moment is seen together."""
+MOST_BETWEEN_LOOKS_S = 8.0
+"""While VM after VM fails or starts again nobody looks more often than that, so that they are told of together."""
 OUT_OF_REACH_LOOK_S = 5.0
 MOST_KEPT = 10_000
 
@@ -113,6 +115,7 @@ class _Watching:
     kept: deque[Occurrence] = field(default_factory=lambda: deque(maxlen=MOST_KEPT))
     told: int = 0
     looks: int = 0
+    pause_s: float = LEAST_BETWEEN_LOOKS_S
     covered: Conditions = field(default_factory=dict)
     covered_of: Cluster | None = None
     """The snapshot for which `covered` was decided, and when that was."""
@@ -152,7 +155,7 @@ class _Watching:
 
     async def _wait(self, end_s: float | None) -> None:
         """Until it is time to look again, or something changes, or an end is asked for."""
-        await self._unless_stopped(self.cluster.clock.sleep(LEAST_BETWEEN_LOOKS_S))
+        await self._unless_stopped(self.cluster.clock.sleep(self._moment_s(end_s)))
         if self.out_of_reach_s is not None:
             await self._unless_stopped(self.cluster.clock.sleep(OUT_OF_REACH_LOOK_S))
             return
@@ -162,6 +165,9 @@ class _Watching:
         within_s = min(each for each in due if each is not None) - self.now_s
         if within_s > 0:
             await self._unless_stopped(self._until_change(within_s))
+
+    def _moment_s(self, end_s: float | None) -> float:
+        return self.pause_s if end_s is None else min(self.pause_s, end_s - self.now_s)
 
     async def _until_change(self, within_s: float) -> None:
         try:
@@ -218,6 +224,8 @@ class _Watching:
         found = with_overlong_backups({**conditions(seen), **self.covered}, self.tracks, self.now_s, patience)
         occurrences = self._compare(found, before, seen)
         self.seen = seen
+        of_vms_alone = bool(occurrences) and all(each.what.startswith("vm_") for each in occurrences)
+        self.pause_s = min(2 * self.pause_s, MOST_BETWEEN_LOOKS_S) if of_vms_alone else LEAST_BETWEEN_LOOKS_S
         for node in lost_nodes(occurrences):
             if node in self.there:
                 self.lost.setdefault(node, self.there[node])

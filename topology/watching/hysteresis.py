@@ -66,10 +66,14 @@ UNKNOWN = Track()
 def compare(
     tracks: Tracks, found: Conditions, at_s: float, patience: Patience, passed: Collection[Key] = ()
 ) -> tuple[Tracks, tuple[Change, ...]]:
-    """What is known after this look, and what is to be told. `passed`: what came and went since the last one."""
+    """What is known after this look, and what is to be told: first what is over, then what has begun.
+
+    `passed`: what came and went since the last look.
+    """
     after: dict[Key, Track] = {}
     told: list[Change] = []
-    for key in dict.fromkeys((*found, *passed, *tracks)):
+    over = (key for key in tracks if key not in found)
+    for key in dict.fromkeys((*over, *found, *passed)):
         track, change = _follow(key, tracks.get(key, UNKNOWN), found.get(key), at_s, patience, passed=key in passed)
         if track.now is not None or track.flapping or track.changes:
             after[key] = track
