@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from shunter.engine.failover import fail_over
+from shunter.flows.handed import handed
 from shunter.flows.parameters import ClusterName, NodeNames, Speed, spoken
 from shunter.flows.run import Means, carry_out
 from shunter.topology.plan import Plan
@@ -32,7 +33,10 @@ async def failover(cluster: ClusterName, nodes: NodeNames, speed: Speed = None) 
         speed: How many times as fast as real time the simulated cluster of a cluster file runs.
     """
 
+    known = handed()
+    before = known.before if known is not None else None
+
     async def procedure(means: Means) -> Plan:
-        return await fail_over(means.cluster, nodes, audience=means.audience, stop=means.stop)
+        return await fail_over(means.cluster, nodes, audience=means.audience, stop=means.stop, before=before)
 
     return await carry_out(procedure, cluster, nodes=nodes, speed=speed, on_cancel="finish", urgent=True)

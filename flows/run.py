@@ -22,6 +22,7 @@ from shunter.engine.stop import Running
 from shunter.flows.audience import RunAudience
 from shunter.flows.clusters import open_cluster
 from shunter.flows.errors import OutcomeInDoubt, RefusedByFindings, RunRefused
+from shunter.flows.handed import handed
 from shunter.flows.listeners import current_listener
 from shunter.flows.live_migration import as_task_run
 from shunter.flows.locks import Logger, PrefectHolds
@@ -94,8 +95,13 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
     listener = current_listener()
     async with AsyncExitStack() as stack:
         stack.enter_context(sheltered_tasks())
-        port = await stack.enter_async_context(
-            open_cluster(cluster, speed=speed, witness=listener.witness, faults=listener.faults, reboot_s=reboot_s)
+        known = handed()
+        port = (
+            known.port
+            if known is not None
+            else await stack.enter_async_context(
+                open_cluster(cluster, speed=speed, witness=listener.witness, faults=listener.faults, reboot_s=reboot_s)
+            )
         )
         seen = await port.look()
         holds = await stack.enter_async_context(PrefectHolds.opened(seen.name, log, _flow_run_id()))
