@@ -9,6 +9,8 @@ from shunter.commands.apps import EXIT_CODES, app, plan, rehearse, simulate
 from shunter.commands.options import (
     AnyNodes,
     Apart,
+    BackupLimitS,
+    Backups,
     ClusterFile,
     ClusterName,
     Failback,
@@ -24,6 +26,7 @@ from shunter.commands.options import (
     OneDomain,
     Parallel,
     Prefer,
+    RefreshDrifted,
     Reserve,
     Retries,
     Seed,
@@ -35,6 +38,7 @@ from shunter.commands.options import (
 if TYPE_CHECKING:
     from shunter.commands.rolling import Asked
     from shunter.topology.choosing import ReserveNodes
+    from shunter.topology.precautions import Precautions
 
 
 @plan.command("maintain", epilog=EXIT_CODES)
@@ -51,6 +55,9 @@ def plan_maintain(
     first: First = None,
     apart: Apart = None,
     one_fault_domain: OneDomain = False,
+    backups: Backups = "hold",
+    backup_limit_s: BackupLimitS = 3600.0,
+    refresh_drifted: RefreshDrifted = False,
     as_json: Json = False,
     svg: Svg = None,
     html: Html = None,
@@ -61,10 +68,21 @@ def plan_maintain(
     Example: shunter plan maintain --cluster prod-1.json --maintenance-s 1800 --html night.html
     """
     from shunter.commands import exits, rolling
+    from shunter.commands.caution import precautions
     from shunter.commands.output import Pictures
 
     asked = _asked(
-        nodes, maintenance_s, parallel, reserve_nodes, prefer, window_s, failback, first, apart, one_fault_domain
+        nodes,
+        maintenance_s,
+        parallel,
+        reserve_nodes,
+        prefer,
+        window_s,
+        failback,
+        first,
+        apart,
+        one_fault_domain,
+        precautions(backups, backup_limit_s, refresh_drifted),
     )
     exits.leave(lambda: rolling.plan(asked, cluster, as_json=as_json, pictures=Pictures(svg, html)))
 
@@ -83,6 +101,9 @@ def maintain(
     first: First = None,
     apart: Apart = None,
     one_fault_domain: OneDomain = False,
+    backups: Backups = "hold",
+    backup_limit_s: BackupLimitS = 3600.0,
+    refresh_drifted: RefreshDrifted = False,
     retries: Retries = 0,
     failed_nodes: FailedNodes = 0,
     speed: Speed = None,
@@ -100,10 +121,21 @@ def maintain(
     Example: shunter maintain --cluster prod-1.json --maintenance-s 1800 --speed 60
     """
     from shunter.commands import exits, running
+    from shunter.commands.caution import precautions
     from shunter.commands.output import Pictures
 
     asked = _asked(
-        nodes, maintenance_s, parallel, reserve_nodes, prefer, window_s, failback, first, apart, one_fault_domain
+        nodes,
+        maintenance_s,
+        parallel,
+        reserve_nodes,
+        prefer,
+        window_s,
+        failback,
+        first,
+        apart,
+        one_fault_domain,
+        precautions(backups, backup_limit_s, refresh_drifted),
     )
     exits.leave(
         lambda: running.run(
@@ -128,6 +160,9 @@ def simulate_maintain(
     first: First = None,
     apart: Apart = None,
     one_fault_domain: OneDomain = False,
+    backups: Backups = "hold",
+    backup_limit_s: BackupLimitS = 3600.0,
+    refresh_drifted: RefreshDrifted = False,
     seed: Seed = 0,
     faults: Faults = "none",
     noise: Noise = 0.0,
@@ -142,10 +177,21 @@ def simulate_maintain(
     Example: shunter simulate maintain --cluster prod-1.json --seed 7 --faults many --log night.jsonl
     """
     from shunter.commands import exits, simulating
+    from shunter.commands.caution import precautions
     from shunter.commands.output import Pictures
 
     asked = _asked(
-        nodes, maintenance_s, parallel, reserve_nodes, prefer, window_s, failback, first, apart, one_fault_domain
+        nodes,
+        maintenance_s,
+        parallel,
+        reserve_nodes,
+        prefer,
+        window_s,
+        failback,
+        first,
+        apart,
+        one_fault_domain,
+        precautions(backups, backup_limit_s, refresh_drifted),
     )
     weather = simulating.Weather(seed, faults, noise, log)
     exits.leave(lambda: simulating.maintenance(asked, cluster, weather, as_json=as_json, pictures=Pictures(svg, html)))
@@ -165,6 +211,9 @@ def rehearse_maintain(
     first: First = None,
     apart: Apart = None,
     one_fault_domain: OneDomain = False,
+    backups: Backups = "hold",
+    backup_limit_s: BackupLimitS = 3600.0,
+    refresh_drifted: RefreshDrifted = False,
     nights: Nights = 200,
     seed: Seed = 0,
     faults: Faults = "some",
@@ -179,9 +228,20 @@ def rehearse_maintain(
     Example: shunter rehearse maintain --cluster prod-1.json --nights 500 --window-s 14400
     """
     from shunter.commands import exits, rehearsing
+    from shunter.commands.caution import precautions
 
     asked = _asked(
-        nodes, maintenance_s, parallel, reserve_nodes, prefer, window_s, failback, first, apart, one_fault_domain
+        nodes,
+        maintenance_s,
+        parallel,
+        reserve_nodes,
+        prefer,
+        window_s,
+        failback,
+        first,
+        apart,
+        one_fault_domain,
+        precautions(backups, backup_limit_s, refresh_drifted),
     )
     exits.leave(
         lambda: rehearsing.rehearse(
@@ -201,6 +261,7 @@ def _asked(  # noqa: PLR0917 - as the commands take them
     first: str | None,
     apart: str | None,
     one_fault_domain: bool,
+    heeded: Precautions,
 ) -> Asked:
     from shunter.commands.rolling import Asked
 
@@ -216,4 +277,5 @@ def _asked(  # noqa: PLR0917 - as the commands take them
         first,
         apart,
         one_fault_domain,
+        heeded,
     )

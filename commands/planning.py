@@ -11,16 +11,23 @@ from shunter.topology.choosing import ReserveNodes
 from shunter.topology.contradiction import with_contradiction
 from shunter.topology.plan import Plan
 from shunter.topology.planning import emptied_nodes, plan_evacuation
+from shunter.topology.precautions import Precautions
 from shunter.topology.preflight import with_requirements
 from shunter.topology.repair import plan_repair
 
 
 def evacuation(
-    nodes: Sequence[str], cluster: str, *, reserve_nodes: ReserveNodes, as_json: bool, pictures: Pictures
+    nodes: Sequence[str],
+    cluster: str,
+    *,
+    reserve_nodes: ReserveNodes,
+    precautions: Precautions,
+    as_json: bool,
+    pictures: Pictures,
 ) -> Plan:
     """Show the plan. Raises RequestError."""
     seen = cluster_of_file(cluster)
-    planned = plan_evacuation(seen, nodes, reserve_nodes)
+    planned = plan_evacuation(seen, nodes, reserve_nodes, precautions)
     found = with_requirements(seen, with_contradiction(seen, planned, emptied_nodes(seen, nodes)))
     output.show(found, emptied_nodes(seen, nodes), seen, as_json=as_json, pictures=pictures)
     return found

@@ -13,6 +13,7 @@ from shunter.flows.spoken import duration
 from shunter.topology.choosing import ReserveNodes
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
+from shunter.topology.precautions import USUAL_PRECAUTIONS, Precautions
 from shunter.topology.preflight import with_requirements
 from shunter.topology.rolling import RollingPolicy, plan_rolling
 from shunter.topology.rolling.planning import Progress
@@ -37,6 +38,7 @@ class Asked:
     first: str | None
     apart: str | None
     one_fault_domain: bool
+    precautions: Precautions = USUAL_PRECAUTIONS
 
     @property
     def policy(self) -> RollingPolicy:
@@ -50,6 +52,7 @@ class Asked:
             order=_names(self.first or ""),
             apart=tuple(_names(group) for group in (self.apart or "").split(";") if _names(group)),
             one_fault_domain=self.one_fault_domain,
+            precautions=self.precautions,
         )
 
     def plan(self, seen: Cluster) -> Plan:

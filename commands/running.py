@@ -35,13 +35,10 @@ from shunter.topology.failover import lost_nodes
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
 from shunter.topology.planning import emptied_nodes, plan_evacuation, plan_migration
-from shunter.topology.precautions import Precautions
+from shunter.topology.precautions import USUAL_PRECAUTIONS, Precautions
 from shunter.topology.preflight import with_requirements
 from shunter.topology.repair import plan_repair
 from shunter.topology.rolling.policy import wanted_nodes
-
-
-NO_MORE_THAN_USUAL = Precautions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,7 @@ def evacuation(
     cluster: str,
     *,
     reserve_nodes: ReserveNodes = "auto",
-    precautions: Precautions = NO_MORE_THAN_USUAL,
+    precautions: Precautions = USUAL_PRECAUTIONS,
     speed: float | None = None,
     undo_pause: bool = False,
     log: Path | None = None,
@@ -135,7 +132,7 @@ def migration(
     node: str,
     cluster: str,
     *,
-    precautions: Precautions = NO_MORE_THAN_USUAL,
+    precautions: Precautions = USUAL_PRECAUTIONS,
     speed: float | None = None,
     log: Path | None = None,
 ) -> Job:

@@ -1,4 +1,4 @@
-"""VMs that were changed outside cluster tools (R19): their configuration is refreshed before they move, if asked for."""
+"""VMs that were changed outside cluster tools (R19): refreshed in the cluster before they move, if that is wanted."""
 
 from __future__ import annotations
 

@@ -6,9 +6,20 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from shunter.engine.evacuate import evacuate
-from shunter.flows.parameters import ClusterName, NodeNames, ReserveNodes, RunningMigrations, Speed, spoken
+from shunter.flows.parameters import (
+    BackupLimitS,
+    Backups,
+    ClusterName,
+    NodeNames,
+    RefreshDrifted,
+    ReserveNodes,
+    RunningMigrations,
+    Speed,
+    spoken,
+)
 from shunter.flows.run import Means, carry_out
 from shunter.topology.plan import Plan
+from shunter.topology.precautions import Precautions
 
 
 def _name() -> str:
@@ -24,6 +35,9 @@ async def evacuate_nodes(  # noqa: PLR0917 - each is a field of the form
     speed: Speed = None,
     running_migrations_on_cancel: RunningMigrations = "finish",
     undo_pause: bool = False,
+    backups: Backups = "hold",
+    backup_limit_s: BackupLimitS = 3600.0,
+    refresh_drifted: RefreshDrifted = False,
 ) -> Plan:
     """Empty nodes of a cluster: pause them, move their VMs live, hand over what does not run, then look.
 
@@ -43,13 +57,19 @@ async def evacuate_nodes(  # noqa: PLR0917 - each is a field of the form
         speed: How many times as fast as real time the simulated cluster of a cluster file runs.
         running_migrations_on_cancel: Let the migrations under way finish, or call them off.
         undo_pause: Let the nodes take VMs again if the run is stopped before its end.
+        backups: A VM whose backup is under way is held until that is done, and left where it is after backup_limit_s;
+            or held so long, and moved then; or moved at once: its backup is then degraded to a plain copy.
+        backup_limit_s: How long a run holds a VM for its backup, in seconds.
+        refresh_drifted: Refresh the cluster's copy of VMs that were changed outside cluster tools, before they move.
     """
+    precautions = Precautions(backups=backups, backup_limit_s=backup_limit_s, refresh_drifted=refresh_drifted)
 
     async def procedure(means: Means) -> Plan:
         return await evacuate(
             means.cluster,
             nodes,
             reserve_nodes=reserve_nodes,
+            precautions=precautions,
             holds=means.holds,
             audience=means.audience,
             start=means.start,

@@ -14,6 +14,8 @@ from shunter.flows.parameters import (
     AnyNodeNames,
     Apart,
     ApprovalS,
+    BackupLimitS,
+    Backups,
     ClusterName,
     Failback,
     FailedNodes,
@@ -24,6 +26,7 @@ from shunter.flows.parameters import (
     OwnAction,
     Parallel,
     Prefer,
+    RefreshDrifted,
     ReserveNodes,
     Retries,
     RunningMigrations,
@@ -34,6 +37,7 @@ from shunter.flows.parameters import (
 from shunter.flows.rolling import RollingRun
 from shunter.flows.run import carry_out, refused
 from shunter.topology.plan import Plan
+from shunter.topology.precautions import Precautions
 from shunter.topology.rolling import RollingPolicy
 
 THREE_DAYS_S = 3 * 86_400.0
@@ -65,6 +69,9 @@ async def rolling_maintenance(  # noqa: PLR0917 - each is a field of the form
     go_on_within_s: GoOnWithinS = THREE_DAYS_S,
     speed: Speed = None,
     running_migrations_on_cancel: RunningMigrations = "finish",
+    backups: Backups = "hold",
+    backup_limit_s: BackupLimitS = 3600.0,
+    refresh_drifted: RefreshDrifted = False,
 ) -> Plan:
     """Take nodes through maintenance: empty, reboot, prove that it is back, next; several at once where that is safe.
 
@@ -102,6 +109,10 @@ async def rolling_maintenance(  # noqa: PLR0917 - each is a field of the form
             that were restarted since it began count as done. 0 begins anew.
         speed: How many times as fast as real time the simulated cluster of a cluster file runs.
         running_migrations_on_cancel: Let the migrations under way finish, or call them off.
+        backups: A VM whose backup is under way is held until that is done, and left where it is after backup_limit_s;
+            or held so long, and moved then; or moved at once: its backup is then degraded to a plain copy.
+        backup_limit_s: How long a run holds a VM for its backup, in seconds.
+        refresh_drifted: Refresh the cluster's copy of VMs that were changed outside cluster tools, before they move.
     """
     policy = RollingPolicy(
         maintenance_s=maintenance_s,
@@ -113,6 +124,7 @@ async def rolling_maintenance(  # noqa: PLR0917 - each is a field of the form
         order=tuple(first),
         apart=tuple(map(tuple, apart)),
         one_fault_domain=one_fault_domain,
+        precautions=Precautions(backups=backups, backup_limit_s=backup_limit_s, refresh_drifted=refresh_drifted),
     )
     run = RollingRun(
         cluster,

@@ -6,9 +6,20 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from shunter.engine.move_one import move_one
-from shunter.flows.parameters import ClusterName, NodeName, RunningMigrations, Speed, VmName, spoken
+from shunter.flows.parameters import (
+    BackupLimitS,
+    Backups,
+    ClusterName,
+    NodeName,
+    RefreshDrifted,
+    RunningMigrations,
+    Speed,
+    VmName,
+    spoken,
+)
 from shunter.flows.run import Means, carry_out
 from shunter.topology.plan import Plan
+from shunter.topology.precautions import Precautions
 
 
 def _name() -> str:
@@ -17,12 +28,15 @@ def _name() -> str:
 
 
 @flow(flow_run_name=_name, persist_result=False, retries=0)
-async def live_migrate(
+async def live_migrate(  # noqa: PLR0917 - each is a field of the form
     cluster: ClusterName,
     vm: VmName,
     target: NodeName,
     speed: Speed = None,
     running_migrations_on_cancel: RunningMigrations = "finish",
+    backups: Backups = "hold",
+    backup_limit_s: BackupLimitS = 3600.0,
+    refresh_drifted: RefreshDrifted = False,
 ) -> Plan:
     """Move one running VM to a node of your choice, without interrupting it.
 
@@ -37,13 +51,19 @@ async def live_migrate(
         target: The node it moves to.
         speed: How many times as fast as real time the simulated cluster of a cluster file runs.
         running_migrations_on_cancel: Let the migration finish, or call it off.
+        backups: A VM whose backup is under way is held until that is done, and left where it is after backup_limit_s;
+            or held so long, and moved then; or moved at once: its backup is then degraded to a plain copy.
+        backup_limit_s: How long a run holds a VM for its backup, in seconds.
+        refresh_drifted: Refresh the cluster's copy of VMs that were changed outside cluster tools, before they move.
     """
+    precautions = Precautions(backups=backups, backup_limit_s=backup_limit_s, refresh_drifted=refresh_drifted)
 
     async def procedure(means: Means) -> Plan:
         return await move_one(
             means.cluster,
             vm,
             target,
+            precautions=precautions,
             holds=means.holds,
             audience=means.audience,
             start=means.start,

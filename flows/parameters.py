@@ -8,6 +8,7 @@ from pydantic import Field
 
 from shunter.flows.actions import IMPORT_PATH
 from shunter.flows.steering import What
+from shunter.topology import precautions
 from shunter.topology.rolling import policy
 
 
@@ -63,6 +64,11 @@ Action = Annotated[Literal["reboot", "by hand"], _titled("Maintenance")]
 OwnAction = Annotated[
     Annotated[str, Field(max_length=255, pattern=IMPORT_PATH)] | None, _titled("Maintenance by a coroutine of your own")
 ]
+# what is heeded meanwhile
+Backups = Annotated[precautions.Backups, _titled("VMs whose backup is under way")]
+BackupLimitS = Annotated[precautions.LimitS, _titled("Hold for a backup (seconds)")]
+RefreshDrifted = Annotated[bool, _titled("Refresh drifted configurations")]
+
 Steering = Annotated[What, _titled("What")]
 SteeredNode = Annotated[NodeName | None, _titled("Node")]
 

@@ -15,17 +15,15 @@ from shunter.topology.ordering import order_of_roles, riders
 from shunter.topology.pairing import Wanted
 from shunter.topology.placement import Placement, wanted_move
 from shunter.topology.plan import Finding, Move, Plan, RoleMove, Unplaced, Verdict, VolumeMove
-from shunter.topology.precautions import Precautions, said_beforehand
+from shunter.topology.precautions import USUAL_PRECAUTIONS, Precautions, said_beforehand
 from shunter.topology.timeline import schedule
-
-DEFAULT_PRECAUTIONS = Precautions()
 
 
 def plan_evacuation(
     cluster: Cluster,
     nodes: Sequence[str],
     reserve_nodes: ReserveNodes = "auto",
-    precautions: Precautions = DEFAULT_PRECAUTIONS,
+    precautions: Precautions = USUAL_PRECAUTIONS,
 ) -> Plan:
     """How these nodes are emptied. Raises RequestError for an unknown node or a senseless reserve."""
     emptied = emptied_nodes(cluster, nodes)
@@ -71,7 +69,7 @@ def plan_evacuation(
 
 
 def plan_migration(
-    cluster: Cluster, vm_name: str, target_name: str, precautions: Precautions = DEFAULT_PRECAUTIONS
+    cluster: Cluster, vm_name: str, target_name: str, precautions: Precautions = USUAL_PRECAUTIONS
 ) -> Plan:
     """How one VM goes to one node, or every reason why it may not. Raises RequestError for unknown names."""
     as_it_is, cluster = cluster, precautions.planned_on(cluster)

@@ -33,6 +33,9 @@ class Precautions(Value):
         return cluster.with_backups(dict.fromkeys(under_way, False)) if under_way else cluster
 
 
+USUAL_PRECAUTIONS = Precautions()
+
+
 def backups_of_vms(cluster: Cluster) -> dict[str, str]:
     """VM that holds memory → the backup under way that concerns it, in words; its own, or that of a volume under it.
 

@@ -34,6 +34,9 @@ def test_the_form_to_evacuate_has_a_typed_field_with_help_for_each_parameter() -
         "speed": None,
         "running_migrations_on_cancel": "finish",
         "undo_pause": False,
+        "backups": "hold",
+        "backup_limit_s": 3600.0,
+        "refresh_drifted": False,
     }
 
 

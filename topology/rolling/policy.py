@@ -10,7 +10,7 @@ from pydantic import Field
 from shunter.topology.choosing import ReserveNodes
 from shunter.topology.errors import RequestError
 from shunter.topology.model import Cluster, Value
-from shunter.topology.precautions import Precautions
+from shunter.topology.precautions import USUAL_PRECAUTIONS, Precautions
 
 LONGEST_S = 7 * 86_400.0
 
@@ -37,7 +37,7 @@ class RollingPolicy(Value):
     window_s: Seconds | None = None
     prefer: Prefer = "time"
     failback: Failback = "none"
-    precautions: Precautions = Precautions()
+    precautions: Precautions = USUAL_PRECAUTIONS
 
 
 def not_together(cluster: Cluster, policy: RollingPolicy) -> Mapping[str, frozenset[str]]:
