@@ -229,7 +229,8 @@ def plan_volume_moves(
 ) -> tuple[tuple[VolumeMove, ...], tuple[Finding, ...]]:
     """New owners for the volumes these nodes own, and a finding for each that nobody else can own (I7).
 
-    A disk goes with the VMs on it (R11), a Cluster Shared Volume to the node that owns fewest.
+    A disk goes with the VMs on it, or to the node where one that uses it runs (R11), a Cluster Shared Volume to the
+    node that owns fewest.
     """
     nodes = available(cluster, emptied)
     owned = {name: sum(volume.owner == name for volume in cluster.volumes) for name in nodes}
@@ -250,22 +251,32 @@ def plan_volume_moves(
             when_s = max(ends.get(vm.name, start_s if not leader_of(cluster, vm) else 0.0) for vm in on_it)
         else:
             reaching = [name for name in nodes if not volume.reachable_from or name in volume.reachable_from]
-            target, when_s = min(reaching, key=lambda name: (owned[name], name), default=None), start_s
+            able = [name for name in reaching if could_own(cluster, volume.name, name, targets)]
+            target, when_s = min(able, key=lambda name: (owned[name], name), default=None), start_s
+            if reaching and not able:
+                stuck.append(_stuck(volume.name, volume.owner, "VMs that use it run elsewhere"))
+                continue
         if target is None or volume.state in ("offline", "failed"):
-            stuck.append(_stuck(volume.name, volume.owner, volume.state if target else ""))
+            why = f"it is {volume.state}" if target else "none that is up reaches it"
+            stuck.append(_stuck(volume.name, volume.owner, why))
             continue
         owned[target] += 1
         found.append(VolumeMove(volume=volume.name, source=volume.owner, target=target, start_s=when_s))
     return tuple(found), tuple(stuck)
 
 
-def _stuck(volume: str, owner: str, state: str) -> Finding:
+def could_own(cluster: Cluster, volume: str, node: str, places: Mapping[str, str]) -> bool:
+    """Whether no VM that runs elsewhere uses the volume, if it is a disk. `places`: VM → node, where not as now."""
+    on_it = cluster.vms_by_disk.get(volume, ())
+    return all(places.get(vm.name, vm.node) == node for vm in on_it if vm.holds_memory)
+
+
+def _stuck(volume: str, owner: str, why: str) -> Finding:
     return Finding(
         rule="I7",
         severity="warning",
         subject=f"volume {volume}",
-        message=f"{owner} owns it and no other node can: "
-        + (f"it is {state}" if state else "none that is up reaches it"),
+        message=f"{owner} owns it and no other node can: {why}",
         remedy=f"bring {volume} online, or connect another node to it; until then {owner} is not empty",
     )
 

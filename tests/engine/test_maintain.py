@@ -90,6 +90,15 @@ def test_i5_a_node_whose_volumes_are_not_online_is_not_proven_to_be_back() -> No
     assert outcomes(night) == {"N1": "done"}
 
 
+def test_r11_a_node_gives_its_disk_to_where_the_vm_that_uses_it_runs_and_leaves() -> None:
+    vms = [vm("uses", "N3", volumes=["LUN1"]), vm("other", "N1")]
+    of = cluster(3, vms, volumes=[{"name": "LUN1", "kind": "disk", "owner": "N1"}])
+    night = maintained(of, ("N1",), reserve_nodes=0)
+    assert outcomes(night) == {"N1": "done"}
+    assert [move.target for move in night.report.volume_moves] == ["N3"]
+    assert [finding for finding in night.report.findings if finding.severity == "warning"] == []
+
+
 def test_i6_no_node_goes_whose_vote_the_majority_needs() -> None:
     of = cluster(3, windows_version="2008R2", witness=False)
     night = maintained(of, parallel=3, reserve_nodes=0)

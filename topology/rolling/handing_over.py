@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from shunter.topology.eligibility import WHEREVER, FitNodes, disks_of
 from shunter.topology.model import Cluster, VirtualMachine, Volume
 from shunter.topology.plan import RoleMove, VolumeMove
+from shunter.topology.planning import could_own
 from shunter.topology.rolling.course import Course, Leg, Turn
 from shunter.topology.rolling.strategy import close
 
@@ -124,6 +125,7 @@ class HandingOver:
         for volume in self.cluster.volumes:
             if self._owner[volume.name] == node:
                 reaching = [name for name in open_ if not volume.reachable_from or name in volume.reachable_from]
+                reaching = [name for name in reaching if could_own(self.cluster, volume.name, name, self._at)]
                 if target := self._least_laden(reaching, self._owner):
                     self._own(volume.name, target, at_s)
                 else:
