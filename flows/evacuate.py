@@ -6,6 +6,8 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from shunter.engine.evacuate import evacuate
+from shunter.flows.clusters import is_file
+from shunter.flows.emptied_record import EmptiedRecord
 from shunter.flows.parameters import (
     BackupLimitS,
     Backups,
@@ -42,7 +44,8 @@ async def evacuate_nodes(  # noqa: PLR0917 - each is a field of the form
     """Empty nodes of a cluster: pause them, move their VMs live, hand over what does not run, then look.
 
     No node takes part in two migrations at once, across all runs on one Prefect server. A VM that fits nowhere keeps
-    running where it is; the report says why. A finished evacuation leaves its nodes paused.
+    running where it is; the report says why. A finished evacuation leaves its nodes paused, and keeps on the server
+    where the VMs were, so that resume_node can take them back.
 
     Returns the report, also when it is done in part. Raises RefusedByFindings and RunRefused (nothing was touched; the
     latter while a rolling run is under way), OutcomeInDoubt (look before anything else), RequestError
@@ -65,7 +68,11 @@ async def evacuate_nodes(  # noqa: PLR0917 - each is a field of the form
     precautions = Precautions(backups=backups, backup_limit_s=backup_limit_s, refresh_drifted=refresh_drifted)
 
     async def procedure(means: Means) -> Plan:
-        return await evacuate(
+        record = None
+        if not is_file(cluster):  # a cluster that starts from a file ends with this run
+            record = EmptiedRecord(means.cluster, nodes, means.log, flow_run.get_name())
+            await record.begin()
+        report = await evacuate(
             means.cluster,
             nodes,
             reserve_nodes=reserve_nodes,
@@ -76,5 +83,8 @@ async def evacuate_nodes(  # noqa: PLR0917 - each is a field of the form
             stop=means.stop,
             undo_pause=undo_pause,
         )
+        if record is not None:
+            await record.close(report)
+        return report
 
     return await carry_out(procedure, cluster, nodes=nodes, speed=speed, on_cancel=running_migrations_on_cancel)

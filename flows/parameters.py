@@ -9,6 +9,7 @@ from pydantic import Field
 from shunter.flows.actions import IMPORT_PATH
 from shunter.flows.steering import What
 from shunter.topology import precautions
+from shunter.topology.homes import FailbackPolicy
 from shunter.topology.rolling import policy
 
 
@@ -71,6 +72,12 @@ RefreshDrifted = Annotated[bool, _titled("Refresh drifted configurations")]
 
 Steering = Annotated[What, _titled("What")]
 SteeredNode = Annotated[NodeName | None, _titled("Node")]
+
+
+# of a node's return
+FailbackOfNode = Annotated[FailbackPolicy, _titled("Failback")]
+Homes = Annotated[dict[VmName, NodeName] | None, _titled("Where VMs were")]
+WhoeverPaused = Annotated[bool, _titled("Also if somebody else paused it")]
 
 
 def spoken(cluster: str) -> str:
