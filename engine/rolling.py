@@ -37,7 +37,7 @@ from shunter.topology.quorum import members
 from shunter.topology.rolling import RollingPolicy
 from shunter.topology.rolling.failback import way_back
 from shunter.topology.rolling.fleet import Fleet, Phase
-from shunter.topology.rolling.policy import not_together
+from shunter.topology.rolling.policy import not_together, partners_of
 from shunter.topology.rolling.reserve import Reserve
 from shunter.topology.rolling.strategy import Deciding, Leave, Start, Strategy
 
@@ -98,7 +98,7 @@ class Rolling:
     standing: Standing = field(init=False)
     making_room: MakingRoom = field(init=False)
     _not_together: Mapping[str, frozenset[str]] = field(init=False)
-    _apart: Mapping[str, frozenset[str]] = field(init=False)
+    _partners: Mapping[str, frozenset[str]] = field(init=False)
     _away: dict[asyncio.Task[None], Turn] = field(default_factory=dict)
     _hooked: set[str] = field(default_factory=set)
     _tries: dict[str, int] = field(default_factory=dict)
@@ -122,7 +122,7 @@ class Rolling:
         self.replanning = Replanning(self)
         self._not_together = not_together(self.before, self.policy)
         self.making_room = MakingRoom(self)
-        self._apart = not_together(self.before, self.policy.model_copy(update={"one_fault_domain": False}))
+        self._partners = partners_of(self.before, self.policy)
         ours = self.done | set(self.wanted) if self.goes_on else set(self.wanted)
         self.pausing.ours += [
             node.name
@@ -389,8 +389,8 @@ class Rolling:
 
     def partners_lost(self, seen: Cluster, node: str) -> list[str]:
         """Of those that must not be away together with it, the ones that were lost since the run was planned."""
-        lost = {name for name in self._apart[node] if seen.node_by_name[name].state not in ("up", "paused")}
-        return sorted(name for name in lost - self.nodes_away() if self.before.node_by_name[name].state != "down")
+        lost = {name for name in self._partners[node] if seen.node_by_name[name].state not in ("up", "paused")}
+        return sorted(lost - self.nodes_away())
 
     def is_put_off(self, node: str) -> bool:
         """Whether it was not empty after all, and is to be tried later."""

@@ -27,7 +27,7 @@ class AwaitedNodes:
         under_backup = {vm.node for vm in run.before.vms if vm.backup and vm.holds_memory}
         waiting = [node for node in left_out if node in under_backup]
         released = run.before.with_backups({vm.name: False for vm in run.before.vms if vm.backup})
-        hindered = {each.node for each in hindrances(released, waiting)[0]} if waiting else set()
+        hindered = {each.node for each in hindrances(released, waiting, run.policy)[0]} if waiting else set()
         self.nodes = [node for node in waiting if node not in hindered]
 
     def join(self, seen: Cluster) -> bool:

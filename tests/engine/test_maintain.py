@@ -99,6 +99,16 @@ def test_r11_a_node_gives_its_disk_to_where_the_vm_that_uses_it_runs_and_leaves(
     assert [finding for finding in night.report.findings if finding.severity == "warning"] == []
 
 
+def test_a_node_whose_partner_is_lost_before_its_turn_stays_and_is_named_with_it() -> None:
+    of = cluster(5, [vm(f"vm-{i}", f"N{i}") for i in range(1, 6)])
+    faults = [{"at_s": 1, "do": "node_down", "node": "N1"}]
+    night = maintained(of, ("N2", "N3"), apart=(("N1", "N2"),), parallel=1, order=("N3",), faults=faults)
+    assert outcomes(night) == {"N3": "done"}
+    assert untouched(night) == {
+        "N2": "N2 is empty and could not leave: it must not be away together with N1, lost during the run"
+    }
+
+
 def test_i6_no_node_goes_whose_vote_the_majority_needs() -> None:
     of = cluster(3, windows_version="2008R2", witness=False)
     night = maintained(of, parallel=3, reserve_nodes=0)

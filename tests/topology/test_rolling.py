@@ -222,6 +222,20 @@ def test_nodes_that_are_to_be_apart_are_never_away_together() -> None:
         assert turn[one].end_s <= turn[other].start_s or turn[other].end_s <= turn[one].start_s
 
 
+@pytest.mark.parametrize("state", ["down", "isolated", "quarantined", "joining"])
+@pytest.mark.parametrize("wanted", [(), ("N2", "N3")])
+def test_a_node_whose_partner_is_away_already_is_untouched_and_nobody_moves_for_it(
+    state: str, wanted: tuple[str, ...]
+) -> None:
+    nodes = [node("N1", state=state), *(node(f"N{i}") for i in range(2, 6))]
+    of = cluster(nodes, [vm(f"vm-{i}", f"N{i}") for i in range(2, 6)])
+    plan = planned(of, wanted, apart=(("n1", "n2"), ("N3", "N4")))
+    reasons = {entry.node: (entry.reason, entry.remedy) for entry in plan.untouched}
+    assert reasons["N2"] == (f"N2 must not be away together with N1, which is {state}", "bring N1 back first")
+    assert set(turns(plan)) == ({"N3"} if wanted else {"N3", "N4", "N5"})
+    assert moves_of(plan, "vm-2") == []
+
+
 def test_with_one_fault_domain_all_that_are_away_together_are_of_one() -> None:
     nodes = [node(f"N{i}", fault_domain=f"rack-{i % 2}") for i in range(1, 7)]
     of = cluster(nodes, [vm(f"vm-{i}", f"N{i}") for i in range(1, 7)])

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from shunter.topology.eligibility import WHEREVER, FitNodes, running_companions, verdicts
 from shunter.topology.model import Cluster, Node, VirtualMachine
 from shunter.topology.plan import Unplaced, Untouched, Verdict
 from shunter.topology.quorum import votes_of
 from shunter.topology.rolling.handing_over import others_that_reach
+from shunter.topology.rolling.policy import RollingPolicy, partners_of
 
 MOST_NAMED = 4
 
 
-def hindrances(cluster: Cluster, wanted: Sequence[str]) -> tuple[list[Untouched], list[Unplaced]]:
+def hindrances(
+    cluster: Cluster, wanted: Sequence[str], policy: RollingPolicy
+) -> tuple[list[Untouched], list[Unplaced]]:
     """Of these nodes those that have no turn, and the VMs on them that can go nowhere, with every reason."""
+    partners = partners_of(cluster, policy)
     fit = FitNodes(cluster, [node.name for node in cluster.nodes], checks=WHEREVER)
     untouched: list[Untouched] = []
     unplaced: list[Unplaced] = []
     for name in wanted:
         node = cluster.node_by_name[name]
         stuck = [vm for vm in cluster.vms_by_node[name] if _is_stuck(cluster, vm, fit)]
-        found = _of_node(cluster, node) or _of_volumes(cluster, node) or _of_vms(node, stuck)
+        found = (
+            _of_node(cluster, node)
+            or _of_partners(cluster, node, partners[name])
+            or _of_volumes(cluster, node)
+            or _of_vms(node, stuck)
+        )
         if found is not None:
             untouched.append(found)
             if node.state in ("up", "paused"):
@@ -85,6 +94,19 @@ def _of_node(cluster: Cluster, node: Node) -> Untouched | None:
             remedy="add a witness, or bring back nodes that are away",
         )
     return None
+
+
+def _of_partners(cluster: Cluster, node: Node, partners: Collection[str]) -> Untouched | None:
+    states = {name: cluster.node_by_name[name].state for name in sorted(partners)}
+    away = {name: state for name, state in states.items() if state not in ("up", "paused")}
+    if not away:
+        return None
+    which = " and ".join(f"{name}, which is {state}" for name, state in away.items())
+    return Untouched(
+        node=node.name,
+        reason=f"{node.name} must not be away together with {which}",
+        remedy=f"bring {' and '.join(away)} back first",
+    )
 
 
 def _of_volumes(cluster: Cluster, node: Node) -> Untouched | None:

@@ -40,13 +40,19 @@ class RollingPolicy(Value):
     precautions: Precautions = USUAL_PRECAUTIONS
 
 
-def not_together(cluster: Cluster, policy: RollingPolicy) -> Mapping[str, frozenset[str]]:
-    """Node → those that may not be away together with it. Raises RequestError (unknown node)."""
+def partners_of(cluster: Cluster, policy: RollingPolicy) -> Mapping[str, frozenset[str]]:
+    """Node → those that must be there as long as it is away (`apart`). Raises RequestError (unknown node)."""
     found: dict[str, set[str]] = {node.name: set() for node in cluster.nodes}
     for group in policy.apart:
         names = spelled(cluster, group)
         for name in names:
             found[name] |= set(names) - {name}
+    return {name: frozenset(others) for name, others in found.items()}
+
+
+def not_together(cluster: Cluster, policy: RollingPolicy) -> Mapping[str, frozenset[str]]:
+    """Node → those that may not be away together with it by this run. Raises RequestError (unknown node)."""
+    found = {name: set(partners) for name, partners in partners_of(cluster, policy).items()}
     if policy.one_fault_domain:
         for node in cluster.nodes:
             found[node.name] |= {
