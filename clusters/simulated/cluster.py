@@ -10,7 +10,7 @@ from typing import Any, Literal, TextIO
 
 from shunter.clusters.clock import Clock
 from shunter.clusters.port import MigrationRecord, MigrationSeen, OutcomeUnknown, Phase, Refused
-from shunter.clusters.simulated import mending, troubles
+from shunter.clusters.simulated import backups, mending, troubles
 from shunter.clusters.simulated.balancing import Balancer
 from shunter.clusters.simulated.copying import course
 from shunter.clusters.simulated.failover import Failover
@@ -21,6 +21,9 @@ from shunter.clusters.simulated.news import News
 from shunter.clusters.simulated.presence import Presence
 from shunter.clusters.simulated.rules import MEMBER, RUNS, migration_refusal, role_refusal, volume_refusal
 from shunter.clusters.simulated.snapshots import Snapshots
+from shunter.clusters.simulated.starts import Starts
+from shunter.clusters.simulated.storage_jobs import StorageJobs
+from shunter.clusters.simulated.volumes import Volumes
 from shunter.clusters.simulated.witness import Witness
 from shunter.topology.errors import RequestError
 from shunter.topology.model import Actor, Cluster, Node, VirtualMachine
@@ -69,12 +72,15 @@ class SimulatedCluster:
         self._attempts: dict[str, int] = {}
         self.flights: dict[str, Flight] = {}
         self.hands = Hands(self)
-        self.failover = Failover(self)
+        self.starts = Starts(self, seed=seed)
+        self.volumes = Volumes(self)
+        self.failover = Failover(self, seed=seed)
         self.presence = Presence(self, reboot_s=reboot_s, reboot_noise=reboot_noise, seed=seed)
         self.balancer = Balancer(self, seed=seed, is_on=balances)
         self.postponed: dict[str, list[Fault]] = {}
         self._pending = [fault for fault in faults if fault.when is not None]
         self.witness = Witness(cluster, clock, log)
+        self.storage_jobs = StorageJobs(self, cluster.storage_jobs)
         for migration in cluster.migrations:
             self.take_off(self._vms[migration.vm], migration.target, migration.by)
         for fault in sorted((f for f in faults if f.at_s is not None), key=lambda fault: fault.at_s or 0.0):
@@ -93,7 +99,8 @@ class SimulatedCluster:
             self._vms,
             self._volumes.values(),
             self._roles.values(),
-            [flight.under_way for flight in self.flights.values()],
+            migrations=[flight.under_way for flight in self.flights.values()],
+            storage_jobs=self.storage_jobs.now(),
         )
 
     async def look(self) -> Cluster:
@@ -221,6 +228,8 @@ class SimulatedCluster:
                 **about, by=flight.by, started_s=flight.started_s, ended_s=ended_s, outcome=outcome, node=node
             )
         )
+        if outcome == "done":
+            backups.vm_has_moved(self, flight.vm)
         if outcome == "done" and self._nodes[flight.target].state in MEMBER:
             self.hands.carry_disks(vm, flight.source, flight.target, flight.by)
         flight.end()
@@ -352,7 +361,8 @@ class SimulatedCluster:
             assert fault.when is not None  # noqa: S101  only such faults are pending
             of_kind = fault.do in do if do is not None else fault.do not in OF_MIGRATIONS
             if of_kind and fault.when.names.items() <= about.items():
-                self._pending.remove(fault)
+                if not fault.lasting:
+                    self._pending.remove(fault)
                 troubles.note(self, fault)
                 return fault
         return None

@@ -3,32 +3,54 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from shunter.clusters.simulated import backups
 from shunter.clusters.simulated.rules import MEMBER, RUNS, role_refusal, room_mib, start_refusal
 from shunter.clusters.simulated.witness import Doer
-from shunter.topology.model import Cluster, VirtualMachine, Volume, VolumeState
+from shunter.topology.model import Cluster, VirtualMachine
 
 if TYPE_CHECKING:
     from shunter.clusters.simulated.cluster import SimulatedCluster
 
 RESTART_AFTER_S = 30.0
+RETRY_AFTER_S = 20.0
+"""After a start that failed."""
+BUSY_FOR_S = (1.0, 3.0)
+"""So long a node is busy with a start before it begins the next."""
+FAILURES_WITHIN_S = 6 * 3600.0
+"""So many starts of a VM may fail within this time as there are other nodes; then the cluster gives it up."""
+SAME_TIME_S = 1e-3
+
 Refusal = Callable[[Cluster, VirtualMachine, str], str | None]
+
+
+@dataclass(slots=True, eq=False)
+class _Restart:
+    """`due_s`: not before that; `failed_on`: nodes on which it has failed."""
+
+    due_s: float
+    failed_on: set[str] = field(default_factory=set)
 
 
 class Failover:
     """Gives volumes and roles of a lost node to others at once, and starts its VMs elsewhere after a while.
 
-    A VM that fits nowhere stays failed where it was, and is tried again whenever something changes.
+    A VM that fits nowhere stays failed where it was, and is tried again whenever something changes. One that fails
+    again and again is given up: it stays failed until somebody starts it.
     """
 
-    def __init__(self, world: SimulatedCluster) -> None:
-        self._world = world
-        self._crashed: dict[str, bool] = {}
-        """VMs to start again; whether their time has come."""
-        self._state_before: dict[str, VolumeState] = {}
-        """Of volumes that are offline because no node that reaches them is there."""
+    def __init__(self, world: SimulatedCluster, *, seed: int) -> None:
+        self._world, self._seed = world, seed
+        self._waiting: dict[str, _Restart] = {}
+        """VMs to start again."""
+        self._node_is_free_s: dict[str, float] = {}
+        self._failures_s: dict[str, list[float]] = {}
+        self._starts = 0
+        self._wakes: set[float] = set()
         self._asked = False
 
     # ------------------------------------------------------------------ nodes go
@@ -46,8 +68,9 @@ class Failover:
             self._crash(vm, by)
         waiting = [vm.name for vm in lost if vm.clustered and vm.priority > 0]
         if waiting:
-            self._crashed |= dict.fromkeys(waiting, False)
-            world.in_background(self._restart_later(waiting))
+            due_s = world.clock.now_s() + RESTART_AFTER_S
+            self._waiting |= {vm: _Restart(due_s) for vm in waiting}
+            self._wake_at(due_s)
 
     def _crash(self, vm: VirtualMachine, by: Doer) -> None:
         world = self._world
@@ -67,7 +90,8 @@ class Failover:
     def take_over(self, name: str) -> None:
         """What the node owned and does not run goes to nodes that are there."""
         world = self._world
-        self.rehome_volumes()
+        backups.owner_is_lost(world, name)
+        world.volumes.rehome()
         for vm_name in [vm.name for vm in world.now().vms_by_node[name] if vm.state in ("off", "saved")]:
             vm = world.now().vm_by_name[vm_name]
             if vm.node == name and vm.clustered and not self._disk_is_awaited(vm):
@@ -81,7 +105,7 @@ class Failover:
     def _disk_is_awaited(self, vm: VirtualMachine) -> bool:
         """Whether a VM that will be started again takes the disk along, and with it this VM (R11)."""
         others = (other for disk in vm.volumes for other in self._world.now().vms_by_disk.get(disk, ()))
-        return any(other.name in self._crashed for other in others)
+        return any(other.name in self._waiting for other in others)
 
     def _host_of_roles(self) -> str | None:
         """A node that takes VMs, else a paused one; of these that with the fewest roles."""
@@ -94,87 +118,79 @@ class Failover:
         ]
         return min(there)[-1] if there else None
 
-    # ------------------------------------------------------------------ volumes
-
-    def rehome_volumes(self) -> None:
-        """Volumes whose owner is not there go to a node that is and that reaches them; failing that, offline."""
-        world = self._world
-        for volume in world.now().volumes:
-            if world.now().node_by_name[volume.owner].state in MEMBER and volume.name not in self._state_before:
-                continue
-            if any(vm.node == volume.owner and vm.state in RUNS for vm in world.now().vms_by_disk.get(volume.name, ())):
-                continue  # its owner is isolated and runs a VM on it
-            owner = self._new_owner(volume)
-            if owner is None:
-                self._take_offline(volume)
-                continue
-            world.hands.give_volume(volume.name, owner, "cluster")
-            if volume.name in self._state_before:
-                state = self._state_before.pop(volume.name)
-                world.put_volume(volume.name, state=state)
-                world.witness.saw("volume_state_changed", volume=volume.name, state=state, reason="an owner is back")
-
-    def _take_offline(self, volume: Volume) -> None:
-        if volume.name in self._state_before or volume.state in ("offline", "failed"):
-            return
-        self._state_before[volume.name] = volume.state
-        self._world.put_volume(volume.name, state="offline")
-        self._world.witness.saw("volume_state_changed", volume=volume.name, state="offline", reason="no owner is left")
-
-    def _new_owner(self, volume: Volume) -> str | None:
-        """Where a VM runs on the disk, else a node that takes VMs, else a paused one; of these the least burdened."""
-        seen = self._world.now()
-        owned = [v.owner for v in seen.volumes]
-        users = [vm.node for vm in seen.vms_by_disk.get(volume.name, ()) if vm.state in RUNS]
-        fitting = [
-            (node.name not in users, node.state != "up", owned.count(node.name), i, node.name)
-            for i, node in enumerate(seen.nodes)
-            if node.state in MEMBER and (not volume.reachable_from or node.name in volume.reachable_from)
-        ]
-        return min(fitting)[-1] if fitting else None
-
-    def set_volume_state(self, name: str, state: VolumeState) -> None:
-        """Something else decides: a volume that comes online needs an owner that is there."""
-        self._state_before.pop(name, None)
-        self._world.put_volume(name, state=state)
-        self._world.witness.saw("volume_state_changed", volume=name, state=state, reason="fault")
-        self.rehome_volumes()
-
     # ------------------------------------------------------------------ VMs
 
     def leave_to_others(self, name: str) -> None:
         """Somebody else takes care of this VM."""
-        self._crashed.pop(name, None)
-
-    async def _restart_later(self, names: list[str]) -> None:
-        await self._world.clock.sleep(RESTART_AFTER_S)
-        self._crashed |= {name: True for name in names if name in self._crashed}
-        self._restart()
+        self._waiting.pop(name, None)
 
     def something_changed(self) -> None:
         """Try again soon, when everything that changes at this instant has changed."""
-        if not self._asked and any(self._crashed.values()):
+        if not self._asked and self._due():
             self._asked = True
             asyncio.get_running_loop().call_soon(self._restart)
 
+    def _due(self) -> list[str]:
+        now_s = self._world.clock.now_s()
+        return [name for name, restart in self._waiting.items() if restart.due_s <= now_s + SAME_TIME_S]
+
+    def _wake_at(self, at_s: float) -> None:
+        if at_s not in self._wakes:
+            self._wakes.add(at_s)
+            self._world.in_background(self._wake(at_s))
+
+    async def _wake(self, at_s: float) -> None:
+        await self._world.clock.sleep(at_s - self._world.clock.now_s())
+        self._wakes.discard(at_s)
+        self._restart()
+
     def _restart(self) -> None:
-        """Start what waits, most important first, where it fits."""
-        waiting = [self._world.now().vm_by_name[name] for name, its_time in self._crashed.items() if its_time]
+        """Start what waits, most important first, where it fits; on each node one after the other."""
+        world = self._world
+        waiting = [world.now().vm_by_name[name] for name in self._due()]
         self._asked = True  # what is started here is no reason to try again
         for vm in sorted(waiting, key=lambda vm: (-vm.priority, vm.name)):
-            target = self._best_node(vm, start_refusal) if vm.state == "failed" else None
-            if target is not None:
-                self._world.hands.start(vm, target, "cluster")
-            if target is not None or vm.state != "failed":
-                del self._crashed[vm.name]
+            if vm.state != "failed":
+                self.leave_to_others(vm.name)
+                continue
+            target = self._best_node(vm, start_refusal, self._waiting[vm.name].failed_on)
+            if target is None:
+                continue
+            free_s = self._node_is_free_s.get(target, 0.0)
+            if free_s > world.clock.now_s() + SAME_TIME_S:
+                self._wake_at(free_s)
+            else:
+                self._start(vm, target)
         self._asked = False
 
-    def _best_node(self, vm: VirtualMachine, refusal: Refusal) -> str | None:
-        """Of the nodes against which nothing stands a preferred owner, else where there is most room."""
+    def _start(self, vm: VirtualMachine, target: str) -> None:
+        """One that fails is tried on another node after a while, until the cluster gives up (FailoverThreshold)."""
+        world, restart = self._world, self._waiting[vm.name]
+        now_s = world.clock.now_s()
+        self._starts += 1
+        took_s = random.Random(f"{self._seed}/start/{vm.name}/{self._starts}").uniform(*BUSY_FOR_S)
+        self._node_is_free_s[target] = now_s + took_s
+        if world.starts.start(vm, target, "cluster") is None:
+            self.leave_to_others(vm.name)
+            return
+        restart.failed_on.add(target)
+        failures_s = self._failures_s.setdefault(vm.name, [])
+        failures_s.append(now_s)
+        lately = sum(at_s > now_s - FAILURES_WITHIN_S for at_s in failures_s)
+        if lately >= max(1, len(world.now().nodes) - 1):
+            self.leave_to_others(vm.name)
+        else:
+            restart.due_s = now_s + RETRY_AFTER_S
+            self._wake_at(restart.due_s)
+
+    def _best_node(self, vm: VirtualMachine, refusal: Refusal, failed_on: Collection[str] = ()) -> str | None:
+        """Of the nodes against which nothing stands one where it has not failed; of these a preferred owner, else where
+        there is most room.
+        """
         seen = self._world.now()
         rank = {name: i for i, name in enumerate(vm.preferred_owners)}
         fitting = [
-            (rank.get(node.name, len(rank)), -room_mib(seen, node), i, node.name)
+            (node.name in failed_on, rank.get(node.name, len(rank)), -room_mib(seen, node), i, node.name)
             for i, node in enumerate(seen.nodes)
             if refusal(seen, vm, node.name) is None
         ]

@@ -13,9 +13,9 @@ from shunter.topology.jsontext import parse_json
 from shunter.topology.model import Cluster, Mib, Name, Value, VolumeState
 from shunter.topology.wording import listed, problems_of
 
-NOT_YET = ("role_fails",)
 MOST_FAULTS = 20_000
 OF_MIGRATIONS = ("migration_fails", "answer_lost", "migration_slow")
+OF_VOLUMES = ("direct_io_refused",)
 OF_REBOOTS = ("reboot_fails", "reboot_slow", "reboot_isolated")
 """These and those before say how something goes that was asked for; the others happen by themselves."""
 
@@ -36,21 +36,34 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "backup_starts": (),
     "backup_ends": (),
     "volume_state": ("volume", "state"),
+    "volume_path_lost": ("volume", "node"),
+    "volume_path_back": ("volume", "node"),
+    "direct_io_refused": (),
+    "storage_job_starts": ("volume",),
+    "storage_job_ends": ("volume",),
+    "configuration_changes": ("vm",),
+    "role_fails": ("vm", "node"),
+    "node_quarantined": ("node",),
+    "quarantine_cleared": ("node",),
 }
 MAY_HAVE: dict[str, tuple[str, ...]] = {
-    "migration_fails": ("fraction",),
+    "migration_fails": ("fraction", "lasting"),
     "answer_lost": ("moved",),
     "migration_slow": ("factor",),
     "reboot_slow": ("factor",),
     "backup_starts": ("vm", "volume"),
     "backup_ends": ("vm", "volume", "outcome"),
+    "direct_io_refused": ("lasting",),
+    "storage_job_starts": ("duration_s",),
+    "role_fails": ("times",),
 }
 
 
 class When(Value):
     """The next migration that matches all that is given.
 
-    `node`, for what a reboot comes to: its next reboot. Only for a lost answer: `node`, its next pause, resume or
+    `node`, for what a reboot comes to: its next reboot; `volume`, for direct I/O that is refused: the next order to
+    restore it. Only for a lost answer: `node`, its next pause, resume or
     reboot; `volume`, its next change of owner or the next order to restore its direct I/O; `vm` alone, also the next
     order to start it, to refresh its configuration, or to give it to another node while it does not run.
     """
@@ -75,7 +88,11 @@ class When(Value):
 
 
 class Fault(Value):
-    """One thing that goes wrong once: at a time, or at the next operation that matches."""
+    """One thing that goes wrong once: at a time, or at the next operation that matches.
+
+    `lasting`: at every operation that matches, from the first on. `role_fails` begins at its time: from then on the VM
+    fails on that node whenever it is started there or, with `times`, so often.
+    """
 
     do: Literal[
         "migration_fails",
@@ -94,6 +111,15 @@ class Fault(Value):
         "backup_starts",
         "backup_ends",
         "volume_state",
+        "volume_path_lost",
+        "volume_path_back",
+        "direct_io_refused",
+        "storage_job_starts",
+        "storage_job_ends",
+        "configuration_changes",
+        "role_fails",
+        "node_quarantined",
+        "quarantine_cleared",
     ]
     at_s: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
     when: When | None = None
@@ -107,18 +133,15 @@ class Fault(Value):
     memory_mib: Mib | None = None
     outcome: Literal["done", "failed", "aborted"] = "done"
     state: VolumeState | None = None
+    duration_s: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] = 1800.0
+    times: Annotated[int, Field(ge=1, le=1000)] | None = None
+    lasting: bool = False
 
     @model_validator(mode="after")
     def _is_whole(self) -> Fault:
         if (self.at_s is None) == (self.when is None):
             raise ValueError("give either at_s or when")
-        if self.do in OF_MIGRATIONS and self.when is None:
-            raise ValueError(f"{self.do} needs when; name there the vm, source or target of a migration")
-        if self.do in OF_REBOOTS and (self.when is None or self.when.node is None):
-            raise ValueError(f"{self.do} needs when; name there the node that is rebooted")
-        of_anything = self.do == "answer_lost" or self.do in OF_REBOOTS
-        if self.when is not None and (self.when.node or self.when.volume) and not of_anything:
-            raise ValueError(f"{self.do} happens when a migration starts; name its vm, source or target")
+        self._check_when()
         for field in NEEDS[self.do]:
             if getattr(self, field) is None:
                 raise ValueError(f"{self.do} needs {field}; give it")
@@ -128,6 +151,18 @@ class Fault(Value):
         if self.do.startswith("backup") and (self.vm is None) == (self.volume is None):
             raise ValueError(f"{self.do} needs either a vm or a volume; give one")
         return self
+
+    def _check_when(self) -> None:
+        """Raises ValueError where it names what such a fault does not wait for."""
+        if self.do in OF_MIGRATIONS and self.when is None:
+            raise ValueError(f"{self.do} needs when; name there the vm, source or target of a migration")
+        if self.do in OF_REBOOTS and (self.when is None or self.when.node is None):
+            raise ValueError(f"{self.do} needs when; name there the node that is rebooted")
+        if self.do in OF_VOLUMES and (self.when is None or self.when.volume is None):
+            raise ValueError(f"{self.do} needs when; name there the volume")
+        of_anything = self.do == "answer_lost" or self.do in (*OF_REBOOTS, *OF_VOLUMES)
+        if self.when is not None and (self.when.node or self.when.volume) and not of_anything:
+            raise ValueError(f"{self.do} happens when a migration starts; name its vm, source or target")
 
     def told(self) -> dict[str, Any]:
         """Everything it says, what it left to defaults included, for the log."""
@@ -158,9 +193,6 @@ def read_faults(text: str, cluster: Cluster) -> tuple[Fault, ...]:
 
 def _read(entry: Any, i: int, spelling: _Spelling) -> Fault | None:
     """None where something is wrong with it, which is then among the problems."""
-    if isinstance(entry, dict) and entry.get("do") in NOT_YET:
-        spelling.problems.append(f"[{i}].do: this version cannot simulate {entry['do']}; leave it out")
-        return None
     try:
         fault = Fault.model_validate_json(json.dumps(entry))
     except ValidationError as error:

@@ -18,14 +18,15 @@ class Hands:
     def __init__(self, world: SimulatedCluster) -> None:
         self._world = world
 
-    def start(self, vm: VirtualMachine, target: str, by: Doer) -> None:
+    def start(self, vm: VirtualMachine, target: str, by: Doer, *, wrongly_configured: bool = False) -> None:
         """Start a VM that does not run, with the memory it starts with; its disks come along."""
         world = self._world
         self.carry_disks(vm, vm.node, target, by)
         memory_mib = vm.restart_mib
         maximum_mib = max(memory_mib, vm.memory_maximum_mib)
         world.put_vm(vm.name, state="running", node=target, memory_mib=memory_mib, memory_maximum_mib=maximum_mib)
-        world.witness.saw("vm_started", vm=vm.name, node=target, by=by, memory_mib=memory_mib)
+        wrongly = {"wrongly_configured": True} if wrongly_configured else {}
+        world.witness.saw("vm_started", vm=vm.name, node=target, by=by, memory_mib=memory_mib, **wrongly)
 
     def give_vm(self, vm: VirtualMachine, target: str, by: Doer) -> None:
         """Give a VM that does not run to another node."""

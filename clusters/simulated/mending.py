@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shunter.clusters.port import Refused
+from shunter.clusters.port import Failed, Refused
 from shunter.clusters.simulated.rules import direct_io_refusal, order_to_start_refusal
 
 if TYPE_CHECKING:
@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
 
 def start_vm(world: SimulatedCluster, name: str, node: str) -> None:
-    """By us; the cluster itself does not restart this VM any more. Raises Refused."""
+    """By us; the cluster itself does not restart this VM any more. Raises Refused and Failed."""
     reason = order_to_start_refusal(world.now(), name, node)
     if reason is not None:
         raise Refused(reason)
     world.failover.leave_to_others(name)
-    world.hands.start(world.now().vm_by_name[name], node, "us")
+    why = world.starts.start(world.now().vm_by_name[name], node, "us")
+    if why is not None:
+        raise Failed(f"{name} was started on {node} and failed: {why}")
 
 
 def restore_direct_io(world: SimulatedCluster, name: str) -> None:
@@ -25,6 +27,12 @@ def restore_direct_io(world: SimulatedCluster, name: str) -> None:
     reason = direct_io_refusal(world.now(), name)
     if reason is not None:
         raise Refused(reason)
+    if world.next_fault(("direct_io_refused",), volume=name) is not None:
+        owner = world.now().volume_by_name[name].owner
+        raise Refused(
+            f"{name} stays in redirected I/O: a filter driver on its owner {owner} forbids direct I/O (event 5125); "
+            f"give {name} to another node (Move-ClusterSharedVolume), or remove the driver, then try again"
+        )
     if world.now().volume_by_name[name].state != "online":
         world.put_volume(name, state="online")
         world.witness.saw("volume_state_changed", volume=name, state="online", reason="direct I/O restored", by="us")
@@ -37,4 +45,5 @@ def refresh_configuration(world: SimulatedCluster, name: str) -> None:
         raise Refused(f"there is no clustered VM {name}")
     if not vm.configuration_in_cluster_is_current:
         world.put_vm(name, configuration_in_cluster_is_current=True)
+        world.starts.refreshed(name)
     world.witness.saw("configuration_refreshed", vm=name, by="us")

@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING, Literal
 
 from shunter.clusters.port import Refused
+from shunter.clusters.simulated.quarantine import Quarantine
 from shunter.clusters.simulated.quorum import Quorum
 from shunter.clusters.simulated.rules import MEMBER, RUNS
 from shunter.clusters.simulated.witness import Doer
@@ -19,7 +20,7 @@ ISOLATED_FOR_S = 240.0
 RECOUNT_AFTER_S = 10.0
 """After a sudden loss; what is lost within this time is lost at once."""
 
-Why = Literal["lost", "rebooting", "stuck", "isolated"]
+Why = Literal["lost", "rebooting", "stuck", "isolated", "quarantined"]
 By = Literal["us", "fault"]
 
 
@@ -41,6 +42,7 @@ class Presence:
         """Of nodes that are not there: those that come back paused, and who paused them."""
         self._reboots: dict[str, int] = {}
         self._isolations: dict[str, int] = {}
+        self._quarantine = Quarantine(world)
         self._quorum = Quorum(world.now(), self._there())
         self._is_stopped = False
         self._back: dict[str, By] = {}
@@ -87,8 +89,10 @@ class Presence:
 
     def lose(self, name: str) -> None:
         """The node stops; whoever brings it back finds it up."""
-        if self._away.get(name, "isolated") != "isolated":
+        if self._away.get(name, "isolated") not in ("isolated", "quarantined"):
             return
+        if name not in self._away:
+            self._quarantine.has_left(name)
         self._leave(name, "lost")
         self._paused_by.pop(name, None)
         if self._world.now().node_by_name[name].state != "down":
@@ -109,6 +113,7 @@ class Presence:
         if world.now().node_by_name[name].state not in MEMBER:
             return
         self._leave(name, "isolated")
+        self._quarantine.has_left(name)
         self._be_isolated(name)
         world.failover.part_from(name)
         self._after_loss(name)
@@ -132,6 +137,40 @@ class Presence:
         node = self._world.now().node_by_name[name]
         if node.state == "isolated" and self._away.get(name) == "isolated" and self._isolations[name] == time:
             self._go_down(name, "fault", crashed_by="cluster")
+
+    # ------------------------------------------------------------------ quarantine
+
+    def quarantine(self, name: str) -> None:
+        """The cluster keeps a node out that is there, or that it does not see."""
+        if self._is_stopped or self._world.now().node_by_name[name].state not in (*MEMBER, "isolated"):
+            return
+        was_there = name not in self._away
+        self._leave(name, "quarantined")
+        self._be_quarantined(name, self._quarantine.impose(name))
+        if was_there:
+            self._world.failover.part_from(name)
+            self._after_loss(name)
+
+    def end_quarantine(self, name: str) -> None:
+        if self._world.now().node_by_name[name].state == "quarantined" and self._away.get(name) != "lost":
+            self._quarantine.lift(name)
+            self._arrive(name, "fault")
+
+    def _be_quarantined(self, name: str, until_s: float) -> None:
+        """It may not join, and runs what it runs until that has left it."""
+        world = self._world
+        self._away[name] = "quarantined"
+        world.put_node(name, state="quarantined", paused_by=None)
+        world.witness.saw("node_quarantined", node=name, by="cluster", until_s=round(until_s, 6))
+        world.in_background(self._quarantine.drain(name))
+        world.in_background(self._release(name, until_s))
+
+    async def _release(self, name: str, until_s: float) -> None:
+        await self._world.clock.sleep(until_s - self._world.clock.now_s())
+        if self._away.get(name) == "quarantined":
+            self.end_quarantine(name)
+
+    # ------------------------------------------------------------------ leaving and joining
 
     def _leave(self, name: str, why: Why) -> None:
         """The node is there no more; a pause outlasts that."""
@@ -167,7 +206,11 @@ class Presence:
             self._quorum.recount(self._there())
 
     def _arrive(self, name: str, by: By) -> None:
-        """The node is there again; the cluster takes it in, or waits for more of them."""
+        """The node is there again; the cluster takes it in, keeps it out, or waits for more of them."""
+        until_s = None if self._is_stopped else self._quarantine.until_s(name)
+        if until_s is not None:
+            self._be_quarantined(name, until_s)
+            return
         del self._away[name]
         self._back[name] = by
         if not self._is_stopped:
@@ -179,7 +222,7 @@ class Presence:
         else:
             return
         self._quorum.recount(self._there())
-        self._world.failover.rehome_volumes()
+        self._world.volumes.rehome()
 
     def _join(self, name: str) -> None:
         world, pause_lasts = self._world, name in self._paused_by
@@ -208,4 +251,4 @@ class Presence:
             world.failover.crash_all_on(name, "cluster")
         for name in self._away:
             world.failover.crash_all_on(name, "cluster")  # an isolated node's VMs
-        world.failover.rehome_volumes()
+        world.volumes.rehome()

@@ -31,11 +31,10 @@ def migration_refusal(now: Cluster, name: str, target: str) -> Refused | None:
                 )
     reason = (
         _unfit_node(now.node_by_name[target])
-        or _no_member(now.node_by_name[vm.node])
+        or _out_of_sight(now.node_by_name[vm.node])
         or unfit_processor(now, vm, target)
         or _no_room(now, vm, target)
         or _shared_disk(now, vm)
-        or _backup(vm)
         or _no_wire(now, vm, target)
         or placement_refusal(now, vm, target)
     )
@@ -177,8 +176,9 @@ def _unfit_node(node: Node) -> str | None:
     return None if node.state == "up" else f"{node.name} is {node.state}"
 
 
-def _no_member(node: Node) -> str | None:
-    return None if node.state in MEMBER else f"{node.name} is {node.state}"
+def _out_of_sight(node: Node) -> str | None:
+    """The cluster empties a quarantined node; of one that it does not see it gets nothing."""
+    return None if node.state in (*MEMBER, "quarantined") else f"{node.name} is {node.state}"
 
 
 def _no_room(now: Cluster, vm: VirtualMachine, target: str) -> str | None:
@@ -192,10 +192,6 @@ def _shared_disk(now: Cluster, vm: VirtualMachine) -> str | None:
             if other.state in RUNS and other.name != vm.name:
                 return f"disk {name} is in use by {other.name} as well"
     return None
-
-
-def _backup(vm: VirtualMachine) -> str | None:
-    return f"a backup of {vm.name} is under way" if vm.backup else None
 
 
 def _no_wire(now: Cluster, vm: VirtualMachine, target: str) -> str | None:

@@ -7,7 +7,16 @@ from operator import is_
 from typing import Any, TypeVar
 
 from shunter.topology.changes import changed
-from shunter.topology.model import Cluster, MigrationUnderWay, Node, Role, VirtualMachine, Volume, memory_held_mib
+from shunter.topology.model import (
+    Cluster,
+    MigrationUnderWay,
+    Node,
+    Role,
+    StorageJob,
+    VirtualMachine,
+    Volume,
+    memory_held_mib,
+)
 
 Thing = TypeVar("Thing")
 
@@ -32,7 +41,9 @@ class Snapshots:
         vms: Mapping[str, VirtualMachine],
         volumes: Iterable[Volume],
         roles: Iterable[Role],
+        *,
         migrations: Iterable[MigrationUnderWay],
+        storage_jobs: Iterable[StorageJob],
     ) -> Cluster:
         """A new one. `vms` are by name, always in the same order."""
         before = self._before
@@ -43,6 +54,7 @@ class Snapshots:
             "volumes": _kept(before.volumes, tuple(volumes)),
             "roles": tuple(roles),
             "migrations": tuple(migrations),
+            "storage_jobs": tuple(storage_jobs),
         }
         taken = Cluster.model_construct(**fields)
         known, memo = before.__dict__, taken.__dict__

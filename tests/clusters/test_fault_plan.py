@@ -69,10 +69,14 @@ GOOD = {"at_s": 1, "do": "node_down", "node": "N1"}
         ({"when": {"node": "N9"}, "do": "reboot_slow"}, '[1].when.node: no node is called "N9"'),
         ({"when": {"node": "N1"}, "do": "reboot_fails", "factor": 2}, "[1]: reboot_fails has no factor"),
         ({"when": {"node": "N1"}, "do": "reboot_slow", "factor": 0}, "[1].factor"),
-        (
-            {"at_s": 1, "do": "role_fails", "vm": "vm-1", "node": "N1"},
-            "[1].do: this version cannot simulate role_fails",
-        ),
+        ({"at_s": 1, "do": "role_fails", "vm": "vm-1"}, "[1]: role_fails needs node"),
+        ({"at_s": 1, "do": "role_fails", "vm": "vm-1", "node": "N1", "times": 0}, "[1].times"),
+        ({"at_s": 1, "do": "direct_io_refused"}, "[1]: direct_io_refused needs when; name there the volume"),
+        ({"when": {"vm": "vm-1"}, "do": "direct_io_refused"}, "[1]: direct_io_refused needs when; name there the vol"),
+        ({"when": {"volume": "CSV1"}, "do": "volume_path_lost"}, "[1]: volume_path_lost happens when a migration"),
+        ({"at_s": 1, "do": "volume_path_lost", "volume": "CSV1"}, "[1]: volume_path_lost needs node"),
+        ({"at_s": 1, "do": "storage_job_starts", "volume": "CSV1", "duration_s": 0}, "[1].duration_s"),
+        ({"at_s": 1, "do": "node_down", "node": "N1", "lasting": True}, "[1]: node_down has no lasting"),
         ("node_down", "[1]"),
     ],
 )

@@ -334,41 +334,6 @@ def test_a_vm_that_is_off_is_started_where_it_is_if_it_may_run_there(play: Play)
     assert [(line["vm"], line["node"], line["by"]) for line in happened(log, "vm_started")] == [("old", "N1", "fault")]
 
 
-def test_r17_a_backup_holds_the_vm_until_it_ends(play: Play) -> None:
-    async def script(world: SimulatedCluster) -> None:
-        await world.clock.sleep(2)
-        assert (await world.look()).vm_by_name["web"].backup
-        await world.clock.sleep(10)
-        await world.start_migration("web", "N2")
-
-    faults = [
-        {"at_s": 1, "do": "backup_starts", "vm": "web"},
-        {"at_s": 9, "do": "backup_ends", "vm": "web", "outcome": "failed"},
-    ]
-    log = play(cluster(2, [vm("web")]), script, faults=faults)
-    assert happened(log, "backup_ended", vm="web", outcome="failed")
-    assert happened(log, "migration_ended", outcome="done")
-
-
-def test_r17_the_backup_of_a_vm_that_moves_waits_until_it_has_arrived(play: Play) -> None:
-    faults = [{"at_s": 2, "do": "backup_starts", "vm": "web"}]
-    log = play(cluster(2, [vm("web")]), moving(), faults=faults)
-    assert whats(log) == ["migration_started", "fault_injected", "migration_ended", "backup_started"]
-
-
-@pytest.mark.parametrize(("outcome", "after"), [("done", "online"), ("aborted", "redirected_stuck")])
-def test_r18_on_2008_r2_a_backup_that_fails_leaves_its_volume_redirected(play: Play, outcome: str, after: str) -> None:
-    faults = [
-        {"at_s": 1, "do": "backup_starts", "volume": "CSV1"},
-        {"at_s": 5, "do": "backup_ends", "volume": "CSV1", "outcome": outcome},
-    ]
-    of = cluster(2, volumes=[{"name": "CSV1", "owner": "N1"}], windows_version="2008R2")
-    log = play(of, faults=faults)
-    assert [line["state"] for line in happened(log, "volume_state_changed")] == ["redirected_backup", after]
-    newer = play(cluster(2, volumes=[{"name": "CSV1", "owner": "N1"}]), faults=faults)
-    assert happened(newer, "volume_state_changed") == []
-
-
 def test_a_volume_changes_its_state(play: Play) -> None:
     of = cluster(2, volumes=[{"name": "CSV1", "owner": "N1"}])
     log = play(of, faults=[{"at_s": 1, "do": "volume_state", "volume": "csv1", "state": "offline"}])

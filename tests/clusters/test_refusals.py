@@ -144,10 +144,6 @@ def test_r11_a_disk_cannot_follow_two_running_vms(play: Play) -> None:
     accepted(play, cluster(2, both, volumes=[{**disk[0], "kind": "csv"}]))
 
 
-def test_r17_a_vm_in_backup_does_not_move(play: Play) -> None:
-    assert "backup of web" in refused(play, cluster(2, [vm("web", backup=True)]))
-
-
 def test_nodes_that_no_network_joins(play: Play) -> None:
     networks = [{"name": "LM", "roles": ["live_migration"], "nodes": ["N1", "N3"]}]
     assert "no network joins N1 and N2" in refused(play, cluster(3, [vm("web")], networks=networks))

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from shunter.topology.errors import ClusterFileError
 from shunter.topology.model import Cluster
 from shunter.topology.recheck.fitness import misfits, running_on_its_disks, too_close
+from shunter.topology.recheck.mended import judge_mending
 from shunter.topology.recheck.reboots import Reboots
 from shunter.topology.recheck.violation import EPSILON_S, Violation
 from shunter.topology.recheck.world import Event, World
@@ -24,14 +25,17 @@ def check_log(
     rolled: Collection[str] | None = None,
     kept_paused: Collection[str] = (),
     at_once: int | None = None,
+    *,
+    backups_may_degrade: bool = False,
 ) -> tuple[Violation, ...]:
     """What is wrong in this witness log (its first line holds the complete cluster); empty where it is sound.
 
     I1, I2 and I7 are judged whoever acted; I3, I4, R08, R11, R13, R17, R20 at the start of each migration that we
-    started; I5 and I6 when we reboot a node; I8 for what we resumed. `finished`: nodes whose evacuation was carried to
-    its end: they stay paused. `rolled`: the log is of a rolling run (None: it is not), and these nodes are said to be
-    done: we rebooted them and they came back, and no node that we paused meanwhile is left so but for `kept_paused`,
-    those that were given up. `at_once`: most nodes that may be away at a time (I5).
+    started, and, R17 apart, when we start a VM; R18 when we restore direct I/O; I5 and I6 when we reboot a node; I8 for
+    what we resumed. `finished`: nodes whose evacuation was carried to its end: they stay paused. `rolled`: the log is
+    of a rolling run (None: it is not), and these nodes are said to be done: we rebooted them and they came back, and no
+    node that we paused meanwhile is left so but for `kept_paused`, those that were given up. `at_once`: most nodes that
+    may be away at a time (I5). `backups_may_degrade`: we were told to move VMs whose backup is under way (R17).
     """
     events, broken = read_events(lines)
     if broken or not events:
@@ -49,7 +53,8 @@ def check_log(
                 found.append(Violation(at_s, "log", f"line {number}", f"time goes back, from {now_s:g} s"))
             now_s = max(now_s, at_s)
             if event["what"] == "migration_started":
-                found += _judge_start(world, event, at_s)
+                found += _judge_start(world, event, at_s, backups_may_degrade=backups_may_degrade)
+            found += judge_mending(world, event, at_s)
             found += reboots.judge(event, at_s)
             found += world.apply(event)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -110,7 +115,7 @@ def first_world(event: Event) -> tuple[World | None, str]:
         return None, f"its first line holds no complete cluster: {error}"
 
 
-def _judge_start(world: World, event: Event, at_s: float) -> Iterator[Violation]:
+def _judge_start(world: World, event: Event, at_s: float, *, backups_may_degrade: bool) -> Iterator[Violation]:
     name, source, target = event["vm"], event["source"], event["target"]
     for node in (source, target):
         flight = world.flight_at(node)
@@ -123,7 +128,7 @@ def _judge_start(world: World, event: Event, at_s: float) -> Iterator[Violation]
     if world.node_state[target] != "up":
         rule = "I8" if world.node_state[target] == "paused" else "R01"
         yield Violation(at_s, rule, name, f"we move it to {target}, which is {world.node_state[target]}")
-    if vm.backup:
+    if vm.backup and not backups_may_degrade:
         yield Violation(at_s, "R17", name, "we move it while a backup of it is under way")
     used_mib, room_mib = world.used_mib(target), world.cluster.node_by_name[target].for_vms_mib
     if used_mib + vm.memory_mib > room_mib:

@@ -36,7 +36,7 @@ class Reboots:
                 self.back.discard(event["node"])
                 self._away[event["node"]] = None
                 self._last_loss = (event["node"], "us", at_s)
-            case "node_down" | "node_isolated":
+            case "node_down" | "node_isolated" | "node_quarantined":
                 self._last_loss = (event["node"], event["by"], at_s)
                 if node in self._away:
                     self._away[node] = None
@@ -74,6 +74,9 @@ class Reboots:
         owned = [volume for volume, owner in world.owner.items() if owner == node]
         if owned:
             yield Violation(at_s, "I5", node, f"we reboot it while it owns {', '.join(owned)}")
+        if world.storage_jobs:
+            jobs = ", ".join(name for name, _ in world.storage_jobs)
+            yield Violation(at_s, "I5", node, f"we reboot it while storage is being rebuilt ({jobs})")
         if world.node_state[node] != "paused":
             yield Violation(at_s, "I5", node, f"we reboot it, and it is {world.node_state[node]}, not paused")
         members = [name for name, state in world.node_state.items() if state in ("up", "paused")]

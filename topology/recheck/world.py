@@ -46,6 +46,8 @@ class World:
         self.role_on = {role.name: role.node for role in cluster.roles}
         self.owner = {volume.name: volume.owner for volume in cluster.volumes}
         self.volume_state: dict[str, str] = {volume.name: volume.state for volume in cluster.volumes}
+        self.volumes_in_backup = {volume.name for volume in cluster.volumes if volume.backup}
+        self.storage_jobs = [(job.name, job.volume) for job in cluster.storage_jobs]
         self.flights: dict[str, Flight] = {
             m.vm: Flight(m.vm, m.source, m.target, m.by, 0.0) for m in cluster.migrations
         }
@@ -147,6 +149,8 @@ class World:
         name, node = event["vm"], event["node"]
         if self.runs(name):
             yield Violation(at_s, "I2", name, f"started on {node} while it runs on {self.vms[name].node}")
+        if name in self.flights:
+            yield Violation(at_s, "I2", name, f"started on {node} while it moves to {self.flights[name].target}")
         if self.node_state[node] == "down":
             yield Violation(at_s, "I2", name, f"started on {node}, which is down")
         self._set(name, node=node, state="running", memory_mib=event.get("memory_mib", self.vms[name].memory_mib))
@@ -175,11 +179,41 @@ class World:
         self._set(event["vm"], memory_mib=event["memory_mib"])
 
     def _volume_state_changed(self, event: Event) -> None:
-        self.volume_state[event["volume"]] = event["state"]
+        """With it may come who reaches the volume from now on."""
+        name = event["volume"]
+        if name not in self.volume_state:
+            raise KeyError(name)
+        self.volume_state[name] = event["state"]
+        if "reachable_from" in event:
+            reached = tuple(event["reachable_from"])
+            volumes = tuple(
+                volume.model_copy(update={"reachable_from": reached}) if volume.name == name else volume
+                for volume in self.cluster.volumes
+            )
+            self.cluster = self.cluster.model_copy(update={"volumes": volumes})
+            self.cluster.__dict__.pop("volume_by_name", None)
 
     def _backup(self, event: Event) -> None:
+        starts = event["what"] == "backup_started"
         if event.get("vm"):
-            self._set(event["vm"], backup=event["what"] == "backup_started")
+            self._set(event["vm"], backup=starts)
+        elif starts:
+            self.volumes_in_backup.add(event["volume"])
+        else:
+            self.volumes_in_backup.discard(event["volume"])
+
+    def _configuration(self, event: Event) -> None:
+        self._set(event["vm"], configuration_in_cluster_is_current=event["what"] == "configuration_refreshed")
+
+    def _storage_job_started(self, event: Event) -> None:
+        self.storage_jobs.append((event["name"], event["volume"]))
+
+    def _storage_job_ended(self, event: Event, at_s: float) -> Iterator[Violation]:
+        job = (event["name"], event["volume"])
+        if job in self.storage_jobs:
+            self.storage_jobs.remove(job)
+        else:
+            yield Violation(at_s, "log", event["volume"], f"no storage job {event['name']} was under way")
 
     # -------------------------------------------------------------- nodes
 
@@ -219,6 +253,10 @@ class World:
         """Nobody sees it; its VMs run on."""
         self._leave(event["node"], "isolated")
 
+    def _node_quarantined(self, event: Event) -> None:
+        """The cluster keeps it out; its VMs run on until they have left it."""
+        self._leave(event["node"], "quarantined")
+
     def _leave(self, node: str, state: str) -> None:
         if self.node_state[node] in ("up", "paused"):
             self._paused_before.pop(node, None)
@@ -236,6 +274,7 @@ CLAIMS: dict[str, Callable[[World, Event, float], Iterator[Violation]]] = {
     "vm_crashed": World._vm_ended,
     "volume_owner_changed": World._volume_owner_changed,
     "node_resumed": World._node_resumed,
+    "storage_job_ended": World._storage_job_ended,
 }
 """Events that may contradict what was so far."""
 
@@ -246,9 +285,13 @@ FACTS: dict[str, Callable[[World, Event], None]] = {
     "node_up": World._node_up,
     "node_isolated": World._node_isolated,
     "node_rebooted": World._node_gone,
+    "node_quarantined": World._node_quarantined,
     "volume_state_changed": World._volume_state_changed,
     "backup_started": World._backup,
     "backup_ended": World._backup,
+    "configuration_changed": World._configuration,
+    "configuration_refreshed": World._configuration,
+    "storage_job_started": World._storage_job_started,
 }
 
-NO_CHANGE = frozenset({"migration_refused", "configuration_refreshed", "quorum_lost", "fault_injected"})
+NO_CHANGE = frozenset({"migration_refused", "quorum_lost", "fault_injected"})
