@@ -168,7 +168,10 @@ class _Failover:
         targets = choose_restarts(seen, [vm for vm in left if vm.priority > 0], tried=self.starting.tried).targets
         tried = len(self.starting.starts)
         await self.starting.start(targets)
-        return len(self.starting.starts) > tried
+        started = self.starting.starts[tried:]
+        for start in started:
+            self.rest.note(start.came_along, seen.vm_by_name[start.vm].node, start.node, start.at_s)
+        return bool(started)
 
     async def _give_owners(self) -> None:
         """Volumes and roles that the cluster has left with a node that is not there (I7)."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort, Failed, OutcomeUnknown, Refused
+from shunter.engine.followers import Followers, followers
 from shunter.engine.lives import Lives
 from shunter.engine.looking import look, within_deadline
 from shunter.engine.stop import Stop
@@ -24,7 +25,7 @@ SURE_AFTER_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A start that the cluster was asked for. `at_s`, `ended_s`: by its clock."""
+    """A start that the cluster was asked for. `at_s`, `ended_s`: by its clock; `came_along`: on a shared disk (R11)."""
 
     vm: str
     node: str
@@ -32,6 +33,7 @@ class Start:
     ended_s: float
     outcome: Outcome
     reason: str = ""
+    came_along: Followers = field(default_factory=Followers)
 
 
 @dataclass(slots=True, eq=False)
@@ -78,7 +80,8 @@ class Starting:
             outcome, reason = "refused", str(error)
         except Failed as error:
             outcome, reason = "failed", str(error)
-        now = (await look(self.cluster)).vm_by_name[vm]
+        after = await look(self.cluster)
+        now = after.vm_by_name[vm]
         self.lives.observe_vm(now, life)
         if now.holds_memory and now.node == node:
             outcome = "done"
@@ -86,7 +89,8 @@ class Starting:
             outcome, reason = "failed", reason or f"it is {now.state} on {now.node} after its start"
         if outcome != "done":
             self.tried[vm, node] = _lesson(vm, node, outcome, reason)
-        self.starts.append(Start(vm, node, at_s, clock.now_s(), outcome, reason))
+        along = followers(seen, after, vm, node) if outcome == "done" else Followers()
+        self.starts.append(Start(vm, node, at_s, clock.now_s(), outcome, reason, along))
 
     async def _look_until_sure(self, vm: str) -> None:
         """Until the VM runs, or for so long that the lost order cannot be on its way any more."""

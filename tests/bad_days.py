@@ -10,6 +10,7 @@ import asyncio
 import json
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,14 +74,36 @@ class Diary:
     failovers: list[Told] = field(default_factory=list)
     after: Cluster | None = None
 
+    @property
+    def told(self) -> list[Told]:
+        return [*([self.evacuation] if self.evacuation is not None else []), *self.failovers]
+
 
 def draw(seed: int) -> BadDay:
     """Odd seeds are small clusters with little room."""
     cluster, nodes = draw_tight_night(seed) if seed % 2 else draw_night(seed)
     rng = random.Random(f"bad day/{seed}")
     leaving = tuple(nodes or [rng.choice(cluster.nodes).name])
+    if rng.random() < 0.3:
+        cluster = _with_a_dead_node(cluster, leaving, rng)
     faults: HowMany = rng.choice(("some", "some", "many"))
     return BadDay(seed, cluster, leaving, faults, rng.choice((0.0, 0.3)), rng.random() < 0.5)
+
+
+def _with_a_dead_node(cluster: Cluster, leaving: tuple[str, ...], rng: random.Random) -> Cluster:
+    """A node was lost before the day began, and the cluster gave up what ran there."""
+    moving = {node for migration in cluster.migrations for node in (migration.source, migration.target)}
+    others = [n.name for n in cluster.nodes if n.state == "up" and n.name not in leaving and n.name not in moving]
+    if len(others) < 2:
+        return cluster
+    dead = rng.choice(others)
+    nodes = [n.model_copy(update={"state": "down"}) if n.name == dead else n for n in cluster.nodes]
+    vms = [
+        vm.model_copy(update={"state": "failed", "backup": False}) if vm.node == dead and vm.holds_memory else vm
+        for vm in cluster.vms
+    ]
+    fields = {name: getattr(cluster, name) for name in Cluster.model_fields}
+    return Cluster(**{**fields, "nodes": tuple(nodes), "vms": tuple(vms)})
 
 
 def spend(day: BadDay) -> Outcome:
@@ -91,16 +114,11 @@ def spend(day: BadDay) -> Outcome:
             runner.run(_live(day, diary))
     except Exception as error:  # noqa: BLE001  whatever ends a day is what this looks for
         return Outcome(day, (Violation(0.0, "crash", "the day", repr(error)),))
-    reports = [told.report for told in (diary.evacuation, *diary.failovers) if told is not None]
+    reports = [told.report for told in diary.told]
     return Outcome(
         day,
         tuple(_judge(day, diary)),
-        states=Counter(
-            (step.lifecycle, step.target)
-            for told in (diary.evacuation, *diary.failovers)
-            if told is not None
-            for step in told.listener.steps
-        ),
+        states=Counter((step.lifecycle, step.target) for told in diary.told for step in told.listener.steps),
         faults=Counter(event["do"] for line in diary.lines if (event := json.loads(line))["what"] == "fault_injected"),
         moves=Counter(
             f"{report.kind} {move.outcome}" for report in reports if report.executed for move in report.moves
@@ -182,14 +200,22 @@ async def _fail_over(lost: list[str], world: SimulatedCluster, diary: Diary) -> 
 
 def _judge(day: BadDay, diary: Diary) -> list[Violation]:
     found = list(check_log(diary.lines))
-    if diary.evacuation is not None:
-        told = diary.evacuation
-        found += check_report(told.report, diary.lines[: told.lines], day.nodes, told.listener.began_at_s)
+    if (told := diary.evacuation) is not None:
+        disagree = check_report(told.report, diary.lines[: told.lines], day.nodes, told.listener.began_at_s)
+        found += _unless_others_did(disagree, diary.failovers)
     for told in diary.failovers:
-        found += check_failover(
+        disagree = check_failover(
             told.report, diary.lines[: told.lines], told.lost, told.listener.began_at_s, told.ended_s + EPSILON_S
         )
+        found += _unless_others_did(disagree, [other for other in diary.told if other is not told])
     return [*found, *_left_lying(diary)]
+
+
+def _unless_others_did(found: Sequence[Violation], others: Sequence[Told]) -> list[Violation]:
+    """Without what a report does not know because another run beside it did it."""
+    volumes = {move.volume for told in others for move in told.report.volume_moves}
+    roles = {move.name for told in others for move in told.report.role_moves}
+    return [violation for violation in found if violation.subject not in volumes | roles]
 
 
 def _left_lying(diary: Diary) -> list[Violation]:

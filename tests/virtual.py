@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import async_solipsism
 
@@ -14,6 +14,7 @@ from shunter.clusters.clock import Clock
 from shunter.clusters.simulated import SimulatedCluster, read_faults
 from shunter.engine.audience import Progress, Waiting
 from shunter.engine.evacuate import evacuate
+from shunter.engine.failover import fail_over
 from shunter.engine.holds import OwnHolds
 from shunter.engine.maintain import maintain
 from shunter.engine.repair import repair
@@ -102,6 +103,26 @@ def returned(
 
     def procedure(world: SimulatedCluster, **given: Any) -> Awaitable[Plan]:
         return resume(world, node, **given)
+
+    return _spent(cluster, procedure, faults, seed, options)
+
+
+def failed_over(
+    cluster: Cluster,
+    nodes: Sequence[str] = ("N1",),
+    *,
+    how: Literal["lose", "isolate"] | None = "lose",
+    faults: Sequence[dict[str, Any]] = (),
+    seed: int = 0,
+    **options: Any,
+) -> Night:
+    """Fail these nodes of a simulated cluster over. `how` they go before, if at all. `options` go to `fail_over`."""
+
+    def procedure(world: SimulatedCluster, holds: object, **given: Any) -> Awaitable[Plan]:
+        del holds
+        for name in nodes if how is not None else ():
+            getattr(world.presence, how)(name)
+        return fail_over(world, nodes, **given)
 
     return _spent(cluster, procedure, faults, seed, options)
 

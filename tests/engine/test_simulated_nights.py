@@ -10,7 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from nights import LIFECYCLES, Night, draw, draw_tight, spend
+from bad_days import BadDay
+from bad_days import draw as draw_bad_day
+from bad_days import spend as spend_bad_day
+from nights import LIFECYCLES, Night, Outcome, draw, draw_tight, spend
+from rolling_nights import Outcome as RollingOutcome
 from rolling_nights import RollingNight
 from rolling_nights import draw as draw_rolling
 from rolling_nights import spend as spend_rolling
@@ -18,11 +22,20 @@ from rolling_nights import spend as spend_rolling
 CHUNKS = tuple(range(0, 400, 50))
 
 
-def states_entered(nights: Iterable[Night | RollingNight], replays: Path) -> Counter[tuple[str, str]]:
+AnyNight = Night | RollingNight | BadDay
+
+
+def spent(night: AnyNight) -> Outcome | RollingOutcome:
+    if isinstance(night, RollingNight):
+        return spend_rolling(night)
+    return spend_bad_day(night) if isinstance(night, BadDay) else spend(night)
+
+
+def states_entered(nights: Iterable[AnyNight], replays: Path) -> Counter[tuple[str, str]]:
     """Spend the nights; fail on the first that breaks an invariant, with the command that replays it."""
     states: Counter[tuple[str, str]] = Counter()
     for night in nights:
-        outcome = spend_rolling(night) if isinstance(night, RollingNight) else spend(night)
+        outcome = spent(night)
         found = "\n".join(map(str, outcome.violations))
         assert not outcome.violations, f"seed {night.seed}:\n{found}\n{night.replay(replays)}"
         states += outcome.states
@@ -44,11 +57,17 @@ def test_no_invariant_breaks_when_the_operator_stops_the_run(first: int, tmp_pat
     states_entered((draw(seed, stops=True) for seed in range(first, first + 50)), tmp_path)
 
 
+@pytest.mark.parametrize("first", range(0, 200, 50))
+def test_on_a_bad_day_nothing_lies_that_could_run_and_no_invariant_breaks(first: int, tmp_path: Path) -> None:
+    states_entered((draw_bad_day(seed) for seed in range(first, first + 50)), tmp_path)
+
+
 def test_every_state_of_every_lifecycle_is_entered_in_some_night(tmp_path: Path) -> None:
     nights = [
         *(draw(seed) for seed in range(20_000, 20_120)),
         *(draw(seed, stops=True) for seed in range(20_120, 20_150)),
         *(draw_rolling(seed) for seed in range(20_150, 20_180)),
+        *(draw_bad_day(seed) for seed in range(20_180, 20_240)),
     ]
     entered = states_entered(nights, tmp_path)
     begins = {(lifecycle.noun, lifecycle.initial) for lifecycle in LIFECYCLES}

@@ -10,6 +10,8 @@ from shunter.topology.recheck.of_log import first_world, read_events, time_of
 from shunter.topology.recheck.violation import EPSILON_S, Violation
 from shunter.topology.recheck.world import World
 
+HANDED_OVER = {"role_moved": "name", "volume_owner_changed": "volume"}
+
 
 @dataclass(frozen=True, slots=True)
 class _Started:
@@ -38,14 +40,17 @@ def check_failover(
     if world is None:
         return (Violation(0.0, "log", "the log", problem),)
     starts: list[_Started] = []
+    handed: list[tuple[str, str, float]] = []
     try:
         for event in events[1:]:
             if time_of(event) > ended_at_s:
                 break
             if event["what"] == "vm_started":
                 starts.append(_Started(event["vm"], event["node"], time_of(event), event["by"]))
+            if event["what"] in HANDED_OVER and event["by"] == "us" and time_of(event) >= started_at_s - EPSILON_S:
+                handed.append((event[HANDED_OVER[event["what"]]], event["target"], time_of(event)))
             world.apply(event)
-        return tuple(_disagreements(report, world, starts, frozenset(lost), started_at_s))
+        return (*_disagreements(report, world, starts, frozenset(lost), started_at_s), *_of_handed_over(report, handed))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         return (Violation(0.0, "log", "the log", f"cannot be read to its end: {error!r}"),)
 
@@ -72,6 +77,14 @@ def _disagreements(
     waiting = [name for name, vm in world.vms.items() if vm.state == "failed" and vm.clustered and vm.priority > 0]
     if report.ok and waiting:
         yield Violation(end_s, "report", report.cluster, f"calls itself ok while {waiting[0]} does not run")
+
+
+def _of_handed_over(report: Plan, handed: list[tuple[str, str, float]]) -> Iterator[Violation]:
+    told = {(move.name, move.target) for move in report.role_moves}
+    told |= {(move.volume, move.target) for move in report.volume_moves}
+    for name, target, at_s in handed:
+        if (name, target) not in told:
+            yield Violation(at_s, "report", name, f"we gave it to {target}; the report lacks that")
 
 
 def _of_moves(report: Plan, world: World, starts: list[_Started], zero_s: float) -> Iterator[Violation]:

@@ -1,0 +1,148 @@
+"""Failovers by the real engine on a simulated cluster, in virtual time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from building import cluster, node, vm
+from virtual import Night, failed_over
+
+from shunter.engine.stop import Stop
+from shunter.topology.errors import RequestError
+from shunter.topology.model import Cluster
+
+GIVEN_UP = {"state": "failed"}
+
+
+def with_n1_down(vms: list[Any], nodes: int = 3, **more: Any) -> Cluster:
+    """N1 was lost some time ago, and the cluster restarts nothing of it any more."""
+    return cluster([node("N1", state="down"), *(node(f"N{i}") for i in range(2, nodes + 1))], vms, **more)
+
+
+def started_by(night: Night) -> dict[str, str]:
+    return {line["vm"]: line["by"] for line in night.happened("vm_started")}
+
+
+def test_what_the_cluster_restarts_by_itself_is_watched_and_told_and_nothing_is_started_twice() -> None:
+    night = failed_over(cluster(3, [vm("web"), vm("db", memory_mib=8192), vm("other", "N2")]))
+    assert night.report.ok
+    assert started_by(night) == {"web": "cluster", "db": "cluster"}
+    assert {move.vm: (move.source, move.why) for move in night.report.moves} == {
+        "web": ("N1", "restarted by the cluster"),
+        "db": ("N1", "restarted by the cluster"),
+    }
+
+
+def test_i2_what_the_cluster_gave_up_is_started_where_it_fits_the_most_important_first() -> None:
+    vms = [vm("low", priority=1000, **GIVEN_UP), vm("high", priority=3000, **GIVEN_UP), vm("mid", **GIVEN_UP)]
+    night = failed_over(with_n1_down(vms, nodes=2), how=None)
+    assert night.report.ok
+    assert [(line["vm"], line["by"]) for line in night.happened("vm_started")] == [
+        ("high", "us"),
+        ("mid", "us"),
+        ("low", "us"),
+    ]
+    assert night.notes.of("vm high") == ["failed", "starting", "running"]
+
+
+def test_i3_where_memory_is_short_the_lower_priority_waits_and_is_named() -> None:
+    most = 65536
+    vms = [vm("low", memory_mib=most, priority=1000, **GIVEN_UP), vm("high", memory_mib=most, **GIVEN_UP)]
+    night = failed_over(with_n1_down(vms, nodes=2), how=None)
+    assert not night.report.ok
+    assert [move.vm for move in night.report.moves] == ["high"]
+    assert [(stays.vm, {v.rule for v in stays.verdicts if v.target == "N2"}) for stays in night.report.unplaced] == [
+        ("low", {"I3"})
+    ]
+
+
+def test_a_vm_of_priority_0_is_not_started_and_does_not_count() -> None:
+    night = failed_over(with_n1_down([vm("spare", priority=0, **GIVEN_UP)]), how=None)
+    assert night.report.ok
+    assert started_by(night) == {}
+    assert [stays.vm for stays in night.report.unplaced] == ["spare"]
+
+
+def test_i2_nothing_of_a_node_that_is_up_is_started_and_nothing_is_touched() -> None:
+    night = failed_over(cluster(3, [vm("web")]), how=None)
+    assert not night.report.executed
+    assert [finding.rule for finding in night.report.errors] == ["I2"]
+    assert [line["what"] for line in night.log] == ["cluster"]
+
+
+def test_i2_nothing_of_an_isolated_node_is_started_before_the_cluster_declares_it_down() -> None:
+    night = failed_over(cluster(3, [vm("web")]), how="isolate")
+    assert night.report.ok
+    down_s = night.happened("node_down", node="N1")[0]["t_s"]
+    assert [line["t_s"] > down_s for line in night.happened("vm_started", vm="web")] == [True]
+
+
+def test_a_node_that_comes_back_from_isolation_has_run_its_vms_all_along() -> None:
+    night = failed_over(cluster(3, [vm("web")]), how="isolate", faults=[{"at_s": 60, "do": "node_back", "node": "N1"}])
+    assert night.report.ok
+    assert night.report.moves == night.report.unplaced == ()
+    assert started_by(night) == {}
+
+
+def test_a_node_that_stays_isolated_is_named_and_its_vms_are_left_alone() -> None:
+    of = cluster([node("N1", state="isolated"), node("N2"), node("N3")], [vm("web")])
+    night = failed_over(of, how=None)
+    assert started_by(night) == {}
+    assert not night.report.ok
+    assert ("I2", "node N1") in {(finding.rule, finding.subject) for finding in night.report.errors}
+    assert {verdict.reason for verdict in night.report.unplaced[0].verdicts} == {
+        "N1 is isolated: web may still be running there"
+    }
+
+
+def test_i7_volumes_whose_owner_is_gone_get_another() -> None:
+    of = with_n1_down([vm("web", **GIVEN_UP)], volumes=[{"name": "CSV1", "owner": "N1"}])
+    night = failed_over(of, how=None)
+    assert night.after.volume_by_name["CSV1"].owner in ("N2", "N3")
+    assert [move.volume for move in night.report.volume_moves] == ["CSV1"]
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_after_a_lost_answer_to_a_start_only_a_look_tells_and_the_vm_runs_once(moved: bool) -> None:
+    faults = [{"when": {"vm": "web"}, "do": "answer_lost", "moved": moved}]
+    night = failed_over(with_n1_down([vm("web", **GIVEN_UP)]), how=None, faults=faults)
+    assert len(night.happened("vm_started", vm="web")) == 1
+    assert night.after.vm_by_name["web"].state == "running"
+    assert "lost_sight" in night.notes.of("vm web")
+    assert night.report.ok
+
+
+def test_several_nodes_lost_at_once_are_one_problem() -> None:
+    vms = [vm("a"), vm("b", "N2"), vm("c", "N3"), vm("d", "N4")]
+    night = failed_over(cluster(5, vms), ("N1", "N2"))
+    assert night.report.ok
+    assert sorted(move.vm for move in night.report.moves) == ["a", "b"]
+
+
+def test_i6_where_no_majority_is_left_nothing_is_done_but_told() -> None:
+    night = failed_over(cluster(3, [vm("a"), vm("b", "N2"), vm("c", "N3")], witness=False), ("N1", "N2"))
+    assert started_by(night) == {}
+    assert not night.report.ok
+    assert "I6" in {finding.rule for finding in night.report.errors}
+
+
+def test_a_run_that_is_stopped_starts_nothing_more() -> None:
+    stop = Stop()
+    stop.request()
+    night = failed_over(with_n1_down([vm("web", **GIVEN_UP)]), how=None, stop=stop)
+    assert started_by(night) == {}
+    assert night.report.interrupted
+    assert not night.report.ok
+
+
+def test_what_is_no_longer_protected_is_said_at_the_end() -> None:
+    most = 65536
+    night = failed_over(cluster(3, [vm("a", memory_mib=most), vm("b", "N2", memory_mib=most)]))
+    assert night.report.ok
+    assert [finding.subject for finding in night.report.findings if finding.rule == "I3"] == ["node N2", "node N3"]
+
+
+def test_an_unknown_node_is_refused_before_anything_is_touched() -> None:
+    with pytest.raises(RequestError, match="N9"):
+        failed_over(cluster(2, []), ("N9",), how=None)
