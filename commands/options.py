@@ -309,3 +309,31 @@ RefreshDrifted = Annotated[
         help="Refresh the cluster's copy of VMs that were changed outside cluster tools, before they move.",
     ),
 ]
+ReturningNode = Annotated[
+    str,
+    typer.Argument(metavar="NODE", parser=_name, help="The node that is to take VMs again.", show_default=False),
+]
+FailbackOfNode = Annotated[
+    str,
+    typer.Option(
+        "--failback",
+        metavar="none|preferred|as-before",
+        parser=_one_of("none", "preferred", "as-before"),
+        help="Move no VM; or take back those whose first preferred owner that is up it is; or each VM to where it was "
+        "before the run that emptied the node.",
+    ),
+]
+BeforeFile = Annotated[
+    str | None,
+    typer.Option(
+        "--before",
+        metavar="FILE",
+        help="The report (--json) of the evacuation: where the VMs were, for as-before. Left out: what that run left "
+        "on the Prefect server.",
+        show_default=False,
+    ),
+]
+WhoeverPaused = Annotated[
+    bool,
+    typer.Option("--whoever-paused", help="Resume the node also if somebody else paused it, or nobody knows who did."),
+]

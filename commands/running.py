@@ -17,6 +17,7 @@ from rich.console import Console
 from shunter.clusters.simulated import Fault
 from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file, is_file
+from shunter.commands.returning import Asked as Return
 from shunter.commands.rolling import Asked
 from shunter.commands.screens.lines import Lines
 from shunter.commands.screens.live import LiveScreen
@@ -65,7 +66,7 @@ class Job:
         if any(finding.rule != "R18" for finding in plan.errors):
             return True
         held = any(verdict.rule == "R17" for stays in plan.unplaced for verdict in stays.verdicts)
-        waits = self.waits_for_backups and held
+        waits = (self.waits_for_backups and held) or plan.resumes
         return not (plan.moves or plan.role_moves or plan.maintenance or self.nodes or waits)
 
 
@@ -122,9 +123,33 @@ def failover(nodes: Sequence[str], cluster: str, *, speed: float | None = None, 
 
         return await failover(cluster, list(names), speed)
 
-    return Job(
-        f"Failing over {listed(names)}", cluster, lambda seen: failover_of(seen, names), flow, names, speed, log
-    )
+    return Job(f"Failing over {listed(names)}", cluster, lambda seen: failover_of(seen, names), flow, names, speed, log)
+
+
+def returning(asked: Return, cluster: str, *, speed: float | None = None, log: Path | None = None) -> Job:
+    """Raises RequestError for an unknown node, or a file of homes that is none."""
+    if is_file(cluster):
+        cluster_of_file(cluster).find_node(asked.node)
+    homes = dict(asked.homes) if asked.homes is not None else None
+
+    async def flow() -> Plan:
+        from shunter.flows.resume import resume_node
+
+        return await resume_node(
+            cluster,
+            asked.node,
+            asked.failback,
+            homes,
+            asked.reserve_nodes,
+            asked.whoever_paused,
+            speed,
+            backups=asked.precautions.backups,
+            backup_limit_s=asked.precautions.backup_limit_s,
+            refresh_drifted=asked.precautions.refresh_drifted,
+        )
+
+    title = f"Bringing {asked.node} back"
+    return Job(title, cluster, asked.plan, flow, (), speed, log, waits_for_backups=True)
 
 
 def migration(

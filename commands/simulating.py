@@ -17,6 +17,7 @@ from shunter.clusters.clock import Clock
 from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults, read_faults
 from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file, path_of
+from shunter.commands.returning import Asked as Return
 from shunter.commands.rolling import Asked, searching
 from shunter.engine.audience import Audience, Progress, Waiting
 from shunter.engine.evacuate import evacuate
@@ -24,6 +25,7 @@ from shunter.engine.failover import fail_over
 from shunter.engine.holds import OwnHolds
 from shunter.engine.maintain import maintain
 from shunter.engine.repair import repair
+from shunter.engine.resume import resume
 from shunter.flows.spoken import duration
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.choosing import ReserveNodes, check_reserve
@@ -95,9 +97,7 @@ def repairs(
     return _shown(Night(seen, weather, procedure), (), as_json=as_json, pictures=pictures)
 
 
-def failover(
-    nodes: Sequence[str], cluster: str, weather: Weather, *, as_json: bool, pictures: output.Pictures
-) -> Plan:
+def failover(nodes: Sequence[str], cluster: str, weather: Weather, *, as_json: bool, pictures: output.Pictures) -> Plan:
     """The nodes that are up are lost first. Raises RequestError."""
     seen = cluster_of_file(cluster)
     names = lost_nodes(seen, nodes)
@@ -109,6 +109,28 @@ def failover(
         return await fail_over(world, names, audience=audience, before=before)
 
     return _shown(Night(seen, weather, procedure), names, as_json=as_json, pictures=pictures)
+
+
+def returning(asked: Return, cluster: str, weather: Weather, *, as_json: bool, pictures: output.Pictures) -> Plan:
+    """Raises RequestError."""
+    seen = cluster_of_file(cluster)
+    name, before = seen.find_node(asked.node).name, asked.known(seen)
+    check_reserve(asked.reserve_nodes)
+
+    async def procedure(world: SimulatedCluster, audience: Audience) -> Plan:
+        return await resume(
+            world,
+            name,
+            failback=asked.failback,
+            before=before,
+            reserve_nodes=asked.reserve_nodes,
+            whoever_paused=asked.whoever_paused,
+            precautions=asked.precautions,
+            holds=OwnHolds(),
+            audience=audience,
+        )
+
+    return _shown(Night(seen, weather, procedure), (), as_json=as_json, pictures=pictures)
 
 
 def maintenance(asked: Asked, cluster: str, weather: Weather, *, as_json: bool, pictures: output.Pictures) -> Plan:

@@ -27,9 +27,9 @@ from shunter.topology.choosing import ReserveNodes
 from shunter.topology.homes import Before, FailbackPolicy, choose_homes
 from shunter.topology.memory import memory
 from shunter.topology.model import Cluster, VirtualMachine
-from shunter.topology.plan import Finding, Move, Plan, Unplaced, Verdict
+from shunter.topology.plan import Finding, Move, Plan, Severity, Unplaced, Verdict
 from shunter.topology.planning import scheduled
-from shunter.topology.precautions import Precautions
+from shunter.topology.precautions import USUAL_PRECAUTIONS, Precautions
 from shunter.topology.resuming import plan_resume
 
 HOLD_AGAIN_S = 3.0
@@ -45,6 +45,7 @@ async def resume(
     before: Before | None = None,
     reserve_nodes: ReserveNodes = "auto",
     whoever_paused: bool = False,
+    precautions: Precautions = USUAL_PRECAUTIONS,
     holds: Holds,
     audience: Audience,
     start: StartMigration = run_here,
@@ -53,26 +54,35 @@ async def resume(
     """Let a node take VMs again and take VMs back as `failback` says; return the report, or the plan itself (`executed`
     false) when a finding forbids the run or nothing is to be done.
 
-    `before`: where VMs were, for `as-before`. `whoever_paused`: also a node that no run of ours paused (I8). `start`,
-    `stop`, and cancelling it: as in `evacuate`. Raises RequestError (unknown node): nothing was touched; and
-    Unreachable, which says what had been touched, if anything.
+    `before`: where VMs were, for `as-before`. `whoever_paused`: also a node that no run of ours paused (I8).
+    `precautions`, `start`, `stop`, and cancelling it: as in `evacuate`. Raises RequestError (unknown node):
+    nothing was touched; and Unreachable, which says what had been touched, if anything.
     """
 
     def planned(seen: Cluster) -> Plan:
-        return plan_resume(seen, node, failback, before, reserve_nodes=reserve_nodes, whoever_paused=whoever_paused)
+        return plan_resume(
+            seen,
+            node,
+            failback,
+            before,
+            reserve_nodes=reserve_nodes,
+            whoever_paused=whoever_paused,
+            precautions=precautions,
+        )
 
     seen, plan = await planned_on_direct_io(cluster, await cluster.look(), planned, audience)
     started_s = cluster.clock.now_s()
     audience.planned(plan, started_s)
     if plan.errors or not (plan.resumes or plan.moves or plan.unplaced):
         return plan
-    return await _Return(cluster, plan, holds, audience, start, stop or Stop(), seen).carry_out(started_s)
+    return await _Return(cluster, plan, precautions, holds, audience, start, stop or Stop(), seen).carry_out(started_s)
 
 
 @dataclass(slots=True, eq=False)
 class _Return:
     cluster: ClusterPort
     plan: Plan
+    precautions: Precautions
     holds: Holds
     audience: Audience
     start: StartMigration
@@ -95,7 +105,7 @@ class _Return:
         homes |= {stays.vm: stays.verdicts[0].target for stays in self.plan.unplaced}
         coming_along = [move.name for move in self.plan.role_moves]
         self.lives = Lives(self.before, [*homes, *coming_along], self.cluster.clock, self.audience)
-        self.care = Care(Precautions(), self.cluster, self.lives)
+        self.care = Care(self.precautions, self.cluster, self.lives)
         self.pausing = Pausing(self.cluster, self.lives)
         self.goal = Homeward(homes, self.plan.reserve_nodes)
         self.dispatcher = Dispatcher(
@@ -238,9 +248,12 @@ class _Return:
     def _of_node(self, seen: Cluster) -> list[Finding]:
         """What the last look says of the node, where that is not what was wanted."""
         state = seen.node_by_name[self.node].state
-        if state == "up" or (self.stop.asked and not self.asked):
+        if state == "up":
             return []
-        if self.held_by_others:
+        severity: Severity = "error"
+        if self.stop.asked and not self.asked:
+            message, remedy, severity = f"{self.node} was not resumed: the run was stopped", "run it again", "warning"
+        elif self.held_by_others:
             message, remedy = f"{self.node} is held by another run", "wait until that run is over, or stop it"
         elif state == "paused":
             why = self.pausing.not_resumed.get(self.node, "the cluster did not do it")
@@ -249,7 +262,7 @@ class _Return:
         else:
             message = f"{self.node} is {state}: it went while it was brought back"
             remedy = "find out why; its own event log and that of the cluster tell"
-        return [Finding(rule="I8", severity="error", subject=f"node {self.node}", message=message, remedy=remedy)]
+        return [Finding(rule="I8", severity=severity, subject=f"node {self.node}", message=message, remedy=remedy)]
 
     def _fates(self, seen: Cluster, moves: tuple[Move, ...]) -> list[Finding]:
         """VMs that are not where this run left them: failed, restarted by the cluster, or moved by somebody."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from shunter.flows.picture import timeline_svg
 from shunter.flows.rolling_summary import rolling_headline, troubles_told
@@ -30,8 +30,8 @@ FATES = {True: "restart", False: "not all restart", None: "not decided"}
 
 def headline(plan: Plan, nodes: Sequence[str]) -> str:
     """One sentence: what moved, what stays. `nodes`: those that were to be emptied, none for a single migration."""
-    if plan.kind == "rolling_maintenance":
-        return rolling_headline(plan)
+    if (own := OWN_HEADLINES.get(plan.kind)) is not None:
+        return own(plan)
     subject = f"{together(nodes)} {'is' if len(nodes) == 1 else 'are'} empty" if nodes else "Done"
     if plan.errors and not plan.executed:
         return f"Refused, nothing was touched: {'; '.join(found.message for found in plan.errors)}."
@@ -44,6 +44,32 @@ def headline(plan: Plan, nodes: Sequence[str]) -> str:
         return f"{subject}: {_moved(plan)}."
     beginning = "Interrupted" if plan.interrupted else "Partly done"
     return f"{beginning}: {_moved(plan)}; {_staying(plan) or _troubles(plan)}."
+
+
+def _headline_of_return(plan: Plan) -> str:
+    """Whether the node takes VMs again, and who went back."""
+    if plan.errors and not plan.executed:
+        return f"Refused, nothing was touched: {'; '.join(found.message for found in plan.errors)}."
+    stays = _staying(plan)
+    if not plan.executed:
+        going = f"{count(len(plan.moves), 'VM')} to take back in {duration(plan.makespan_s)}" if plan.moves else ""
+        told = [f"{plan.node} takes VMs again" if plan.resumes else f"{plan.node} takes VMs already", going, stays]
+        if not (plan.resumes or plan.moves or plan.unplaced):
+            return f"{plan.node} takes VMs already: there is nothing to do."
+        return f"Planned: {'; '.join(part for part in told if part)}."
+    moved = any(move.outcome == "done" for move in plan.moves)
+    if plan.ok:
+        return f"{plan.node} takes VMs again{f': {_moved(plan)}' if moved else ''}."
+    beginning = "Interrupted" if plan.interrupted else "Partly done"
+    is_back = not any(found.rule == "I8" and found.severity != "info" for found in plan.findings)
+    returned = f"{plan.node} takes VMs again, " if is_back else ""
+    return f"{beginning}: {returned}{_moved(plan)}; {stays or _troubles(plan)}."
+
+
+OWN_HEADLINES: Mapping[str, Callable[[Plan], str]] = {
+    "rolling_maintenance": rolling_headline,
+    "resume": _headline_of_return,
+}
 
 
 def document(plan: Plan, nodes: Sequence[str]) -> str:
@@ -159,10 +185,10 @@ def _figures(plan: Plan) -> str:
     took = f"{'took' if plan.executed else 'will take'} {duration(plan.makespan_s)}"
     if plan.kind == "migration":
         return f"Cluster {plain(plan.cluster)}. The live migration {took}."
+    free = "whatever the order" if plan.kind == "resume" else "whatever the order and the targets"
     return (
-        f"Cluster {plain(plan.cluster)}. The live migrations {took}; whatever the order and "
-        f"the targets, it takes at least {duration(plan.lower_bound_s)}. Nodes whose loss stays covered: "
-        f"{plan.reserve_nodes}."
+        f"Cluster {plain(plan.cluster)}. The live migrations {took}; {free}, it takes at least "
+        f"{duration(plan.lower_bound_s)}. Nodes whose loss stays covered: {plan.reserve_nodes}."
     )
 
 

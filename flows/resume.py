@@ -10,10 +10,13 @@ from shunter.engine.resume import resume
 from shunter.flows.clusters import is_file
 from shunter.flows.emptied_record import forget, known_before, note_return
 from shunter.flows.parameters import (
+    BackupLimitS,
+    Backups,
     ClusterName,
     FailbackOfNode,
     Homes,
     NodeName,
+    RefreshDrifted,
     ReserveNodes,
     RunningMigrations,
     Speed,
@@ -21,8 +24,9 @@ from shunter.flows.parameters import (
     spoken,
 )
 from shunter.flows.run import Means, carry_out
-from shunter.topology.homes import Before
+from shunter.topology.homes import Before, homes_given
 from shunter.topology.plan import Plan
+from shunter.topology.precautions import Precautions
 
 
 def _name() -> str:
@@ -40,6 +44,9 @@ async def resume_node(  # noqa: PLR0917 - each is a field of the form
     whoever_paused: WhoeverPaused = False,
     speed: Speed = None,
     running_migrations_on_cancel: RunningMigrations = "finish",
+    backups: Backups = "hold",
+    backup_limit_s: BackupLimitS = 3600.0,
+    refresh_drifted: RefreshDrifted = False,
 ) -> Plan:
     """Bring a node back: prove by a fresh look that it is healthy, let it take VMs again, and take VMs back to it.
 
@@ -62,7 +69,12 @@ async def resume_node(  # noqa: PLR0917 - each is a field of the form
         whoever_paused: Resume it also if somebody else paused it, or if nobody knows who did.
         speed: How many times as fast as real time the simulated cluster of a cluster file runs.
         running_migrations_on_cancel: Let the migrations under way finish, or call them off.
+        backups: A VM whose backup is under way is held until that is done, and left where it is after backup_limit_s;
+            or held so long, and moved then; or moved at once: its backup is then degraded to a plain copy.
+        backup_limit_s: How long a run holds a VM for its backup, in seconds.
+        refresh_drifted: Refresh the cluster's copy of VMs that were changed outside cluster tools, before they move.
     """
+    precautions = Precautions(backups=backups, backup_limit_s=backup_limit_s, refresh_drifted=refresh_drifted)
 
     async def procedure(means: Means) -> Plan:
         recorded = not is_file(cluster)  # a cluster that starts from a file ends with this run
@@ -70,7 +82,7 @@ async def resume_node(  # noqa: PLR0917 - each is a field of the form
         name = seen.find_node(node).name
         before = await known_before(means.cluster, seen, name, means.log) if recorded else None
         if homes is not None:
-            before = Before(homes, ours=before is not None and before.ours)
+            before = Before(homes_given(seen, homes), ours=before is not None and before.ours)
         report = await resume(
             means.cluster,
             name,
@@ -78,6 +90,7 @@ async def resume_node(  # noqa: PLR0917 - each is a field of the form
             before=before,
             reserve_nodes=reserve_nodes,
             whoever_paused=whoever_paused,
+            precautions=precautions,
             holds=means.holds,
             audience=means.audience,
             start=means.start,

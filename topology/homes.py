@@ -37,6 +37,15 @@ class Before:
     ours: bool = False
 
 
+def homes_given(cluster: Cluster, homes: Mapping[str, str]) -> dict[str, str]:
+    """VM → node as somebody wrote them, spelled as in the cluster; VMs that are not there are left out. Raises
+    RequestError (unknown node).
+    """
+    names = {vm.name.casefold(): vm.name for vm in cluster.vms}
+    known = {vm: node for vm, node in homes.items() if vm.casefold() in names}
+    return {names[vm.casefold()]: cluster.find_node(node).name for vm, node in known.items()}
+
+
 def home_of(
     cluster: Cluster, vm: VirtualMachine, node: str, failback: FailbackPolicy, homes: Mapping[str, str]
 ) -> str | None:

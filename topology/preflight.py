@@ -49,8 +49,11 @@ def check(cluster: Cluster, progress: Callable[[int, int], None] = lambda _, __:
 def with_requirements(cluster: Cluster, plan: Plan) -> Plan:
     """The plan, its findings preceded by those that concern every run on this cluster; an error refuses it.
 
-    Of what is said VM by VM only what concerns VMs of this plan.
+    Of what is said VM by VM only what concerns VMs of this plan. The return of a node that moves no VM rests on none of
+    it.
     """
+    if plan.kind == "resume" and not (plan.moves or plan.unplaced):
+        return plan
     known = {(finding.rule, finding.subject) for finding in plan.findings}
     ours = {f"vm {name}" for name in _vms_of(plan)}
     first = tuple(

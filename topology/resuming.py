@@ -11,6 +11,7 @@ from shunter.topology.memory import memory
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Finding, Plan, Unplaced
 from shunter.topology.planning import plan_volume_moves, role_moves_of, scheduled
+from shunter.topology.precautions import USUAL_PRECAUTIONS, Precautions, said_beforehand
 from shunter.topology.preflight import with_requirements
 from shunter.topology.requirements.differing import listed
 from shunter.topology.returning import against_return
@@ -25,17 +26,19 @@ def plan_resume(
     *,
     reserve_nodes: ReserveNodes = "auto",
     whoever_paused: bool = False,
+    precautions: Precautions = USUAL_PRECAUTIONS,
 ) -> Plan:
     """How this node is brought back, and which VMs go where it wants them. Raises RequestError for an unknown node or a
     senseless reserve.
 
-    `before`: needed for `as-before`. `whoever_paused`: resume it also if no run of ours paused it (I8). What stands
-    against every run on this cluster refuses it only where VMs are to be moved.
+    `before`: needed for `as-before`. `whoever_paused`: resume it also if no run of ours paused it (I8). `precautions`:
+    what is done about backups and drifted configurations. What stands against every run on this cluster refuses it only
+    where VMs are to be moved.
     """
     check_reserve(reserve_nodes)
     name = cluster.find_node(node).name
     ours = before is not None and before.ours
-    back = resumed(cluster, name)
+    back = precautions.planned_on(resumed(cluster, name))
     homes = wanted_homes(back, name, failback, before.homes if before else {})
     reserve, of_reserve = _reserve(back, reserve_nodes) if homes else (0, ())
     placement = choose_homes(back, homes, reserve)
@@ -50,6 +53,7 @@ def plan_resume(
         *_of_record(cluster, name, failback, before),
         *of_reserve,
         *_moved_by_others(back, name, failback, before),
+        *said_beforehand(cluster, precautions, placement.targets),
     )
     plan = Plan(
         kind="resume",
@@ -67,7 +71,7 @@ def plan_resume(
         lower_bound_s=fixed_pairs_bound_s(moves),
         memory=memory(back, back.with_vms_on(placement.ends), (), reserve) if homes else (),
     )
-    return with_requirements(cluster, plan) if homes else plan
+    return with_requirements(cluster, plan)
 
 
 def resumed(cluster: Cluster, name: str) -> Cluster:

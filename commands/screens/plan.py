@@ -217,7 +217,7 @@ class PlanScreen:
             took = f"The migration took {duration(plan.makespan_s)}{self._against_forecast()}"
             return sentence(took if plan.executed else f"Forecast: {duration(plan.makespan_s)}")
         rolling = plan.kind == "rolling_maintenance"
-        whose = "these moves allow" if plan.kind == "repair" else "any choice of targets allows"
+        whose = "these moves allow" if plan.kind in ("repair", "resume") else "any choice of targets allows"
         whose = "any order of these nodes allows" if rolling else whose
         bound = f"the least {whose} is {duration(plan.lower_bound_s)}"
         what = "The run" if rolling else "The migrations"
