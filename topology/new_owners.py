@@ -62,21 +62,28 @@ class _HandingOver:
         if not reaching:
             self.done.stuck.append(self._unreached(volume))
             return
-        target = user if user is not None else self._new_owner(volume, reaching)
-        self.owned[target] = self.owned.get(target, 0) + 1
+        target = user if user is not None and user in reaching else self._new_owner(volume, reaching)
+        self.owned[target] += 1
         self.owner[volume.name] = target
         self.done.volume_moves.append(
             VolumeMove(volume=volume.name, source=volume.owner, target=target, start_s=self.at_s)
         )
 
     def _user(self, volume: Volume) -> str | None:
-        """Where the VM is, or restarts, that the disk follows (R11)."""
-        for vm in self.cluster.vms_by_disk.get(volume.name, ()):
+        """Where the VM restarts, or else runs, that the disk follows (R11)."""
+        users = self._users(volume.name)
+        started = [node for name, node in users.items() if name in self.targets]
+        return next(iter(started or users.values()), None)
+
+    def _users(self, disk: str) -> dict[str, str]:
+        """VM → node of those that run on with this disk, or restart."""
+        found = {}
+        for vm in self.cluster.vms_by_disk.get(disk, ()):
             if vm.name in self.targets:
-                return self.targets[vm.name]
-            if vm.holds_memory and vm.node not in self.lost:
-                return vm.node
-        return None
+                found[vm.name] = self.targets[vm.name]
+            elif vm.holds_memory and vm.node not in self.lost:
+                found[vm.name] = vm.node
+        return found
 
     def _is_started(self, volume: Volume) -> bool:
         return any(vm.name in self.targets for vm in self.cluster.vms_by_disk.get(volume.name, ()))
@@ -104,7 +111,7 @@ class _HandingOver:
     # -------------------------------------------------------------- VMs that do not run, and other roles
 
     def _vm(self, vm: VirtualMachine) -> None:
-        follows = {self.owner[disk] for disk in disks_of(self.cluster, vm)}
+        follows = {node for disk in disks_of(self.cluster, vm) for node in self._with(disk)}
         able = [name for name in self.fit.of(vm) if follows <= {name}]
         if not able:
             self.done.unplaced[vm.name] = self._against(vm)
@@ -113,6 +120,10 @@ class _HandingOver:
         wished = next((name for name in vm.preferred_owners if name in calm), None)
         target = wished if wished is not None else min(calm, key=self.held.__getitem__)
         self._hand(vm.name, vm.node, target)
+
+    def _with(self, disk: str) -> set[str]:
+        """The node that whoever is on the disk must be on; several where that cannot be."""
+        return set(self._users(disk).values()) or {self.owner[disk]}
 
     def _breaks_rule(self, vm: VirtualMachine, node: str) -> bool:
         """A VM that does not run breaks no rule yet; better it never has to be moved for one."""
@@ -136,11 +147,12 @@ class _HandingOver:
             ask = Question(self.cluster, vm, node)
             found += (verdict for check in RESUME for verdict in check(ask))
             for disk in disks_of(self.cluster, vm):
-                if self.owner[disk] != node.name and node.name in self.nodes:
-                    reason = f"disk {disk}, on which {vm.name} is, goes to {self.owner[disk]}"
+                if node.name in self.nodes and self._with(disk) != {node.name}:
+                    where = listed(sorted(self._with(disk)))
+                    reason = f"disk {disk}, on which {vm.name} is, is then on {where}"
                     if self.owner[disk] in self.lost:
                         reason = f"disk {disk}, on which {vm.name} is, has no living owner"
-                    remedy = f"give {vm.name} a disk of its own, or make {self.owner[disk]} fit for it"
+                    remedy = f"give {vm.name} a disk of its own, or make {where} fit for it"
                     found.append(Verdict(target=node.name, rule="R11", reason=reason, remedy=remedy))
         return tuple(found)
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Move, Plan, RoleMove, VolumeMove
 from shunter.topology.recheck.claims import missing_reasons, unknown_names
+from shunter.topology.recheck.degraded import is_said_beforehand
 from shunter.topology.recheck.fitness import apart, running_on_its_disks
 from shunter.topology.recheck.homecoming import once_resumed, reasons_of_stayers
 from shunter.topology.recheck.mending import left_in_disorder
+from shunter.topology.recheck.of_failover import check_failover_plan
 from shunter.topology.recheck.of_rolling import check_rolling
 from shunter.topology.recheck.replay import Replay, events_of
 from shunter.topology.recheck.reserve import spent_reserve
@@ -22,7 +24,8 @@ from shunter.topology.recheck.waiting import detours, legs_of, waits
 def check_plan(cluster: Cluster, plan: Plan, nodes: Collection[str]) -> tuple[Violation, ...]:
     """What is wrong with this plan to empty `nodes` (spelled as in the cluster); empty where it is sound.
 
-    A rolling maintenance of `nodes` (none: of all) is judged by `of_rolling`; what follows is about the other kinds.
+    A rolling maintenance of `nodes` (none: of all) is judged by `of_rolling`, the failover of `nodes` by `of_failover`;
+    what follows is about the other kinds.
     Of a resume, whose node takes VMs from the start, `of_resume` knows whether those move that should.
     `nodes`: none for a repair, after which nothing may stand where it must not unless the plan says so. Checked: I1,
     I2, I3 with the reserve the plan names, I4, I7, R08, R11, R13, R15 to R17, R20. A plan that a finding refuses keeps
@@ -31,6 +34,8 @@ def check_plan(cluster: Cluster, plan: Plan, nodes: Collection[str]) -> tuple[Vi
     """
     if plan.kind == "rolling_maintenance":
         return check_rolling(cluster, plan, nodes)
+    if plan.kind == "failover":
+        return check_failover_plan(cluster, plan, nodes)
     unknown = tuple(unknown_names(cluster, plan))
     if unknown:
         return unknown
@@ -114,7 +119,7 @@ class _PlanCheck:
             yield from self._ends(move, move.vm, vm.node if move is first[move.vm] else move.source)
             if not vm.holds_memory:
                 yield Violation(move.start_s, "I2", vm.name, f"is {vm.state}: only what runs can move live")
-            if vm.backup:
+            if vm.backup and not is_said_beforehand(self.plan, vm.name):
                 yield Violation(move.start_s, "R17", vm.name, "a backup of it is under way")
             state = self.cluster.node_by_name[move.source].state
             if state not in ("up", "paused") and not self.plan.errors:
