@@ -14,6 +14,7 @@ from typing import TextIO
 from shunter.clusters.simulated import Fault
 from shunter.engine.audience import Audience, Progress, Waiting
 from shunter.engine.control import Control
+from shunter.engine.watch import Watcher
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.plan import Plan
 
@@ -24,6 +25,7 @@ class Listener:
     stop: Control | None = None
     witness: TextIO | None = None
     faults: Sequence[Fault] = ()
+    watcher: Watcher | None = None
 
 
 NOBODY = Listener()
@@ -37,12 +39,14 @@ def listening(
     stop: Control | None = None,
     witness: TextIO | None = None,
     faults: Sequence[Fault] = (),
+    watcher: Watcher | None = None,
 ) -> Iterator[None]:
-    """Flows called inside the block tell `audience` what happens, and end early when `stop` asks for it.
+    """Flows called inside the block tell `audience` (a watch tells `watcher`) what happens, and end early when `stop`
+    asks for it.
 
     In a cluster that is simulated in this process `faults` happen, and it writes its witness log to `witness`.
     """
-    token = _listener.set(Listener(audience, stop, witness, faults))
+    token = _listener.set(Listener(audience, stop, witness, faults, watcher))
     try:
         yield
     finally:

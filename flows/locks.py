@@ -43,6 +43,11 @@ def cluster_limit_name(cluster: str) -> str:
     return f"{limit_name(cluster, '')}:rolling maintenance"
 
 
+def watch_limit_name(cluster: str) -> str:
+    """The limit that a watch holds, such as "shunter:prod-1::watch": nothing is told twice."""
+    return f"{limit_name(cluster, '')}:watch"
+
+
 class PrefectHolds:
     """Holds on nodes of one cluster, and on the cluster as a whole, for one run. Use `opened`.
 
@@ -87,6 +92,17 @@ class PrefectHolds:
             return await self._server.is_taken(cluster_limit_name(self._cluster))
         except Unavailable as error:
             raise PrefectUnreachable(f"nobody can tell whether a rolling run is under way: {error}") from error
+
+    async def try_hold_watch(self) -> PrefectHold | None:
+        """Take what only one watch of a cluster may have, without waiting. None: not ours now."""
+        return await self._try_limits([watch_limit_name(self._cluster)], (f"the watch of {self._cluster}",))
+
+    async def watch_is_held(self) -> bool:
+        """Whether some run has what `try_hold_watch` takes. False, too, while the server does not answer."""
+        try:
+            return await self._server.is_taken(watch_limit_name(self._cluster))
+        except Unavailable:
+            return False
 
     async def _try_limits(self, names: list[str], subjects: tuple[str, ...]) -> PrefectHold | None:
         try:
