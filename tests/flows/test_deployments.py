@@ -25,7 +25,7 @@ from shunter.topology.errors import RequestError
 ROOT = Path(__file__).resolve().parents[2]
 FILE: dict[str, Any] = yaml.safe_load((ROOT / "deployments/prefect.yaml").read_text(encoding="utf-8"))
 
-FILLED_IN = {"what": "hold"}
+FILLED_IN = {"what": "hold", "node": "N1"}
 """What no deployment can know, and its form asks for."""
 
 
