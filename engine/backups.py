@@ -8,6 +8,9 @@ from shunter.topology.model import Cluster
 from shunter.topology.plan import Finding
 from shunter.topology.precautions import Precautions, backups_of_vms, is_redirected_by_backup
 
+TOLD_FROM_S = 60.0
+"""A VM that was held for a shorter time is not worth a word in the report."""
+
 
 class BackupWatch:
     """Of one run. `degraded`: VMs that moved while a backup of them was under way."""
@@ -19,6 +22,8 @@ class BackupWatch:
         self._of_volumes: frozenset[str] = frozenset()
         self._since_s: dict[str, float] = {}
         self._overlapping: set[str] = set()
+        self._held_since_s: dict[str, float] = {}
+        self._held_s: dict[str, float] = {}
         self._looked: Cluster | None = None
         self._shown: tuple[Cluster, dict[str, bool], Cluster] | None = None
 
@@ -39,6 +44,8 @@ class BackupWatch:
     def as_decided_on(self, seen: Cluster) -> Cluster:
         """The cluster as decisions take it: with the backups that hold a VM, and without the others."""
         self.observe(seen)
+        for name in [name for name in self._held_since_s if not self._holds(_vm(name))]:
+            self._held_s[name] = self._clock.now_s() - self._held_since_s.pop(name)
         says = {name: self._holds(_vm(name)) for name in self._of_vms}
         says = {name: holds for name, holds in says.items() if holds != seen.vm_by_name[name].backup}
         if not says:
@@ -77,8 +84,9 @@ class BackupWatch:
         return min((self._until_s(s) - now_s for s in self._since_s if self._is_waited_for(s)), default=None)
 
     def waiting(self, vms: list[str]) -> list[Waiting]:
-        """Those of these VMs that are held, for the audience."""
+        """Those of these VMs that are held, for the audience; how long, the report tells."""
         held = [name for name in vms if self.is_waited_for(name)]
+        self._held_since_s |= {name: self._since_s[_vm(name)] for name in held}
         return [Waiting(name, f"held: {self._of_vms[name]} (R17)", self._until_s(_vm(name))) for name in held]
 
     def waiting_volume(self, volume: str) -> Waiting:
@@ -104,7 +112,21 @@ class BackupWatch:
             self.degraded[vm] = None
 
     def findings(self) -> list[Finding]:
-        return [
+        """What was held, and which backups are degraded."""
+        now_s = self._clock.now_s()
+        all_held_s = self._held_s | {name: now_s - since_s for name, since_s in self._held_since_s.items()}
+        held = [
+            Finding(
+                rule="R17",
+                severity="info",
+                subject=f"vm {name}",
+                message=f"{name} was held for {held_s:.0f} s while a backup was under way",
+                remedy="nothing; the run may be told to hold it for a shorter time (--backup-limit-s)",
+            )
+            for name, held_s in all_held_s.items()
+            if name not in self.degraded and held_s >= TOLD_FROM_S
+        ]
+        return held + [
             Finding(
                 rule="R17",
                 severity="warning",

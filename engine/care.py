@@ -12,6 +12,7 @@ from shunter.engine.lives import Lives
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Finding
 from shunter.topology.precautions import Precautions
+from shunter.topology.requirements.vms import configurations
 
 
 class Care:
@@ -56,6 +57,10 @@ class Care:
             finding
             for finding in planned
             if (finding.rule, finding.subject) not in about
-            and not (finding.rule == "R17" and finding.subject.startswith("vm "))
+            and not (finding.rule in ("R17", "R19") and finding.subject.startswith("vm "))
         ]
-        return (*kept, *found)
+        drifted = {finding.subject for finding in planned if finding.rule == "R19"}
+        still = [
+            each for each in configurations(seen) if each.subject in drifted and (each.rule, each.subject) not in about
+        ]
+        return (*kept, *found, *still)

@@ -129,13 +129,13 @@ def _by_hand(volume: str) -> str:
 
 
 def _restored(volume: str, refused: str) -> Finding:
-    by = "this run restored direct I/O"
+    how = "this run restored direct I/O"
     if refused:
-        by = f"direct I/O is back, though the cluster had not restored it when asked ({refused})"
+        how = f"direct I/O was back; the cluster had not restored it when asked: {refused}"
     return Finding(
         rule="R18",
         severity="warning",
         subject=f"volume {volume}",
-        message=f"a backup left {volume} in redirected I/O; migrations paused until {by}",
+        message=f"a backup left {volume} in redirected I/O; migrations paused until {how}",
         remedy=f"find out why the backup did not end well, and back up what is on {volume} again",
     )

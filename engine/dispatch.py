@@ -406,11 +406,11 @@ class Dispatcher:
 
     def _worth_waiting(self, seen: Cluster) -> bool:
         """Whether something that waits may still come to pass within its patience."""
+        if self._waits_for:
+            return bool(len(self._backlog) or self.unplaced) and self.care.direct_io.is_worth_waiting(seen)
         waited_s = self.cluster.clock.now_s() - self._last_event_s
         if (len(self._backlog) or self._still_busy(seen)) and waited_s < BUSY_PATIENCE_S:
             return True
-        if self._waits_for:
-            return bool(len(self._backlog) or self.unplaced) and self.care.direct_io.is_worth_waiting(seen)
         return any(
             any(verdict.rule == "R17" for verdict in why)
             for name, why in self.unplaced.items()

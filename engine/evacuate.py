@@ -301,6 +301,8 @@ class _Evacuation:
             return f"{vm.node} is {state}: nothing can be moved from it until it is back"
         if self.stop.asked:
             return "the run was stopped before it could move"
+        if waits_for := self.care.why_nothing_moves(seen):
+            return waits_for
         was_here = self.before.vm_by_name[vm.name].node == vm.node
         return "it could not be moved" if was_here else "it came to this node during the run"
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from shunter.clusters.port import ClusterError, ClusterPort
 from shunter.engine.audience import Audience
 from shunter.engine.control import Control
+from shunter.engine.direct_io import planned_on_direct_io
 from shunter.engine.holds import Holds
 from shunter.engine.maintenance import Action, Hooks, Reboot
 from shunter.engine.migrate import StartMigration, run_here
@@ -60,7 +61,8 @@ async def maintain(
         planned = forecast(seen, left, policy) if left else (_nothing_left(seen, policy), Strategy((), 1))
     found, strategy = planned or forecast(seen, nodes, policy)
     said = tuple(_is_done(name, booted_s) for name, booted_s in done.items())
-    plan = with_requirements(seen, found.model_copy(update={"findings": (*found.findings, *said)}))
+    found = found.model_copy(update={"findings": (*found.findings, *said)})
+    seen, plan = await planned_on_direct_io(cluster, seen, lambda seen: with_requirements(seen, found), audience)
     started_s = cluster.clock.now_s()
     audience.planned(plan, started_s)
     run = Rolling(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shunter.topology.plan import Move, Plan, RoleMove, VolumeMove
+from shunter.topology.recheck.degraded import Degraded, degraded_as_told
 from shunter.topology.recheck.homecoming import came_back
 from shunter.topology.recheck.maintained import Comings, turns_agree
 from shunter.topology.recheck.of_log import first_world, read_events, time_of
@@ -49,6 +50,7 @@ class _Told:
     """What the log tells that a report must agree with. Times count as in the report."""
 
     world: World
+    degraded: Degraded
     migrations: list[_Migration] = field(default_factory=list)
     refusals: list[_Change] = field(default_factory=list)
     roles: list[_Change] = field(default_factory=list)
@@ -93,6 +95,8 @@ def _disagreements(report: Plan, told: _Told, nodes: frozenset[str]) -> Iterator
     yield from _changes("changes its node", [(m.name, m) for m in role_moves], told.roles)
     yield from _changes("changes its owner", [(m.volume, m) for m in volume_moves], told.volumes)
     yield from _staying(report, told)
+    if report.executed:
+        yield from degraded_as_told(report, told.degraded, told.world)
     if report.kind == "rolling_maintenance":
         yield from turns_agree(told.world.cluster, report, nodes, told.comings)
     elif report.kind == "resume":
@@ -102,7 +106,7 @@ def _disagreements(report: Plan, told: _Told, nodes: frozenset[str]) -> Iterator
 
 
 def _told(world: World, events: Iterable[Event], zero_s: float) -> _Told:
-    told = _Told(world)
+    told = _Told(world, Degraded(world))
     before: Event = {}
     for event in events:
         at_s = told.ended_s = time_of(event) - zero_s
@@ -118,6 +122,7 @@ def _told(world: World, events: Iterable[Event], zero_s: float) -> _Told:
             case "fault_injected" if event.get("do") == "answer_lost":
                 told.answers_lost_s.append(at_s)
         told.comings.note(event, at_s)
+        told.degraded.note(world, event, at_s)
         world.apply(event)
         before = event
     for flight in world.flights.values():

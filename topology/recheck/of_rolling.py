@@ -9,6 +9,7 @@ from shunter.topology.model import Cluster
 from shunter.topology.plan import Maintenance, Move, Plan, RoleMove, VolumeMove
 from shunter.topology.recheck.absorbing import Losses
 from shunter.topology.recheck.claims import missing_reasons, unknown_names
+from shunter.topology.recheck.degraded import is_said_beforehand
 from shunter.topology.recheck.fitness import apart, running_on_its_disks
 from shunter.topology.recheck.replay import Replay
 from shunter.topology.recheck.turns import asked_once, in_order, kept_clear
@@ -198,7 +199,7 @@ class _Night:
             yield Violation(at_s, "I2", vm.name, f"it is on {is_on}, not on {move.source}")
         if not vm.holds_memory:
             yield Violation(at_s, "I2", vm.name, f"is {vm.state}: only what runs can move live")
-        if vm.backup:
+        if vm.backup and not is_said_beforehand(self.plan, vm.name):
             yield Violation(at_s, "R17", vm.name, "a backup of it is under way")
         if self.cluster.node_by_name[move.source].state not in ("up", "paused"):
             state = self.cluster.node_by_name[move.source].state
