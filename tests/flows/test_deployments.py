@@ -110,3 +110,10 @@ def test_a_scheduled_night_has_a_window_and_parameters_that_fit() -> None:
 def test_what_is_left_to_the_form_is_not_decided_by_the_deployment() -> None:
     assert "wait_for_approval_s" not in deployment("rolling-maintenance")["parameters"]
     assert deployment("steer-rolling-maintenance")["parameters"].keys() == {"cluster"}
+
+
+def test_a_watch_is_switched_off_and_there_is_never_a_second_one_beside_it() -> None:
+    watch = deployment("watch-cluster")
+    assert [schedule["active"] for schedule in watch["schedules"]] == [False]
+    assert watch["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    assert "on_node_lost" not in watch["parameters"], "it touches nothing unless somebody wants that"
