@@ -198,3 +198,40 @@ def test_evacuations_draw_what_they_always_drew() -> None:
         ],
         [{"do": "migration_elsewhere", "at_s": 32.714, "vm": "vm-39", "target": "N1"}],
     ]
+
+
+# ------------------------------------------------------------------ of bad days
+
+GOES = ("node_down", "node_isolated")
+
+
+@pytest.mark.parametrize("rolling_s", [None, 9000.0])
+def test_bad_days_draw_what_limps_besides_and_come_from_the_seed(rolling_s: float | None) -> None:
+    drawn = [draw_faults(OF, seed, "many", rolling_s=rolling_s, bad_days=True) for seed in range(150)]
+    usual = {fault.do for seed in range(150) for fault in draw_faults(OF, seed, "many", rolling_s=rolling_s)}
+    new = {fault.do for faults in drawn for fault in faults} - usual - {"node_isolated", "node_back"}
+    assert new == {
+        "role_fails",
+        "configuration_changes",
+        "volume_path_lost",
+        "volume_path_back",
+        "storage_job_starts",
+        "direct_io_refused",
+        "quarantine_cleared",
+    }
+    for seed, faults in enumerate(drawn[:30]):
+        assert read_faults(json.dumps([fault.told() for fault in faults]), OF) == faults
+        assert draw_faults(OF, seed, "many", rolling_s=rolling_s, bad_days=True) == faults
+    assert draw_faults(OF, 7, "none", rolling_s=rolling_s, bad_days=True) == ()
+    for seed in range(30):
+        draw_faults(cluster(1), seed, "many", rolling_s=rolling_s, bad_days=True)
+
+
+@pytest.mark.parametrize(("nodes", "most"), [(1, 0), (2, 0), (3, 1), (4, 1), (5, 2)])
+def test_i6_a_majority_of_the_nodes_survives_bad_days(nodes: int, most: int) -> None:
+    of = cluster(nodes, [vm(f"vm-{i}", f"N{i % nodes + 1}") for i in range(12)])
+    gone = [
+        {fault.node for fault in draw_faults(of, seed, "many", bad_days=True) if fault.do in GOES}
+        for seed in range(200)
+    ]
+    assert max(map(len, gone)) == most
