@@ -245,7 +245,7 @@ def carry_out(job: Job, seen: Cluster | None, plan: Plan | None, until_told: Exi
     with prefect_at_hand(quiet=True) as prefect:
         if plan is not None:
             PlanScreen.of(plan, job.nodes, console, seen).print()
-        _wait_for_prefect(prefect, console)
+        wait_for_prefect(prefect, console)
         until_told.enter_context(report_follows())
         view = RunView(time.monotonic, job.speed or 1.0)
         with asyncio.Runner() as runner:
@@ -253,12 +253,12 @@ def carry_out(job: Job, seen: Cluster | None, plan: Plan | None, until_told: Exi
     return report, view.plan.makespan_s if view.plan else None
 
 
-def _wait_for_prefect(prefect: PrefectAtHand, console: Console) -> None:
+def wait_for_prefect(prefect: PrefectAtHand, console: Console) -> None:
     """Import the flows while an embedded server starts, and say what is waited for."""
     whose = "an embedded Prefect server starts, in about 15 s" if prefect.embedded else f"asking {prefect.api_url}"
     what = signs_of(console).plain(f"waiting for Prefect: {whose}")
     with ExitStack() as stack:
-        if _can_redraw(console):
+        if can_redraw(console):
             stack.enter_context(console.status(what))
         else:
             console.print(what, soft_wrap=True)
@@ -271,7 +271,7 @@ async def _watched(job: Job, view: RunView, console: Console) -> Plan:
     """The flow run with a display; Ctrl-C asks it to stop."""
     stop = Control()
     async with AsyncExitStack() as stack:
-        if _can_redraw(console):
+        if can_redraw(console):
             screen = LiveScreen(view, job.title, console)
             audience: Audience = view
             tell: Callable[[str], None] = screen.note
@@ -288,7 +288,7 @@ async def _watched(job: Job, view: RunView, console: Console) -> Plan:
             return error.plan
 
 
-def _can_redraw(console: Console) -> bool:
+def can_redraw(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal
 
 

@@ -176,7 +176,7 @@ class Night:
 
     def faults(self) -> tuple[Fault, ...]:
         """What will go wrong. Raises RequestError (a bad fault plan)."""
-        return _faults(self.weather.faults, self.cluster, self.weather.seed, self.rolling_s)
+        return faults_of(self.weather.faults, self.cluster, self.weather.seed, self.rolling_s)
 
     def spend(self, audience: Audience, witness: TextIO | None = None) -> Plan:
         """Raises RequestError (a bad fault plan)."""
@@ -214,7 +214,7 @@ def _shown(night: Night, names: Sequence[str], *, as_json: bool, pictures: outpu
     return report
 
 
-def _faults(plan: str, cluster: Cluster, seed: int, rolling_s: float | None) -> tuple[Fault, ...]:
+def faults_of(plan: str, cluster: Cluster, seed: int, rolling_s: float | None) -> tuple[Fault, ...]:
     """`plan`: none, some, many, or a file."""
     if plan in DRAWN:
         amount = cast("Literal['none', 'some', 'many']", plan)
