@@ -19,6 +19,7 @@ from shunter.commands.options import (
     Html,
     Json,
     Log,
+    LostNodes,
     Nodes,
     Noise,
     RefreshDrifted,
@@ -130,6 +131,26 @@ def plan_evacuate(
             pictures=Pictures(svg, html),
         )
     )
+
+
+@plan.command("failover", epilog=EXIT_CODES)
+def plan_failover(
+    nodes: LostNodes,
+    cluster: ClusterName,
+    *,
+    as_json: Json = False,
+    svg: Svg = None,
+    html: Html = None,
+) -> None:
+    """Show what would happen if these nodes were lost now, all at once: which VMs restart where and in which order,
+    which do not and why, and what is then no longer protected.
+
+    Example: shunter plan failover N2 --cluster prod-1.json
+    """
+    from shunter.commands import exits, planning
+    from shunter.commands.output import Pictures
+
+    exits.leave(lambda: planning.failover(nodes, cluster, as_json=as_json, pictures=Pictures(svg, html)))
 
 
 @plan.command("repair", epilog=EXIT_CODES)

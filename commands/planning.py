@@ -9,6 +9,7 @@ from shunter.commands.cluster_choice import cluster_of_file
 from shunter.commands.output import Pictures
 from shunter.topology.choosing import ReserveNodes
 from shunter.topology.contradiction import with_contradiction
+from shunter.topology.failover import lost_nodes, plan_failover
 from shunter.topology.plan import Plan
 from shunter.topology.planning import emptied_nodes, plan_evacuation
 from shunter.topology.precautions import Precautions
@@ -38,4 +39,15 @@ def repair(cluster: str, *, reserve_nodes: ReserveNodes, as_json: bool, pictures
     seen = cluster_of_file(cluster)
     found = with_requirements(seen, with_contradiction(seen, plan_repair(seen, reserve_nodes)))
     output.show(found, (), seen, as_json=as_json, pictures=pictures)
+    return found
+
+
+def failover(nodes: Sequence[str], cluster: str, *, as_json: bool, pictures: Pictures) -> Plan:
+    """Show what would happen. Raises RequestError.
+
+    Of what stands against runs nothing stands against this: the cluster restarts VMs by itself, and no VM moves live.
+    """
+    seen = cluster_of_file(cluster)
+    found = plan_failover(seen, nodes)
+    output.show(found, lost_nodes(seen, nodes), seen, as_json=as_json, pictures=pictures)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from shunter.flows.failover_summary import cover_told, failover_headline, uncovered_table
 from shunter.flows.picture import timeline_svg
 from shunter.flows.rolling_summary import rolling_headline, troubles_told
 from shunter.flows.rolling_tables import alternatives_table, nodes_table, untouched_table
@@ -30,8 +31,8 @@ FATES = {True: "restart", False: "not all restart", None: "not decided"}
 
 def headline(plan: Plan, nodes: Sequence[str]) -> str:
     """One sentence: what moved, what stays. `nodes`: those that were to be emptied, none for a single migration."""
-    if (own := OWN_HEADLINES.get(plan.kind)) is not None:
-        return own(plan)
+    if (own := _own_headline(plan, nodes)) is not None:
+        return own
     subject = f"{together(nodes)} {'is' if len(nodes) == 1 else 'are'} empty" if nodes else "Done"
     if plan.errors and not plan.executed:
         return f"Refused, nothing was touched: {'; '.join(found.message for found in plan.errors)}."
@@ -44,6 +45,14 @@ def headline(plan: Plan, nodes: Sequence[str]) -> str:
         return f"{subject}: {_moved(plan)}."
     beginning = "Interrupted" if plan.interrupted else "Partly done"
     return f"{beginning}: {_moved(plan)}; {_staying(plan) or _troubles(plan)}."
+
+
+def _own_headline(plan: Plan, nodes: Sequence[str]) -> str | None:
+    """Of kinds of plans that are not about emptying nodes."""
+    if plan.kind == "failover":
+        return failover_headline(plan, nodes)
+    own = OWN_HEADLINES.get(plan.kind)
+    return own(plan) if own is not None else None
 
 
 def _headline_of_return(plan: Plan) -> str:
@@ -74,6 +83,7 @@ OWN_HEADLINES: Mapping[str, Callable[[Plan], str]] = {
 
 def document(plan: Plan, nodes: Sequence[str]) -> str:
     """The whole artifact."""
+    failover = plan.kind == "failover"
     parts = [
         f"## {plain(headline(plan, nodes))}",
         _remedies(plan),
@@ -82,9 +92,15 @@ def document(plan: Plan, nodes: Sequence[str]) -> str:
         _section("The nodes in their order", *nodes_table(plan)) if plan.maintenance else "",
         _section("Nodes that are not maintained", *untouched_table(plan)),
         _section("Ways to do it", *alternatives_table(plan)),
-        _cut(plan, "What stays", ("VM", "on", "target", "rule", "why not", "what would help"), _stays(plan.unplaced)),
+        _cut(
+            plan,
+            "What does not restart" if failover else "What stays",
+            ("VM", "on", "target", "rule", "why not", "what would help"),
+            _stays(plan.unplaced),
+        ),
         _section("Findings", ("rule", "", "about", "finding", "what to do"), _findings(plan.findings)),
-        _cut(plan, "Live migrations", *_moves(plan)),
+        _section("What is then no longer protected", *uncovered_table(plan)),
+        _cut(plan, "Restarts" if failover else "Live migrations", *_moves(plan)),
         _cut(
             plan,
             "Roles and VMs that do not run",
@@ -180,6 +196,9 @@ def _remedies(plan: Plan) -> str:
 def _figures(plan: Plan) -> str:
     if plan.kind == "rolling_maintenance":
         return _rolling_figures(plan)
+    if plan.kind == "failover":
+        ends = f"All {'were' if plan.executed else 'are'} up after {duration(plan.makespan_s)}. " if plan.moves else ""
+        return f"Cluster {plain(plan.cluster)}. {ends}Afterwards {plain(cover_told(plan))}."
     if not plan.moves:
         return ""
     took = f"{'took' if plan.executed else 'will take'} {duration(plan.makespan_s)}"
@@ -204,7 +223,8 @@ def _rolling_figures(plan: Plan) -> str:
 
 def _picture(plan: Plan) -> str:
     encoded = base64.b64encode(timeline_svg(plan).encode()).decode()
-    return f"![Timeline: a row for each node, a bar for each migration](data:image/svg+xml;base64,{encoded})"
+    what = "restart" if plan.kind == "failover" else "migration"
+    return f"![Timeline: a row for each node, a bar for each {what}](data:image/svg+xml;base64,{encoded})"
 
 
 def _cut(plan: Plan, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -25,6 +25,10 @@ FILLS = (
 )
 
 
+LEAST_LABELLED_PX = 11
+"""A lower bar has no room for a name."""
+
+
 def bar_colours(moves: Sequence[Move], colours: int) -> list[int]:
     """A colour for each migration, so that neighbours on a row differ wherever that is possible."""
     last: dict[str, int] = {}
@@ -71,33 +75,37 @@ def _drawn(move: Move, frame: Frame) -> str:
 
 
 def _both(move: Move, frame: Frame, colours: tuple[str, str]) -> Iterable[str]:
+    for node, other in ((move.source, f"→ {move.target}"), (move.target, f"← {move.source}")):
+        yield bar(move, node, other, frame, colours)
+
+
+def bar(move: Move, row: str, other: str, frame: Frame, colours: tuple[str, str]) -> str:
+    """One bar on one row, labelled with the VM and as far as it fits with the `other` end."""
     fill, ink = colours
-    x_px = frame.x_px(move.start_s)
+    x_px, y_px = frame.x_px(move.start_s), frame.bar_y_px(row)
     width_px = max(frame.x_px(move.end_s) - x_px, 1.5)
     wrong = went_wrong(move)
-    for node, other in ((move.source, f"→ {move.target}"), (move.target, f"← {move.source}")):
-        y_px = frame.bar_y_px(node)
-        parts = [
-            f"<title>{escape(_tooltip(move))}</title>",
-            tag(
-                "rect",
-                class_="wrong" if wrong else "edge",
-                x=x_px,
-                y=y_px,
-                width=width_px,
-                height=frame.bar_px,
-                rx=min(4.0, width_px / 2),
-                fill=fill,
-                fill_opacity=0.35 if wrong else None,
-                stroke_width=2 if wrong else 1,
-                stroke_dasharray="4 3" if wrong else None,
-            ),
-        ]
-        inside = _bar_label(move, other, width_px - 8, wrong)
-        if inside:
-            kind = {"class_": "ink"} if wrong else {"fill": ink}
-            parts.append(tag("text", inside, x=x_px + 5, y=y_px + frame.bar_px / 2 + 4, **kind))
-        yield f"<g>{''.join(parts)}</g>"
+    parts = [
+        f"<title>{escape(_tooltip(move))}</title>",
+        tag(
+            "rect",
+            class_="wrong" if wrong else "edge",
+            x=x_px,
+            y=y_px,
+            width=width_px,
+            height=frame.bar_px,
+            rx=min(4.0, width_px / 2),
+            fill=fill,
+            fill_opacity=0.35 if wrong else None,
+            stroke_width=2 if wrong else 1,
+            stroke_dasharray="4 3" if wrong else None,
+        ),
+    ]
+    inside = _bar_label(move, other, width_px - 8, wrong) if frame.bar_px >= LEAST_LABELLED_PX else ""
+    if inside:
+        kind = {"class_": "ink"} if wrong else {"fill": ink}
+        parts.append(tag("text", inside, x=x_px + 5, y=y_px + frame.bar_px / 2 + 4, **kind))
+    return f"<g>{''.join(parts)}</g>"
 
 
 def _bar_label(move: Move, other: str, room_px: float, wrong: bool) -> str:

@@ -5,10 +5,11 @@ No scripts, no outside resources; every name is escaped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from xml.sax.saxutils import quoteattr
 
 from shunter.flows import timeline_frame
+from shunter.flows.failover_picture import restart_bars
 from shunter.flows.left_picture import left_height_px, left_panel
 from shunter.flows.memory_picture import memory_height_px, memory_panel
 from shunter.flows.migration_bars import bars
@@ -49,7 +50,7 @@ def timeline_svg(plan: Plan, *, width_px: int = 960) -> str:
         *_subtitle(plan, frame),
         *timeline_frame.rows(frame),
         *timeline_frame.axis(frame),
-        *(rolling_bars(plan, frame) if frame.rolling else bars(plan.moves, frame)),
+        *_bars(plan, frame),
         *timeline_frame.marks(plan, frame),
         *left_panel(plan, frame, left_px),
     ]
@@ -65,11 +66,21 @@ def timeline_svg(plan: Plan, *, width_px: int = 960) -> str:
     )
 
 
+def _bars(plan: Plan, frame: Frame) -> Iterable[str]:
+    if plan.kind == "failover":
+        return restart_bars(plan, frame)
+    return rolling_bars(plan, frame) if frame.rolling else bars(plan.moves, frame)
+
+
 def _headline(plan: Plan) -> str:
     what = plan.kind.replace("_", " ").capitalize()
     how = "as it went" if plan.executed else "as planned"
     if plan.kind == "rolling_maintenance":
         return f"{what} of {plan.cluster}, {how}"
+    if plan.kind == "failover":
+        restarts = count(len(plan.moves), "restart") if plan.moves else "nothing restarts"
+        down = f", {len(plan.unplaced)} stay down" if plan.unplaced else ""
+        return f"{what} on {plan.cluster}, {how}: {restarts}{down}"
     moves = count(len(plan.moves), "live migration") if plan.moves else "nothing moves live"
     stays = f", {len(plan.unplaced)} stay" if plan.unplaced else ""
     return f"{what} of {plan.cluster}, {how}: {moves}{stays}"
@@ -84,6 +95,7 @@ def _subtitle(plan: Plan, frame: Frame) -> Iterator[str]:
 def _below(plan: Plan) -> list[tuple[str, str]]:
     """Lines below the chart: what went along, and what stays and why. (text, class)"""
     lines = []
+    failover = plan.kind == "failover"
     handed = [*(move.name for move in plan.role_moves), *(move.volume for move in plan.volume_moves)]
     if handed:
         lines.append((f"Handed over without a migration: {', '.join(handed)}", "faint"))
@@ -92,9 +104,11 @@ def _below(plan: Plan) -> list[tuple[str, str]]:
         first = vm.verdicts[0] if vm.verdicts else None
         why = f": {first.rule} {first.reason}" if first else ""
         more = f" (and {len(vm.verdicts) - 1} more)" if len(vm.verdicts) > 1 else ""
-        lines.append((f"✗ {vm.vm} stays on {vm.node}{why}{more}", "alarm"))
+        stays = f"{vm.vm} of {vm.node} does not restart" if failover else f"{vm.vm} stays on {vm.node}"
+        lines.append((f"✗ {stays}{why}{more}", "alarm"))
     if len(plan.unplaced) > MOST_STAYING_SHOWN:
-        lines.append((f"… and {len(plan.unplaced) - MOST_STAYING_SHOWN} more stay", "alarm"))
+        more_stay = "more do not" if failover else "more stay"
+        lines.append((f"… and {len(plan.unplaced) - MOST_STAYING_SHOWN} {more_stay}", "alarm"))
     return lines
 
 

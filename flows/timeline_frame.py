@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from math import ceil
 
+from shunter.flows.failover_summary import LANE, lanes_of
 from shunter.flows.rolling_summary import not_done, rows_of_run
 from shunter.flows.spoken import duration, natural
 from shunter.flows.svg import FONT_PX, fitted, printable, tag, width_of_px, written
@@ -15,6 +16,8 @@ from shunter.topology.plan import Move, Plan
 MARGIN_PX, LABEL_INDENT_PX, LEGEND_PX = 12, 4, 46
 MOST_HIGH_ROWS = 24
 LEAST_LEFT_PX = 70
+LANES_PX = ((MOST_HIGH_ROWS, 26, 20), (300, 15, 12), (10**9, 5, 4))
+"""Of restarts: up to so many lanes, the height of each and of a bar in it."""
 TICK_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 
 
@@ -72,12 +75,15 @@ class Frame:
 
     @classmethod
     def of(cls, plan: Plan, width_px: int) -> Frame:
-        rolling = plan.kind == "rolling_maintenance"
-        nodes = tuple(rows_of_run(plan) if rolling else rows_of(plan.moves))
+        rolling, failover = plan.kind == "rolling_maintenance", plan.kind == "failover"
+        nodes = tuple(rows_of_run(plan) if rolling else lanes_of(plan.moves)[0] if failover else rows_of(plan.moves))
         widest_px = max((width_of_px(printable(node), FONT_PX) for node in nodes), default=0.0)
         left_px = MARGIN_PX + LABEL_INDENT_PX + ceil(min(widest_px, width_px / 5)) + 10
         ends_s = chain((move.end_s for move in plan.moves), (each.end_s for each in plan.maintenance))
         total_s = max([plan.makespan_s, plan.lower_bound_s, 1.0, *ends_s])
+        if failover:
+            row_px, bar_px = next(size for most, *size in LANES_PX if len(nodes) <= most)
+            return cls(width_px, left_px, 58 if nodes else 36, total_s, nodes, row_px, bar_px)
         if not rolling:
             return cls(width_px, left_px, 58 if nodes else 36, total_s, nodes)
         row_px, bar_px = (26, 18) if len(nodes) <= MOST_HIGH_ROWS else (17, 11)
@@ -118,6 +124,8 @@ def rows(frame: Frame) -> Iterable[str]:
         if i % 2 == 0:
             yield tag("rect", class_="row", x=MARGIN_PX, y=y_px, width=width_px, height=height_px)
         kind = "alarm" if node in frame.troubled else "ink"
+        if LANE in node:
+            continue  # a further lane of the node above
         label = fitted(node, frame.left_px - MARGIN_PX - LABEL_INDENT_PX - 10)
         yield written(MARGIN_PX + LABEL_INDENT_PX, y_px + height_px / 2 + 4, label, kind, title=node)
 

@@ -138,7 +138,7 @@ def _moves(cluster: Cluster, restarts: Restarts, begin_s: float) -> tuple[Move, 
             target=restarts.targets[name],
             start_s=start_s,
             end_s=end_s,
-            why=restarts.why[name],
+            why=f"priority {cluster.vm_by_name[name].priority}; {restarts.why[name]}",
         )
         for name, (start_s, end_s) in restart_times(cluster, restarts.targets, begin_s).items()
     )

@@ -9,7 +9,7 @@ from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.new_owners import HandedOver
 from shunter.topology.plan import Finding, Loss, Severity, Verdict
 from shunter.topology.quorum import MEMBER, after_loss, would_end_it
-from shunter.topology.requirements.differing import listed
+from shunter.topology.requirements.differing import about, listed
 from shunter.topology.restart_times import ISOLATED_FOR_S, NEVER_ISOLATES
 from shunter.topology.restarting import Restarts
 
@@ -59,20 +59,21 @@ def findings_of(cluster: Cluster, lost: Sequence[str], aftermath: Aftermath | No
 def _votes(cluster: Cluster, lost: Sequence[str]) -> Iterator[Finding]:
     worst, best = after_loss(cluster, lost)
     subject = f"cluster {cluster.name}"
-    left = f"{worst.there} of {worst.of} votes"
     if not best.is_majority:
-        others = [vm for vm in cluster.vms if vm.holds_memory and vm.node not in lost]
-        also = f", not even the {len(others)} VMs of the other nodes" if others else ""
+        others = sum(vm.holds_memory and vm.node not in lost for vm in cluster.vms)
+        also = f", also for the {others} VMs that run on the others" if others else ""
         message = (
-            f"without {listed(lost)} {left} are left: no majority. The cluster stops on every node and nothing runs"
+            f"only {best.there} of {best.of} votes are left without {listed(lost)}, no majority: the cluster stops "
         )
-        yield Finding(rule="I6", severity="error", subject=subject, message=f"{message}{also}", remedy=FORCE_QUORUM)
+        message += f"on every node{also}"
+        yield Finding(rule="I6", severity="error", subject=subject, message=message, remedy=FORCE_QUORUM)
     elif not worst.is_majority:
         yield Finding(
             rule="I6",
             severity="warning",
             subject=subject,
-            message=f"without {listed(lost)}, perhaps only {left} are left, and the cluster stops with all its VMs: "
+            message=f"without {listed(lost)}, perhaps only {worst.there} of {worst.of} votes are left, and the cluster "
+            "stops with all its VMs: "
             "one node's vote does not count now, and it depends on whose that is",
             remedy="look which node has no vote now (Get-ClusterNode, DynamicWeight), and add a witness "
             "(Set-ClusterQuorum)",
@@ -92,15 +93,19 @@ def no_longer_protected(after: Cluster, further: Sequence[Loss]) -> Iterator[Fin
             remedy="bring the lost nodes back" if after.witness else "bring the lost nodes back, or add a witness",
         )
     up = [node.name for node in after.nodes if node.state == "up"]
-    for loss in further:
-        if loss.ok is False and any(name != loss.node for name in up):
-            yield Finding(
-                rule="I3",
-                severity="warning",
-                subject=f"node {loss.node}",
-                message=f"afterwards, if {loss.node} were lost as well, {listed(loss.unplaced)} would not restart",
-                remedy="bring the lost nodes back, or free memory on those that are left",
-            )
+    fatal = [loss for loss in further if loss.ok is False and any(name != loss.node for name in up)]
+    if fatal:
+        what = f"if {fatal[0].node} were lost as well, {listed(fatal[0].unplaced)} would not restart"
+        if len(fatal) > 1:
+            worst = listed([f"{loss.node} ({len(loss.unplaced)})" for loss in fatal])
+            what = f"if one of these nodes were lost as well, so many of its VMs would not restart: {worst}"
+        yield Finding(
+            rule="I3",
+            severity="warning",
+            subject=about(after, [loss.node for loss in fatal]),
+            message=f"afterwards, {what}",
+            remedy="bring the lost nodes back, or free memory on those that are left",
+        )
     alone = [loss for loss in further if loss.ok is False and not any(name != loss.node for name in up)]
     for loss in alone:
         yield Finding(

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from shunter.commands.page.chart import chart, memory_bars
 from shunter.commands.screens.reasons import grouped as grouped_reasons
 from shunter.commands.screens.words import count, listed
+from shunter.flows.failover_summary import uncovered
 from shunter.flows.markdown import check_headline, headline
 from shunter.flows.rolling_summary import left_out_alike
 from shunter.flows.spoken import duration, memory
@@ -44,6 +45,7 @@ KINDS = {
     "repair": "a repair",
     "rolling_maintenance": "a rolling maintenance",
     "resume": "a node's return",
+    "failover": "a failover",
 }
 
 
@@ -66,6 +68,7 @@ def page_of_plan(plan: Plan, nodes: Sequence[str], *, when: str = "", forecast_s
         verdicts=[(stays, verdict) for stays in plan.unplaced for verdict in stays.verdicts],
         outcomes=sorted({move.outcome for move in plan.moves if move.outcome}),
         few=MOST_SHOWN_AT_ONCE,
+        unprotected=uncovered(plan),
     )
 
 

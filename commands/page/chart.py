@@ -8,6 +8,7 @@ from itertools import chain
 from math import ceil
 
 from shunter.commands.page.turns import Turns, percent, turns_of
+from shunter.flows.failover_summary import LANE, lanes_of
 from shunter.flows.migration_bars import FILLS, bar_colours, went_wrong
 from shunter.flows.rolling_picture import MOST_BARS_OF_THEIR_OWN
 from shunter.flows.rolling_summary import rows_of_run
@@ -84,8 +85,9 @@ def chart(plan: Plan) -> Chart | None:
     rolling = plan.kind == "rolling_maintenance"
     ends_s = chain((move.end_s for move in plan.moves), (each.end_s for each in plan.maintenance))
     total_s = max([plan.makespan_s, plan.lower_bound_s, 1.0, *ends_s]) * 1.01
-    names = rows_of_run(plan) if rolling else rows_of(plan.moves)
-    row_px, bar_px = (ROW_PX, BAR_PX) if len(names) <= MOST_HIGH_ROWS or not rolling else LOW_ROW_PX
+    failover = plan.kind == "failover"
+    names = rows_of_run(plan) if rolling else lanes_of(plan.moves)[0] if failover else rows_of(plan.moves)
+    row_px, bar_px = (ROW_PX, BAR_PX) if len(names) <= MOST_HIGH_ROWS or not (rolling or failover) else LOW_ROW_PX
     rows = {node: HEAD_PX + row_px * i for i, node in enumerate(names)}
     thin = rolling and len(plan.moves) > MOST_BARS_OF_THEIR_OWN
     move_px = round(bar_px * THIN_SHARE) if thin else bar_px
@@ -96,10 +98,14 @@ def chart(plan: Plan) -> Chart | None:
     if bound is not None and abs(plan.makespan_s - plan.lower_bound_s) < total_s / NARROWEST_PX:
         end, bound = f"lower bound = {end}", None
     turned = turns_of(plan, rows, total_s, row_px=row_px, bar_px=bar_px) if rolling else None
-    beside = [*rows, *([turned.highest] if turned else [])]
+    beside = [*(row for row in rows if LANE not in row), *([turned.highest] if turned else [])]
     return Chart(
-        nodes=tuple(rows.items()),
-        bars=tuple(_bars(plan.moves, rows, total_s, inset_px=(row_px - move_px) // 2, thin=thin)),
+        nodes=tuple((row if LANE not in row else "", y_px) for row, y_px in rows.items()),
+        bars=tuple(
+            _restarts(plan.moves, rows, total_s, inset_px=(row_px - move_px) // 2)
+            if failover
+            else _bars(plan.moves, rows, total_s, inset_px=(row_px - move_px) // 2, thin=thin)
+        ),
         ticks=_ticks(total_s, width_px, label),
         end=_tick(plan, plan.makespan_s, total_s, end),
         bound=bound,
@@ -133,6 +139,19 @@ def _bars(moves: Sequence[Move], rows: dict[str, int], total_s: float, *, inset_
             kind = way if thin else f"c{colour}"
             y_px = rows[node] + inset_px
             found.append(Bar(i, colour, kind, wrong, percent(move.start_s / total_s), percent(share), y_px, label))
+    return found
+
+
+def _restarts(moves: Sequence[Move], rows: dict[str, int], total_s: float, *, inset_px: int) -> list[Bar]:
+    """Each on a lane of the node that takes the VM."""
+    found = []
+    for i, (move, lane, colour) in enumerate(
+        zip(moves, lanes_of(moves)[1], bar_colours(moves, len(FILLS)), strict=True)
+    ):
+        share, wrong = max(move.end_s - move.start_s, 0.0) / total_s, went_wrong(move)
+        label = f"{'✗ ' if wrong else ''}{move.vm} ← {move.source}"
+        place = percent(move.start_s / total_s), percent(share), rows[lane] + inset_px
+        found.append(Bar(i, colour, f"c{colour}", wrong, *place, label))
     return found
 
 

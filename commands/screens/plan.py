@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from shunter.commands.screens.failover import FailoverParts
 from shunter.commands.screens.reasons import Reason, grouped
 from shunter.commands.screens.rolling import RollingParts
 from shunter.commands.screens.rolling_timeline import rolling_timeline
@@ -61,14 +62,11 @@ class PlanScreen:
     def print(self) -> None:
         """All of it, with empty lines between its parts."""
         plan = self.plan
-        if plan.kind == "rolling_maintenance":
-            self._rolling()
-        elif plan.moves:
-            self._say(self._moves())
+        self._moving()
         if plan.role_moves or plan.volume_moves:
             self._title("Handed over without a migration")
             self._handed_over()
-        if plan.kind != "rolling_maintenance" and plan.moves:
+        if plan.kind not in ("rolling_maintenance", "failover") and plan.moves:
             self._title("Timeline")
             self._timeline(timeline)
         if plan.findings:
@@ -81,15 +79,50 @@ class PlanScreen:
             self._title("Not maintained")
             self._untouched()
         if plan.unplaced:
-            self._title("What stays, and why")
+            self._title("What does not restart, and why" if plan.kind == "failover" else "What stays, and why")
             self._staying()
+        if plan.survives_loss:
+            self._unprotected()
         self._say(Text())
         self._verdict()
+
+    def _moving(self) -> None:
+        plan = self.plan
+        if plan.kind == "rolling_maintenance":
+            self._rolling()
+        elif plan.kind == "failover" and not plan.executed:
+            self._restarts()
+        elif plan.moves:
+            self._say(self._moves())
 
     def _timeline(self, drawn: Callable[..., list[Text]]) -> None:
         width, colour = self.console.width - 1, in_colour(self.console)
         for line in drawn(self.plan, width=width, signs=self.signs, colour=colour, nodes_in_all=self.nodes_in_all):
             self._say(line)
+
+    # -------------------------------------------------------------- a failover
+
+    def _restarts(self) -> None:
+        """In which order and where; then how the nodes fill."""
+        parts = FailoverParts(self.plan, self.signs, self.memory_mib)
+        if not self.plan.moves:
+            return
+        self._say(parts.restarts())
+        if more := parts.more():
+            self._say(self._indented(self.signs.text(more, "dim")))
+        self._title("Timeline")
+        for line in parts.timeline(self.console.width - 1):
+            self._say(line)
+
+    def _unprotected(self) -> None:
+        lines = list(FailoverParts(self.plan, self.signs, self.memory_mib).unprotected())
+        if lines:
+            self._title("What is then no longer protected")
+        for line in lines[:MOST_MOVES_LISTED]:
+            self._say(self._indented(line))
+        if len(lines) > MOST_MOVES_LISTED:
+            more = f"… and {count(len(lines) - MOST_MOVES_LISTED, 'more node')}; --json has them all."
+            self._say(self._indented(self.signs.text(more, "dim")))
 
     # -------------------------------------------------------------- a rolling run
 
@@ -208,11 +241,13 @@ class PlanScreen:
         line = Text(f"{sign} ", style=style)
         line.append_text(signs.text(headline(plan, self.nodes), style))
         self._say(line)
-        if (plan.moves or plan.maintenance) and not refused:
+        if (plan.moves or plan.maintenance or plan.survives_loss) and not refused:
             self._say(self._indented(signs.text(self._figures(), "dim")))
 
     def _figures(self) -> str:
         plan = self.plan
+        if plan.kind == "failover":
+            return FailoverParts(plan, self.signs, self.memory_mib).figures()
         if plan.kind == "migration":
             took = f"The migration took {duration(plan.makespan_s)}{self._against_forecast()}"
             return sentence(took if plan.executed else f"Forecast: {duration(plan.makespan_s)}")
