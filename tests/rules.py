@@ -179,8 +179,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "R17",
-        "A VM is held until its backup is done",
-        (ELIGIBILITY, "engine/dispatch.py"),
+        "A VM is held until its backup is done, or the report names the backup that was degraded",
+        (ELIGIBILITY, "engine/backups.py"),
         (f"{OF_EVACUATE}::test_r17_a_vm_is_held_until_its_backup_is_done_and_the_others_go_on",),
         Break(
             ELIGIBILITY, "if ask.vm.backup and ask.vm.holds_memory:", "if ask.vm.backup and not ask.vm.holds_memory:"
@@ -188,7 +188,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "R18",
-        "A volume left in redirected I/O by a backup that is over stands against every run",
+        "While a backup that is over leaves a volume in redirected I/O nothing moves; direct I/O is restored",
         ("topology/precautions.py", "engine/direct_io.py", "statemachines/volume.py"),
         (f"{OF_REQUIREMENTS}::test_r18_redirected_by_a_backup_that_is_over_is_stuck",),
         Break(
@@ -199,8 +199,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "R19",
-        "A VM that was changed outside the cluster's tools is named",
-        ("topology/requirements/vms.py", "topology/preflight.py"),
+        "A VM that was changed outside the cluster's tools is named, and refreshed before it moves if that is wanted",
+        ("topology/requirements/vms.py", "topology/preflight.py", "engine/drift.py"),
         (f"{OF_REQUIREMENTS}::test_r19_a_vm_changed_outside_the_cluster_is_a_warning",),
         Break(
             "topology/requirements/vms.py",

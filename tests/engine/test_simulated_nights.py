@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from building import cluster, vm
 from bad_days import BadDay
 from bad_days import draw as draw_bad_day
 from bad_days import spend as spend_bad_day
@@ -18,6 +21,9 @@ from rolling_nights import Outcome as RollingOutcome
 from rolling_nights import RollingNight
 from rolling_nights import draw as draw_rolling
 from rolling_nights import spend as spend_rolling
+
+from shunter.clusters.simulated import read_faults
+from shunter.topology.model import VolumeState
 
 CHUNKS = tuple(range(0, 400, 50))
 
@@ -62,12 +68,32 @@ def test_on_a_bad_day_nothing_lies_that_could_run_and_no_invariant_breaks(first:
     states_entered((draw_bad_day(seed) for seed in range(first, first + 50)), tmp_path)
 
 
+def storage_night() -> Night:
+    """A volume is in each of its states for a while, as hours go by until the backup of the last VM is over."""
+    of = cluster(
+        3,
+        [vm("web"), vm("db", backup=True)],
+        volumes=[{"name": "CSV1", "owner": "N2"}],
+        windows_version="2008R2",
+    )
+    states = get_args(VolumeState)
+    shown = [{"do": "volume_state", "volume": "CSV1", "state": s, "at_s": 60.0 * i} for i, s in enumerate(states, 1)]
+    backup = [
+        {"do": "backup_starts", "volume": "CSV1", "at_s": 1800},
+        {"do": "backup_ends", "volume": "CSV1", "outcome": "aborted", "at_s": 1900},
+        {"do": "backup_ends", "vm": "db", "at_s": 2000},
+    ]
+    faults = read_faults(json.dumps([*shown, *backup]), of)
+    return Night(0, of, ("N1",), "none", 0.0, given=faults)
+
+
 def test_every_state_of_every_lifecycle_is_entered_in_some_night(tmp_path: Path) -> None:
     nights = [
         *(draw(seed) for seed in range(20_000, 20_120)),
         *(draw(seed, stops=True) for seed in range(20_120, 20_150)),
         *(draw_rolling(seed) for seed in range(20_150, 20_180)),
         *(draw_bad_day(seed) for seed in range(20_180, 20_240)),
+        storage_night(),
     ]
     entered = states_entered(nights, tmp_path)
     begins = {(lifecycle.noun, lifecycle.initial) for lifecycle in LIFECYCLES}

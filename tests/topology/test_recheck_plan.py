@@ -9,6 +9,8 @@ from building import AMD, INTEL, INTEL_OLDER, cluster, node, vm
 
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Finding, Move, Plan, RoleMove, Unplaced, Verdict, VolumeMove
+from shunter.topology.planning import plan_evacuation
+from shunter.topology.precautions import Precautions
 from shunter.topology.recheck import check_plan
 
 RULES = [
@@ -342,6 +344,16 @@ def test_r17_a_vm_whose_backup_is_under_way_does_not_move() -> None:
     assert [
         v.invariant for v in check_plan(of, Plan(cluster="test", ok=True, reserve_nodes=0, moves=moves), ["N1"])
     ] == ["R17"]
+
+
+def test_r17_a_plan_that_does_not_wait_for_a_backup_says_so() -> None:
+    of = cluster(2, [vm("a", backup=True)])
+    proceed = Precautions(backups="proceed")
+    plan = plan_evacuation(of, ["N1"], 0, proceed)
+    assert [(move.vm, move.target) for move in plan.moves] == [("a", "N2")]
+    assert check_plan(of, plan, ["N1"]) == ()
+    silent = plan.model_copy(update={"findings": ()})
+    assert [violation.invariant for violation in check_plan(of, silent, ["N1"])] == ["R17"]
 
 
 def test_r01_nothing_moves_live_from_a_node_that_is_down() -> None:

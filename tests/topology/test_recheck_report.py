@@ -109,6 +109,35 @@ def test_outcomes_are_those_of_the_log() -> None:
     assert found(with_move(1, outcome="lost_sight")) == []
 
 
+BACKUP = (at(12, "backup_started", vm="web"), at(15, "backup_ended", vm="web", outcome="done", degraded=True))
+
+
+def with_backup(*places: int) -> tuple[Line, ...]:
+    events = list(EVENTS)
+    for place, event in reversed(list(zip(places, BACKUP, strict=True))):
+        events.insert(place, event)
+    return tuple(events)
+
+
+def test_r17_a_degraded_backup_that_the_report_passes_over_is_found() -> None:
+    meanwhile = with_backup(2, 3)
+    said = "web: its backup was degraded when we moved it; the report does not say so"
+    assert found(events=meanwhile) == [said]
+    assert found(REPORT.model_copy(update={"degraded_backups": ("web",)}), meanwhile) == []
+
+
+def test_r17_a_degraded_backup_that_never_was_is_found() -> None:
+    invented = REPORT.model_copy(update={"degraded_backups": ("web",)})
+    said = "web: the report calls its backup degraded; no backup of it met a move of ours"
+    assert found(invented) == [said]
+
+
+def test_r17_a_backup_of_a_vm_whose_migration_failed_is_not_degraded() -> None:
+    begins = at(16, "backup_started", vm="db")
+    ends = at(17, "backup_ended", vm="db", outcome="done")
+    assert found(events=(*EVENTS[:4], begins, EVENTS[4], ends, *EVENTS[5:])) == []
+
+
 def test_a_migration_that_is_still_under_way_has_no_outcome_but_lost_sight() -> None:
     events = EVENTS[:5] + EVENTS[5:6]
     report = REPORT.model_copy(update={"role_moves": (), "volume_moves": ()})
