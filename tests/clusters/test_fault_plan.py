@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from building import cluster, vm
 
 from shunter.clusters.simulated import draw_faults, read_faults
+from shunter.clusters.simulated.faults import MAY_HAVE, NEEDS
 from shunter.topology.errors import RequestError
 
 OF = cluster(
@@ -139,6 +141,14 @@ def test_a_cluster_without_vms_or_volumes_can_have_troubles_too() -> None:
     for seed in range(30):
         draw_faults(cluster(1), seed, "many")
         draw_faults(cluster(3), seed, "some")
+
+
+def test_the_documentation_has_every_kind_of_fault_with_its_fields() -> None:
+    told = (Path(__file__).parents[2] / "docs" / "simulated-cluster.md").read_text(encoding="utf-8")
+    rows = [line for line in told.splitlines() if line.startswith("| `")]
+    for do, fields in NEEDS.items():
+        (row,) = [row for row in rows if f"`{do}`" in row.split("|")[1]]
+        assert [field for field in (*fields, *MAY_HAVE.get(do, ())) if f"`{field}`" not in row] == []
 
 
 # ------------------------------------------------------------------ of rolling runs
