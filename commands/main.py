@@ -355,7 +355,8 @@ def simulate_repair(
 
 import shunter.commands.failing_over  # noqa: E402  its commands join the groups, after those above
 import shunter.commands.maintenance  # noqa: E402
-import shunter.commands.resume  # noqa: E402, F401
+import shunter.commands.resume  # noqa: E402
+import shunter.commands.watch  # noqa: E402, F401
 
 
 def main() -> None:

@@ -26,8 +26,8 @@ from shunter.flows.locks import Logger, PrefectHolds
 from shunter.flows.parameters import ClusterName, Speed, spoken
 from shunter.flows.shelter import sheltered_tasks
 from shunter.flows.sole_watch import SoleWatch
-from shunter.flows.spoken import count, duration
 from shunter.flows.watch_audience import WatchAudience
+from shunter.flows.watch_document import watch_headline
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
 from shunter.topology.watching.hysteresis import Patience
@@ -96,15 +96,10 @@ async def watch_cluster(  # noqa: PLR0917 - each is a field of the form
     except RunRefused as error:
         state = Failed(name="Refused", message=str(error), data=error)
     else:
-        state = Completed(name=None if watched.ok else "Ended with trouble", message=told(watched), data=watched)
+        state = Completed(
+            name=None if watched.ok else "Ended with trouble", message=watch_headline(watched), data=watched
+        )
     return cast("Watch", state)  # what is in the state is handed to the caller
-
-
-def told(watched: Watch) -> str:
-    """One sentence: how long, how much happened, what is left."""
-    wrong = [each for each in watched.standing if each.severity == "error"]
-    left = f"; at its end: {'; '.join(each.message for each in wrong)}" if wrong else ""
-    return f"Watched {watched.cluster} for {duration(watched.seconds)}: {count(watched.told, 'occurrence')}{left}."
 
 
 async def _watched(cluster: str, policy: WatchPolicy, for_s: float | None, speed: float | None) -> Watch:

@@ -10,9 +10,17 @@ from shunter.flows.markdown import plain
 from shunter.flows.spoken import count, duration, memory
 from shunter.topology.model import Cluster
 from shunter.topology.watching.condition import Occurrence
+from shunter.topology.watching.report import Watch
 
 MOST_ROWS = 100
 LATEST = 50
+
+
+def watch_headline(watched: Watch) -> str:
+    """One sentence: how long, how much happened, what is left."""
+    wrong = [each for each in watched.standing if each.severity == "error"]
+    left = f"; at its end: {'; '.join(each.message for each in wrong)}" if wrong else ""
+    return f"Watched {watched.cluster} for {duration(watched.seconds)}: {count(watched.told, 'occurrence')}{left}."
 
 
 def state_headline(glance: Glance) -> str:

@@ -1,0 +1,180 @@
+"""A watch on the terminal: a line for each occurrence and, where the terminal can redraw, how the cluster stands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from shunter.commands.screens.plan import SEVERITIES
+from shunter.commands.screens.rolling_live import bar
+from shunter.commands.screens.words import Signs, clock, count, memory, signs_of
+from shunter.engine.watch import Glance
+from shunter.flows.watch_document import numbers, watch_headline
+from shunter.topology.model import Cluster, Node
+from shunter.topology.plan import Severity
+from shunter.topology.watching.condition import Occurrence, Standing
+from shunter.topology.watching.report import Watch
+
+FRAMES_PER_S = 2
+MOST_STANDING = 6
+LEAST_NODES = 3
+NODE_STYLES = {"up": "green", "paused": "yellow", "joining": "yellow"}
+
+Stamp = Callable[[float], str]
+"""When something happened (the cluster's seconds), as it is shown."""
+
+
+class WatchLines:
+    """A watcher that says each occurrence in one line, which is never wrapped: what reads it may be a program."""
+
+    def __init__(self, console: Console, stamp: Stamp) -> None:
+        self.console, self.stamp = console, stamp
+
+    def occurred(self, occurrence: Occurrence) -> None:
+        signs = signs_of(self.console)
+        line = Text(f"[{self.stamp(occurrence.at_s):>8}] ", style="dim")
+        line.append(f"{occurrence.severity:7} ", style=SEVERITIES[occurrence.severity])
+        line.append_text(signs.text(f"{occurrence.what}: ", "bold"))
+        line.append_text(signs.text(_said(occurrence)))
+        self.console.print(line, highlight=False, soft_wrap=True)
+
+    def looked(self, glance: Glance) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+
+class WatchScreen:
+    """A watcher for terminals: what happens stays above, how things stand is redrawn below. Use it with `async with`."""
+
+    def __init__(self, console: Console, stamp: Stamp) -> None:
+        self.console, self.stamp = console, stamp
+        self.glance: Glance | None = None
+        self._began_s = 0.0
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._drawing: asyncio.Task[None]
+
+    async def __aenter__(self) -> Self:
+        self._live.start()
+        self._drawing = asyncio.create_task(self._draw(), name="live display")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._drawing.cancel()
+        await asyncio.wait({self._drawing})
+        self._live.stop()
+        if not self._drawing.cancelled():
+            self._drawing.result()
+
+    async def _draw(self) -> None:
+        while True:
+            self._live.update(self.frame(), refresh=True)
+            await asyncio.sleep(1 / FRAMES_PER_S)
+
+    def occurred(self, occurrence: Occurrence) -> None:
+        signs = signs_of(self.console)
+        style = "dim" if occurrence.severity == "info" else SEVERITIES[occurrence.severity]
+        line = Text(f"{self.stamp(occurrence.at_s)} ", style="dim")
+        line.append(f"{sign_of(occurrence.severity, signs)} ", style=SEVERITIES[occurrence.severity])
+        line.append_text(signs.text(occurrence.message, style))
+        self.console.print(line, highlight=False)
+        if occurrence.severity != "info":
+            self.console.print(signs.text(f"           → {occurrence.remedy}", "dim"), highlight=False)
+
+    def looked(self, glance: Glance) -> None:
+        if self.glance is None:
+            self._began_s = glance.at_s
+        self.glance = glance
+
+    def frame(self) -> RenderableType:
+        """How things stand, within the height of the terminal."""
+        signs = signs_of(self.console)
+        if self.glance is None:
+            return Text("looking at the cluster", style="dim")
+        glance, width = self.glance, self.console.width
+        head = Text("\n").append_text(signs.text(glance.cluster.name, "bold"))
+        head.append(f"   {clock(glance.at_s - self._began_s)}   ", style="dim")
+        head.append_text(signs.text(numbers(glance.cluster)))
+        if not glance.reachable:
+            head.append("   out of reach, as it was seen last", style="bold red")
+        lines: list[RenderableType] = [head]
+        wrong = [each for each in glance.standing if each.severity != "info"]
+        room = max(self.console.height - 5 - min(len(wrong), MOST_STANDING), LEAST_NODES)
+        lines.append(nodes_table(glance.cluster, room, width, signs))
+        lines += [_standing_line(each, width, signs) for each in wrong[:MOST_STANDING]]
+        if len(wrong) > MOST_STANDING:
+            lines.append(Text(f"and {len(wrong) - MOST_STANDING} more", style="dim"))
+        if not wrong:
+            lines.append(Text(f"{signs.done} nothing is wrong", style="green"))
+        return Group(*lines)
+
+
+def nodes_table(cluster: Cluster, most: int, width: int, signs: Signs) -> RenderableType:
+    """Those that are not up first, then those that have least room; of the others how many there are."""
+    order = sorted(cluster.nodes, key=lambda node: (node.state == "up", cluster.free_mib(node.name) / node.for_vms_mib))
+    shown = order if len(order) <= most else order[: most - 1]
+    if len(order) <= most:
+        shown = list(cluster.nodes)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    for justify in ("left", "left", "right", "left", "right"):
+        table.add_column(no_wrap=True, overflow="ellipsis", justify=justify)
+    cells = max(min(width // 4, 30), 6)
+    for node in shown:
+        table.add_row(*_row(cluster, node, cells, signs))
+    left = len(order) - len(shown)
+    return Group(table, Text(f"and {count(left, 'more node')}, all of them up", style="dim")) if left else table
+
+
+def _row(cluster: Cluster, node: Node, cells: int, signs: Signs) -> Sequence[Text]:
+    running = sum(vm.holds_memory for vm in cluster.vms_by_node[node.name])
+    used = cluster.used_mib[node.name]
+    state = f"{node.state} (ours)" if node.paused_by == "us" else node.state
+    return (
+        signs.text(node.name, "bold"),
+        Text(state, style=NODE_STYLES.get(node.state, "bold red")),
+        Text(count(running, "VM")),
+        bar(min(used / node.for_vms_mib, 1.0), cells, signs),
+        Text(f"{memory(used)} of {memory(node.for_vms_mib)}", style="dim"),
+    )
+
+
+def _standing_line(standing: Standing, width: int, signs: Signs) -> Text:
+    line = Text(f"{sign_of(standing.severity, signs)} ", style=SEVERITIES[standing.severity])
+    line.append_text(signs.text(standing.message))
+    if standing.flapping:
+        line.append("  changes again and again", style="yellow")
+    line.truncate(width, overflow="ellipsis")
+    return line
+
+
+def sign_of(severity: Severity, signs: Signs) -> str:
+    return {"error": signs.wrong, "warning": signs.warning, "info": signs.remark}[severity]
+
+
+def _said(occurrence: Occurrence) -> str:
+    remedy = "" if occurrence.remedy == "nothing" or occurrence.severity == "info" else f" → {occurrence.remedy}"
+    return f"{occurrence.subject}: {occurrence.message}{remedy}"
+
+
+def print_end(watched: Watch, console: Console) -> None:
+    """What is left when a watch is over."""
+    signs = signs_of(console)
+    if watched.standing:
+        console.print(Text("\nAs it is now", style="bold"))
+    for standing in watched.standing:
+        console.print(_standing_line(standing, max(console.width, 40), signs), highlight=False)
+    sign, style = (signs.done, "bold green") if watched.ok else (signs.wrong, "bold red")
+    console.print(
+        Text(f"\n{sign} ", style=style).append_text(signs.text(watch_headline(watched), style)), highlight=False
+    )

@@ -1,0 +1,193 @@
+"""`shunter watch` and `simulate watch`: the flow run here, or the same engine in virtual time."""
+
+# ruff: noqa: PLC0415  (Prefect reads its settings while it is imported: not before they are made)
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Literal, Protocol, Self, TextIO, cast
+
+import async_solipsism
+
+from shunter.clusters.clock import Clock
+from shunter.clusters.simulated import SimulatedCluster
+from shunter.commands import output
+from shunter.commands.cluster_choice import cluster_of_file, is_file
+from shunter.commands.running import can_redraw, wait_for_prefect
+from shunter.commands.screens.watch import WatchLines, WatchScreen, print_end
+from shunter.commands.screens.words import clock
+from shunter.commands.simulating import Weather, faults_of
+from shunter.engine.audience import Nobody
+from shunter.engine.control import Control
+from shunter.engine.failover import fail_over
+from shunter.engine.stop import Stop
+from shunter.engine.watch import Glance, NoWatcher, Watcher, WatchPolicy, watch
+from shunter.flows.listeners import listening
+from shunter.flows.settings import prefect_at_hand
+from shunter.topology.model import Cluster
+from shunter.topology.plan import Plan
+from shunter.topology.watching.condition import Occurrence
+from shunter.topology.watching.hysteresis import Patience
+from shunter.topology.watching.report import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`for_s` None: until Ctrl-C. `how`: text, json (one document at the end) or json_lines (as it happens)."""
+
+    cluster: str
+    for_s: float | None
+    on_node_lost: str
+    look_every_s: float
+    backup_limit_s: float
+    how: str
+    log: Path | None
+
+    @property
+    def policy(self) -> WatchPolicy:
+        return WatchPolicy(
+            look_every_s=self.look_every_s,
+            patience=Patience(backup_s=self.backup_limit_s),
+            on_node_lost=cast("Literal['nothing', 'failover']", self.on_node_lost),
+        )
+
+
+class Shown(Watcher, Protocol):
+    """A watcher that is set up before the watch and taken down after it."""
+
+    async def __aenter__(self) -> Watcher: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+# ------------------------------------------------------------------ for real
+
+
+def run(asked: Asked, speed: float | None) -> Watch:
+    """Raises RequestError, RunRefused, Unreachable and PrefectUnreachable."""
+    if is_file(asked.cluster):
+        cluster_of_file(asked.cluster)  # a bad file is found before anything is waited for
+    console = output.messages()
+    with prefect_at_hand(quiet=True) as prefect:
+        wait_for_prefect(prefect, console)
+        with asyncio.Runner() as runner:
+            watched = runner.run(_run(asked, speed))
+    _show(watched, asked)
+    return watched
+
+
+async def _run(asked: Asked, speed: float | None) -> Watch:
+    from shunter.flows.watch import watch_cluster
+
+    stop = Control()
+    async with AsyncExitStack() as stack:
+        watcher = await stack.enter_async_context(_watcher(asked))
+        stack.enter_context(_interrupts(stop))
+        witness = stack.enter_context(output.opened(asked.log)) if asked.log else None
+        stack.enter_context(listening(stop=stop, witness=witness, watcher=watcher))
+        return await watch_cluster(
+            asked.cluster,
+            for_s=asked.for_s,
+            on_node_lost=cast("Literal['nothing', 'failover']", asked.on_node_lost),
+            look_every_s=asked.look_every_s,
+            backup_limit_s=asked.backup_limit_s,
+            speed=speed,
+        )
+
+
+def _watcher(asked: Asked) -> Shown:
+    """Who shows what happens: on a terminal a live table below lines, else lines."""
+    if asked.how == "json_lines":
+        return JsonLines(sys.stdout)
+    if asked.how == "json":
+        return WatchLines(output.messages(), _time_of_day)
+    console = output.results()
+    return (WatchScreen if can_redraw(console) else WatchLines)(console, _time_of_day)
+
+
+def _time_of_day(_at_s: float) -> str:
+    return f"{datetime.now():%H:%M:%S}"  # noqa: DTZ005 - for the eye of somebody who sits here
+
+
+@contextmanager
+def _interrupts(stop: Control) -> Iterator[None]:
+    """Ctrl-C ends the watch; a failover that goes on is asked to come to its end first."""
+    loop = asyncio.get_running_loop()
+
+    def caught(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stop.request)
+
+    before = signal.signal(signal.SIGINT, caught)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+# ------------------------------------------------------------------ in virtual time
+
+
+def simulate(asked: Asked, weather: Weather) -> Watch:
+    """Raises RequestError."""
+    seen = cluster_of_file(asked.cluster)
+    faults = faults_of(weather.faults, seen, weather.seed, asked.for_s)
+    lines = WatchLines(output.results(), clock) if asked.how == "text" else None
+    watcher: Watcher = lines or (JsonLines(sys.stdout) if asked.how == "json_lines" else NoWatcher())
+
+    async def spent(witness: TextIO | None) -> Watch:
+        world = SimulatedCluster(
+            seen, clock=Clock(), seed=weather.seed, noise=weather.noise, faults=faults, log=witness, most_glimpses=1
+        )
+
+        async def failed_over(nodes: Sequence[str], before: Cluster, stop: Stop) -> Plan:
+            return await fail_over(world, nodes, audience=Nobody(), stop=stop, before=before)
+
+        try:
+            return await watch(world, asked.policy, watcher=watcher, for_s=asked.for_s, fail_over=failed_over)
+        finally:
+            await world.close()
+
+    with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
+        if weather.log is None:
+            watched = runner.run(spent(None))
+        else:
+            with output.opened(weather.log) as witness:
+                watched = runner.run(spent(witness))
+    _show(watched, asked)
+    return watched
+
+
+def _show(watched: Watch, asked: Asked) -> None:
+    match asked.how:
+        case "json":
+            sys.stdout.buffer.write(watched.to_json().encode() + b"\n")
+            sys.stdout.flush()
+        case "text":
+            print_end(watched, output.results())
+
+
+class JsonLines:
+    """Writes each occurrence as a line of JSON, at once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def occurred(self, occurrence: Occurrence) -> None:
+        self._stream.buffer.write(occurrence.model_dump_json().encode() + b"\n")
+        self._stream.flush()
+
+    def looked(self, glance: Glance) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
