@@ -231,11 +231,18 @@ def _in_the_morning(night: RollingNight, report: Plan, after: Cluster) -> Iterat
 def _undisturbed(night: RollingNight, plan: Plan, report: Plan) -> Iterator[Violation]:
     """Where nothing goes wrong, all that was planned is done, and the reserve holds at every instant.
 
-    Storage that is being rebuilt at the start is never done with it here: then no node may leave.
+    Storage that is being rebuilt at the start is never done with it here, so that no node may leave: the plan must have
+    said so beforehand, and the report must say it of each node.
     """
     limits = (night.policy.window_s, night.budget.stop_after_s)
     left = {turn.node for turn in plan.maintenance} - {t.node for t in report.maintenance if t.outcome == "done"}
-    if left and limits == (None, None) and not night.cluster.storage_jobs:
+    if night.cluster.storage_jobs:
+        foretold = {finding.subject for finding in plan.findings if finding.severity == "warning"}
+        for job in night.cluster.storage_jobs:
+            told = {each.node for each in report.untouched if job.name in each.reason}
+            if f"storage job {job.name}" in foretold:
+                left -= told
+    if left and limits == (None, None):
         yield Violation(report.makespan_s, "R16", ", ".join(sorted(left)), "was planned and not done, undisturbed")
     if night.balances or night.cluster.migrations:
         return

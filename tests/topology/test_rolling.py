@@ -222,6 +222,15 @@ def test_nodes_that_are_to_be_apart_are_never_away_together() -> None:
         assert turn[one].end_s <= turn[other].start_s or turn[other].end_s <= turn[one].start_s
 
 
+def test_storage_that_is_being_rebuilt_is_named_in_front_as_what_every_node_waits_for() -> None:
+    jobs = [{"name": "repair", "volume": "CSV1", "percent": 40}]
+    plan = planned(filled(4, each=1, volumes=[{"name": "CSV1"}], storage_jobs=jobs))
+    assert len(plan.maintenance) == 4
+    assert [(f.severity, f.subject, f.message) for f in plan.findings] == [
+        ("warning", "storage job repair", "no node leaves before repair has rebuilt CSV1; it is at 40 %")
+    ]
+
+
 @pytest.mark.parametrize("state", ["down", "isolated", "quarantined", "joining"])
 @pytest.mark.parametrize("wanted", [(), ("N2", "N3")])
 def test_a_node_whose_partner_is_away_already_is_untouched_and_nobody_moves_for_it(

@@ -75,7 +75,7 @@ def forecast(
     unplaced = [stays for stays in unplaced if ends.get(stays.vm, stays.node) == stays.node]
     findings = (*refusals, *(finding for finding in findings if finding.severity != "error"))
     said = said_beforehand(as_it_is, policy.precautions, [move.vm for move in moves])
-    all_findings = (*findings, *said, *back.findings, *_of_window(course, policy))
+    all_findings = (*findings, *said, *back.findings, *_of_window(course, policy), *_of_storage(cluster, course))
     plan = Plan(
         kind="rolling_maintenance",
         cluster=cluster.name,
@@ -357,3 +357,15 @@ def _of_window(course: Course, policy: RollingPolicy) -> tuple[Finding, ...]:
             remedy="give a longer window",
         ),
     )
+
+
+def _of_storage(cluster: Cluster, course: Course) -> Iterator[Finding]:
+    """What every node waits for before it leaves, and nobody knows how long."""
+    for job in cluster.storage_jobs if course.turns else ():
+        yield Finding(
+            rule="I7",
+            severity="warning",
+            subject=f"storage job {job.name}",
+            message=f"no node leaves before {job.name} has rebuilt {job.volume}; it is at {job.percent:g} %",
+            remedy="let it finish first (Get-StorageJob); the times of this plan take it to be over when nodes leave",
+        )
