@@ -72,6 +72,8 @@ class Frame:
     bar_px: int = 22
     rolling: bool = False
     troubled: frozenset[str] = frozenset()
+    lanes: bool = False
+    """Of restarts: a node may have several rows, of which the first is named."""
 
     @classmethod
     def of(cls, plan: Plan, width_px: int) -> Frame:
@@ -83,7 +85,7 @@ class Frame:
         total_s = max([plan.makespan_s, plan.lower_bound_s, 1.0, *ends_s])
         if failover:
             row_px, bar_px = next(size for most, *size in LANES_PX if len(nodes) <= most)
-            return cls(width_px, left_px, 58 if nodes else 36, total_s, nodes, row_px, bar_px)
+            return cls(width_px, left_px, 58 if nodes else 36, total_s, nodes, row_px, bar_px, lanes=True)
         if not rolling:
             return cls(width_px, left_px, 58 if nodes else 36, total_s, nodes)
         row_px, bar_px = (26, 18) if len(nodes) <= MOST_HIGH_ROWS else (17, 11)
@@ -124,8 +126,8 @@ def rows(frame: Frame) -> Iterable[str]:
         if i % 2 == 0:
             yield tag("rect", class_="row", x=MARGIN_PX, y=y_px, width=width_px, height=height_px)
         kind = "alarm" if node in frame.troubled else "ink"
-        if LANE in node:
-            continue  # a further lane of the node above
+        if frame.lanes and LANE in node:
+            continue
         label = fitted(node, frame.left_px - MARGIN_PX - LABEL_INDENT_PX - 10)
         yield written(MARGIN_PX + LABEL_INDENT_PX, y_px + height_px / 2 + 4, label, kind, title=node)
 

@@ -98,9 +98,10 @@ def chart(plan: Plan) -> Chart | None:
     if bound is not None and abs(plan.makespan_s - plan.lower_bound_s) < total_s / NARROWEST_PX:
         end, bound = f"lower bound = {end}", None
     turned = turns_of(plan, rows, total_s, row_px=row_px, bar_px=bar_px) if rolling else None
-    beside = [*(row for row in rows if LANE not in row), *([turned.highest] if turned else [])]
+    named = {row: "" if failover and LANE in row else row for row in rows}
+    beside = [*named.values(), *([turned.highest] if turned else [])]
     return Chart(
-        nodes=tuple((row if LANE not in row else "", y_px) for row, y_px in rows.items()),
+        nodes=tuple((named[row], y_px) for row, y_px in rows.items()),
         bars=tuple(
             _restarts(plan.moves, rows, total_s, inset_px=(row_px - move_px) // 2)
             if failover
