@@ -10,7 +10,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +33,7 @@ from shunter.statemachines.volume import VOLUME
 from shunter.topology.clusterfile import cluster_json
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
+from shunter.topology.precautions import USUAL_PRECAUTIONS, Precautions
 from shunter.topology.recheck import Violation, check_log, check_plan, check_report
 
 HowMany = Literal["none", "some", "many"]
@@ -46,7 +47,7 @@ class Night:
     """What a seed stands for. `nodes`: those to empty; none: the cluster is brought in order.
 
     `stop_at_s`: the operator asks to stop then; `running` says what of that which runs.
-    `given`: these faults, in place of those that are drawn from the seed.
+    `given`: these faults, in place of those that are drawn from the seed. `precautions`: of an evacuation.
     """
 
     seed: int
@@ -57,6 +58,7 @@ class Night:
     stop_at_s: float | None = None
     running: Running = "finish"
     given: tuple[Fault, ...] | None = None
+    precautions: Precautions = USUAL_PRECAUTIONS
 
     def replay(self, folder: Path) -> str:
         """Write the cluster file; return the command that runs the night again."""
@@ -65,7 +67,7 @@ class Night:
         path.write_text(cluster_json(self.cluster) + "\n", encoding="utf-8")
         return (
             f"shunter simulate {' '.join(('evacuate', *self.nodes) if self.nodes else ('repair',))} --cluster {path} "
-            f"--seed {self.seed} "
+            f"--seed {self.seed} {said_of(self.precautions) if self.nodes else ''} "
             f"--faults {self.faults} --noise {self.noise:g} --log {folder / self.cluster.name}.log.jsonl"
         )
 
@@ -92,7 +94,25 @@ def draw(seed: int, *, stops: bool = False) -> Night:
     faults: HowMany = rng.choice(("none", "some", "some", "many", "many", "many"))
     noise = rng.choice((0.0, 0.3, 0.3))
     stop_at_s = rng.uniform(0, 60) if stops else None
-    return Night(seed, cluster, tuple(nodes), faults, noise, stop_at_s, rng.choice(("finish", "cancel")))
+    running: Running = rng.choice(("finish", "cancel"))
+    night = Night(seed, cluster, tuple(nodes), faults, noise, stop_at_s, running)
+    return replace(night, precautions=draw_precautions(seed))
+
+
+def draw_precautions(seed: int) -> Precautions:
+    rng = random.Random(f"precautions/{seed}")
+    return Precautions(
+        backups=rng.choice(("hold", "hold", "hold_then_proceed", "proceed")),
+        backup_limit_s=rng.choice((30.0, 300.0, 3600.0)),
+        refresh_drifted=rng.random() < 0.5,
+    )
+
+
+def said_of(precautions: Precautions) -> str:
+    """On a command line."""
+    refresh = " --refresh-drifted" if precautions.refresh_drifted else ""
+    policy = precautions.backups.replace("_", "-")
+    return f"--backups {policy} --backup-limit-s {precautions.backup_limit_s:g}{refresh}"
 
 
 def draw_tight(seed: int) -> Night:
@@ -155,7 +175,13 @@ async def _work(night: Night, world: SimulatedCluster, listener: Listener, stop:
     if not night.nodes:
         return await repair(world, holds=OwnHolds(), audience=listener, stop=stop)
     return await evacuate(
-        world, night.nodes, holds=OwnHolds(), audience=listener, stop=stop, undo_pause=night.running == "cancel"
+        world,
+        night.nodes,
+        precautions=night.precautions,
+        holds=OwnHolds(),
+        audience=listener,
+        stop=stop,
+        undo_pause=night.running == "cancel",
     )
 
 
@@ -191,7 +217,7 @@ def _judge(night: Night, report: Plan, listener: Listener, lines: Sequence[str])
     finished = night.nodes if moved and not report.interrupted else ()
     return (
         *check_plan(night.cluster, plan, night.nodes),
-        *check_log(lines, finished),
+        *check_log(lines, finished, backups_may_degrade=night.precautions.backups != "hold"),
         *check_report(report, lines, night.nodes, listener.began_at_s),
     )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import async_solipsism
 from drawing import draw_filled, draw_rolling_night
-from nights import HowMany, Listener
+from nights import HowMany, Listener, draw_precautions, said_of
 
 from shunter.clusters.clock import Clock
 from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults
@@ -65,7 +65,8 @@ class RollingNight:
             "--log": folder / f"{self.cluster.name}.log.jsonl",
         }
         options = " ".join(f"{name} {value}" for name, value in said.items() if value is not None)
-        return f"shunter simulate {' '.join(('maintain', *self.nodes))} --cluster {path} {options}"
+        heeded = said_of(policy.precautions)
+        return f"shunter simulate {' '.join(('maintain', *self.nodes))} --cluster {path} {options} {heeded}"
 
     def drawn_faults(self, rolling_s: float) -> tuple[Fault, ...]:
         if self.given is not None:
@@ -113,6 +114,7 @@ def draw(seed: int) -> RollingNight:
         window_s=maintenance_s * rng.uniform(1, 2 * len(names)) if rng.random() < 0.15 else None,
         prefer=rng.choice(("time", "time", "moves")),
         failback=rng.choice(("none", "none", "as_it_was", "spread")),
+        precautions=draw_precautions(seed),
     )
     budget = Budget(
         failed_nodes=rng.choice((0, 0, 1, 8)),
@@ -205,7 +207,10 @@ def judge(night: RollingNight, listener: Listener, spent: Spent) -> Iterator[Vio
     done = [turn.node for turn in report.maintenance if turn.outcome == "done"] if report.executed else []
     given_up = [turn.node for turn in report.maintenance if turn.outcome == "failed"]
     at_once = night.policy.parallel or len(night.cluster.nodes)
-    yield from check_log(spent.lines, rolled=done, kept_paused=given_up, at_once=at_once)
+    may_degrade = night.policy.precautions.backups != "hold"
+    yield from check_log(
+        spent.lines, rolled=done, kept_paused=given_up, at_once=at_once, backups_may_degrade=may_degrade
+    )
     yield from check_report(report, spent.lines, night.nodes, listener.began_at_s)
     yield from _in_the_morning(night, report, spent.after)
     if night.faults == "none" and night.given is None and report.executed:
