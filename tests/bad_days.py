@@ -16,7 +16,7 @@ from pathlib import Path
 
 import async_solipsism
 from drawing import draw_night, draw_tight_night
-from nights import LONGEST_NIGHT_S, HowMany, Listener, Outcome
+from nights import LONGEST_NIGHT_S, HowMany, Listener, Outcome, draw_precautions
 
 from shunter.clusters.clock import Clock
 from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults
@@ -24,10 +24,13 @@ from shunter.clusters.simulated.rules import start_refusal
 from shunter.engine.evacuate import evacuate
 from shunter.engine.failover import fail_over
 from shunter.engine.holds import OwnHolds
+from shunter.engine.resume import resume
 from shunter.engine.stop import Stop
 from shunter.topology.clusterfile import cluster_json
+from shunter.topology.homes import Before, FailbackPolicy
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
+from shunter.topology.precautions import Precautions
 from shunter.topology.recheck import Violation, check_failover, check_log, check_report
 from shunter.topology.recheck.fitness import close
 from shunter.topology.recheck.violation import EPSILON_S
@@ -37,7 +40,9 @@ SETTLES_S = 2 * 3600.0
 
 @dataclass(frozen=True)
 class BadDay:
-    """What a seed stands for. `nodes`: those to empty; `beside`: failovers begin while that is still under way."""
+    """What a seed stands for. `nodes`: those to empty, which come back at the end and take VMs back as `failback` says;
+    `beside`: failovers begin while they are being emptied.
+    """
 
     seed: int
     cluster: Cluster
@@ -45,6 +50,8 @@ class BadDay:
     faults: HowMany
     noise: float
     beside: bool
+    failback: FailbackPolicy
+    precautions: Precautions
 
     def replay(self, folder: Path) -> str:
         """Write the cluster file; return how to spend the day again."""
@@ -56,13 +63,13 @@ class BadDay:
 
 @dataclass
 class Told:
-    """What a procedure told, and when by the log's clock."""
+    """What a procedure told, and the log of its time, which begins with the cluster as it was then."""
 
     report: Plan
     listener: Listener
-    lost: tuple[str, ...]
+    log: list[str]
     ended_s: float
-    lines: int
+    lost: tuple[str, ...] = ()
 
 
 @dataclass
@@ -72,11 +79,12 @@ class Diary:
     lines: list[str] = field(default_factory=list)
     evacuation: Told | None = None
     failovers: list[Told] = field(default_factory=list)
+    returns: list[Told] = field(default_factory=list)
     after: Cluster | None = None
 
     @property
     def told(self) -> list[Told]:
-        return [*([self.evacuation] if self.evacuation is not None else []), *self.failovers]
+        return [*([self.evacuation] if self.evacuation is not None else []), *self.failovers, *self.returns]
 
 
 def draw(seed: int) -> BadDay:
@@ -86,8 +94,16 @@ def draw(seed: int) -> BadDay:
     leaving = tuple(nodes or [rng.choice(cluster.nodes).name])
     if rng.random() < 0.3:
         cluster = _with_a_dead_node(cluster, leaving, rng)
-    faults: HowMany = rng.choice(("some", "some", "many"))
-    return BadDay(seed, cluster, leaving, faults, rng.choice((0.0, 0.3)), rng.random() < 0.5)
+    return BadDay(
+        seed,
+        cluster,
+        leaving,
+        faults=rng.choice(("some", "some", "many")),
+        noise=rng.choice((0.0, 0.3)),
+        beside=rng.random() < 0.5,
+        failback=rng.choice(("none", "preferred", "as-before", "as-before")),
+        precautions=draw_precautions(seed),
+    )
 
 
 def _with_a_dead_node(cluster: Cluster, leaving: tuple[str, ...], rng: random.Random) -> Cluster:
@@ -133,7 +149,7 @@ def spend(day: BadDay) -> Outcome:
 
 def losses_of(day: BadDay) -> tuple[Fault, ...]:
     """What goes wrong: as in every night, and on most days a node that is not emptied is lost in the middle."""
-    faults = draw_faults(day.cluster, day.seed, day.faults)
+    faults = draw_faults(day.cluster, day.seed, day.faults, bad_days=True)
     rng = random.Random(f"loss/{day.seed}")
     others = [node.name for node in day.cluster.nodes if node.name not in day.nodes and node.state == "up"]
     if not others or rng.random() < 0.2:
@@ -159,6 +175,8 @@ async def _live(day: BadDay, diary: Diary) -> None:
             await world.clock.sleep(max(0.0, SETTLES_S - world.clock.now_s()))  # faults that come later
             await _fail_over_what_is_down(world, diary)
             diary.after = await world.look()
+            for node in day.nodes:
+                await _bring_back(day, node, world, diary)
     finally:
         diary.lines += world.witness.lines
         await world.close()
@@ -166,8 +184,27 @@ async def _live(day: BadDay, diary: Diary) -> None:
 
 async def _evacuate(day: BadDay, world: SimulatedCluster, diary: Diary) -> None:
     listener = Listener()
-    report = await evacuate(world, day.nodes, holds=OwnHolds(), audience=listener, stop=Stop())
-    diary.evacuation = Told(report, listener, (), world.clock.now_s(), len(world.witness.lines))
+    report = await evacuate(
+        world, day.nodes, precautions=day.precautions, holds=OwnHolds(), audience=listener, stop=Stop()
+    )
+    diary.evacuation = Told(report, listener, list(world.witness.lines), world.clock.now_s())
+
+
+async def _bring_back(day: BadDay, node: str, world: SimulatedCluster, diary: Diary) -> None:
+    listener, stands, told_before = Listener(), world.now(), len(world.witness.lines)
+    homes = {vm.name: vm.node for vm in day.cluster.vms if vm.node == node}
+    report = await resume(
+        world,
+        node,
+        failback=day.failback,
+        before=Before(homes, ours=day.cluster.node_by_name[node].state == "up"),
+        precautions=day.precautions,
+        holds=OwnHolds(),
+        audience=listener,
+    )
+    first = {"t_s": listener.began_at_s, "what": "cluster", "cluster": json.loads(cluster_json(stands))}
+    log = [json.dumps(first), *world.witness.lines[told_before:]]
+    diary.returns.append(Told(report, listener, log, world.clock.now_s()))
 
 
 async def _fail_over_until(over: asyncio.Task[None], world: SimulatedCluster, diary: Diary) -> None:
@@ -192,21 +229,22 @@ async def _fail_over_what_is_down(world: SimulatedCluster, diary: Diary) -> None
 async def _fail_over(lost: list[str], world: SimulatedCluster, diary: Diary) -> None:
     listener = Listener()
     report = await fail_over(world, lost, audience=listener)
-    diary.failovers.append(Told(report, listener, tuple(lost), world.clock.now_s(), len(world.witness.lines)))
+    diary.failovers.append(Told(report, listener, list(world.witness.lines), world.clock.now_s(), tuple(lost)))
 
 
 # ---------------------------------------------------------------------- the judge
 
 
 def _judge(day: BadDay, diary: Diary) -> list[Violation]:
-    found = list(check_log(diary.lines))
+    found = list(check_log(diary.lines, backups_may_degrade=day.precautions.backups != "hold"))
     if (told := diary.evacuation) is not None:
-        disagree = check_report(told.report, diary.lines[: told.lines], day.nodes, told.listener.began_at_s)
+        disagree = check_report(told.report, told.log, day.nodes, told.listener.began_at_s)
         found += _unless_others_did(disagree, diary.failovers)
     for told in diary.failovers:
-        disagree = check_failover(
-            told.report, diary.lines[: told.lines], told.lost, told.listener.began_at_s, told.ended_s + EPSILON_S
-        )
+        disagree = check_failover(told.report, told.log, told.lost, told.listener.began_at_s, told.ended_s + EPSILON_S)
+        found += _unless_others_did(disagree, [other for other in diary.told if other is not told])
+    for told in diary.returns:
+        disagree = check_report(told.report, told.log, (), told.listener.began_at_s)
         found += _unless_others_did(disagree, [other for other in diary.told if other is not told])
     return [*found, *_left_lying(diary)]
 
