@@ -213,7 +213,15 @@ WRONG_FAULTS: list[tuple[Any, str]] = [
         {"do": "volume_state", "at_s": 1, "volume": "CSV1", "state": "on"},
         "[0].state: must be one of online, redirected",
     ),
-    ({"do": "role_fails", "at_s": 1, "vm": "web-1"}, "[0].do: this version cannot simulate role_fails; leave it out"),
+    ({"do": "role_fails", "at_s": 1, "vm": "web-1"}, "[0]: role_fails needs node; give it"),
+    (
+        {"do": "role_fails", "at_s": 1, "vm": "web-1", "node": "N1", "times": 0},
+        "[0].times: must be a whole number from 1 to 1000, or null, not 0",
+    ),
+    (
+        {"do": "direct_io_refused", "at_s": 1},
+        "[0]: direct_io_refused needs when; name there the volume",
+    ),
 ]
 
 
