@@ -243,7 +243,7 @@ class _FailoverCheck:
         runs_on = self.left.stays | self.restart_on
         free = dict(self.left.room_mib)
         for name, node in self.restart_on.items():
-            free[node] -= self.cluster.vm_by_name[name].restart_mib
+            free[node] = free.get(node, 0) - self.cluster.vm_by_name[name].restart_mib
         for loss in self.plan.survives_loss:
             vms = [self.cluster.vm_by_name[name] for name, node in runs_on.items() if node == loss.node]
             needed = [vm.restart_mib for vm in vms if vm.clustered and vm.priority > 0]
