@@ -28,7 +28,7 @@ def small() -> Cluster:
         node("N7", 1, processor=INTEL, switches=["lan"]),
     ]
     vms = [
-        vm("high", "N1", 40, priority=3000),
+        vm("high", "N1", 50, priority=3000),
         vm("usual", "N2", 20, switches=["lan"], configuration_in_cluster_is_current=False),
         vm("low", "N1", 20, priority=1000, possible_owners=["N1", "N4"]),
         vm("on-lun", "N1", 10, volumes=["LUN1"]),
