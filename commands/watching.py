@@ -109,7 +109,7 @@ def _watcher(asked: Asked) -> Shown:
     if asked.how == "json_lines":
         return JsonLines(sys.stdout)
     if asked.how == "json":
-        return WatchLines(output.messages(), _time_of_day)
+        return WatchLines(output.messages(), _time_of_day, begins=asked.for_s is None)
     console = output.results()
     return (WatchScreen if can_redraw(console) else WatchLines)(console, _time_of_day)
 

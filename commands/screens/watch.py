@@ -14,7 +14,7 @@ from rich.text import Text
 
 from shunter.commands.screens.plan import SEVERITIES
 from shunter.commands.screens.rolling_live import bar
-from shunter.commands.screens.words import Signs, clock, count, memory, signs_of
+from shunter.commands.screens.words import Signs, count, memory, signs_of
 from shunter.engine.watch import Glance
 from shunter.flows.watch_document import numbers, watch_headline
 from shunter.topology.model import Cluster, Node
@@ -32,10 +32,13 @@ Stamp = Callable[[float], str]
 
 
 class WatchLines:
-    """A watcher that says each occurrence in one line, which is never wrapped: what reads it may be a program."""
+    """A watcher that says each occurrence in one line, which is never wrapped: what reads it may be a program.
 
-    def __init__(self, console: Console, stamp: Stamp) -> None:
-        self.console, self.stamp = console, stamp
+    `begins`: that the first look is done is said, too.
+    """
+
+    def __init__(self, console: Console, stamp: Stamp, *, begins: bool = False) -> None:
+        self.console, self.stamp, self._begins = console, stamp, begins
 
     def occurred(self, occurrence: Occurrence) -> None:
         signs = signs_of(self.console)
@@ -45,7 +48,12 @@ class WatchLines:
         line.append_text(signs.text(_said(occurrence)))
         self.console.print(line, highlight=False, soft_wrap=True)
 
-    def looked(self, glance: Glance) -> None: ...
+    def looked(self, glance: Glance) -> None:
+        if self._begins:
+            self._begins = False
+            name = signs_of(self.console).plain(glance.cluster.name)
+            line = f"[{self.stamp(glance.at_s):>8}] looks at {name} from now on; Ctrl-C ends it"
+            self.console.print(Text(line, style="dim"), highlight=False, soft_wrap=True)
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,12 +62,12 @@ class WatchLines:
 
 
 class WatchScreen:
-    """A watcher for terminals: what happens stays above, how things stand is redrawn below. Use it with `async with`."""
+    """A watcher for terminals: what happens stays above, how things stand is redrawn below. Use `async with`."""
 
     def __init__(self, console: Console, stamp: Stamp) -> None:
         self.console, self.stamp = console, stamp
         self.glance: Glance | None = None
-        self._began_s = 0.0
+        self._began = self._looked = ""
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._drawing: asyncio.Task[None]
 
@@ -93,8 +101,8 @@ class WatchScreen:
             self.console.print(signs.text(f"           → {occurrence.remedy}", "dim"), highlight=False)
 
     def looked(self, glance: Glance) -> None:
-        if self.glance is None:
-            self._began_s = glance.at_s
+        self._looked = self.stamp(glance.at_s)
+        self._began = self._began or self._looked
         self.glance = glance
 
     def frame(self) -> RenderableType:
@@ -103,12 +111,14 @@ class WatchScreen:
         if self.glance is None:
             return Text("looking at the cluster", style="dim")
         glance, width = self.glance, self.console.width
-        head = Text("\n").append_text(signs.text(glance.cluster.name, "bold"))
-        head.append(f"   {clock(glance.at_s - self._began_s)}   ", style="dim")
-        head.append_text(signs.text(numbers(glance.cluster)))
-        if not glance.reachable:
+        head = signs.text(glance.cluster.name, "bold")
+        head.append("   ").append_text(signs.text(numbers(glance.cluster)))
+        if glance.reachable:
+            head.append(f"   watched since {self._began}, looked at {self._looked}", style="dim")
+        else:
             head.append("   out of reach, as it was seen last", style="bold red")
-        lines: list[RenderableType] = [head]
+        head.truncate(width, overflow="ellipsis")
+        lines: list[RenderableType] = [Text(), head]
         wrong = [each for each in glance.standing if each.severity != "info"]
         room = max(self.console.height - 5 - min(len(wrong), MOST_STANDING), LEAST_NODES)
         lines.append(nodes_table(glance.cluster, room, width, signs))
