@@ -14,7 +14,7 @@ from shunter.clusters.simulated import backups, mending, troubles
 from shunter.clusters.simulated.balancing import Balancer
 from shunter.clusters.simulated.copying import course
 from shunter.clusters.simulated.failover import Failover
-from shunter.clusters.simulated.faults import OF_MIGRATIONS, Fault
+from shunter.clusters.simulated.faults import OF_MIGRATIONS, OF_VOLUMES, Fault
 from shunter.clusters.simulated.flight import MOST_GLIMPSES, Flight, Outcome
 from shunter.clusters.simulated.hands import Hands
 from shunter.clusters.simulated.news import News
@@ -360,6 +360,8 @@ class SimulatedCluster:
         for fault in self._pending:
             assert fault.when is not None  # noqa: S101  only such faults are pending
             of_kind = fault.do in do if do is not None else fault.do not in OF_MIGRATIONS
+            if fault.do in OF_VOLUMES and fault.node not in (None, about.get("owner")):
+                continue
             if of_kind and fault.when.names.items() <= about.items():
                 if not fault.lasting:
                     self._pending.remove(fault)

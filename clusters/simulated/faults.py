@@ -53,7 +53,7 @@ MAY_HAVE: dict[str, tuple[str, ...]] = {
     "reboot_slow": ("factor",),
     "backup_starts": ("vm", "volume"),
     "backup_ends": ("vm", "volume", "outcome"),
-    "direct_io_refused": ("lasting",),
+    "direct_io_refused": ("node", "lasting"),
     "storage_job_starts": ("duration_s",),
     "role_fails": ("times",),
 }
@@ -90,7 +90,8 @@ class When(Value):
 class Fault(Value):
     """One thing that goes wrong once: at a time, or at the next operation that matches.
 
-    `lasting`: at every operation that matches, from the first on. `role_fails` begins at its time: from then on the VM
+    `lasting`: at every operation that matches, from the first on. `direct_io_refused` with `node`: only while that node
+    owns the volume. `role_fails` begins at its time: from then on the VM
     fails on that node whenever it is started there or, with `times`, so often.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shunter.clusters.port import Failed, Refused
+from shunter.clusters.simulated.faults import Fault
 from shunter.clusters.simulated.rules import direct_io_refusal, order_to_start_refusal
 
 if TYPE_CHECKING:
@@ -27,15 +28,25 @@ def restore_direct_io(world: SimulatedCluster, name: str) -> None:
     reason = direct_io_refusal(world.now(), name)
     if reason is not None:
         raise Refused(reason)
-    if world.next_fault(("direct_io_refused",), volume=name) is not None:
-        owner = world.now().volume_by_name[name].owner
-        raise Refused(
-            f"{name} stays in redirected I/O: a filter driver on its owner {owner} forbids direct I/O (event 5125); "
-            f"give {name} to another node (Move-ClusterSharedVolume), or remove the driver, then try again"
-        )
+    owner = world.now().volume_by_name[name].owner
+    refusal = world.next_fault(("direct_io_refused",), volume=name, owner=owner)
+    if refusal is not None:
+        raise Refused(f"{name} stays in redirected I/O: {_why_refused(refusal, name)}")
     if world.now().volume_by_name[name].state != "online":
         world.put_volume(name, state="online")
         world.witness.saw("volume_state_changed", volume=name, state="online", reason="direct I/O restored", by="us")
+
+
+def _why_refused(refusal: Fault, volume: str) -> str:
+    if refusal.node is not None:
+        return (
+            f"a filter driver on its owner {refusal.node} forbids direct I/O (event 5125); give {volume} to another "
+            "node (Move-ClusterSharedVolume), or remove the driver, then try again"
+        )
+    return (
+        "a backup program still holds its snapshot; end that program's job, then resume the volume "
+        f"(Resume-ClusterResource -VolumeName {volume})"
+    )
 
 
 def refresh_configuration(world: SimulatedCluster, name: str) -> None:

@@ -63,7 +63,8 @@ def _left_redirected(draw: Draw) -> list[Fault]:
     if draw.rng.random() < 0.6:
         return [stuck]
     lasting = draw.rng.random() < 0.3
-    return [stuck, Fault(do="direct_io_refused", when=When(volume=volume.name), lasting=lasting)]
+    node = volume.owner if draw.rng.random() < 0.5 else None
+    return [stuck, Fault(do="direct_io_refused", when=When(volume=volume.name), node=node, lasting=lasting)]
 
 
 def _worked_on(draw: Draw) -> list[Fault]:

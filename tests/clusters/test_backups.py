@@ -133,15 +133,19 @@ def test_r18_a_backup_ends_with_the_owner_of_its_volume_and_the_next_owner_has_i
 
 def test_r18_a_cluster_may_refuse_direct_io_and_says_what_to_do(play: Play) -> None:
     async def script(world: SimulatedCluster) -> None:
-        with pytest.raises(Refused, match=r"a filter driver on its owner N1 .* give CSV1 to another node"):
+        with pytest.raises(Refused, match=r"a backup program still holds .* -VolumeName CSV1"):
             await world.restore_direct_io("CSV1")
         await world.restore_direct_io("CSV1")
         for _ in range(3):
-            with pytest.raises(Refused, match="filter driver"):
+            with pytest.raises(Refused, match=r"a filter driver on its owner N1 .* give CSV2 to another node"):
                 await world.restore_direct_io("CSV2")
+        await world.move_volume("CSV2", "N2")
+        await world.restore_direct_io("CSV2")
 
     volumes = [{"name": name, "owner": "N1", "state": "redirected_stuck"} for name in ("CSV1", "CSV2")]
-    refuse = {"do": "direct_io_refused"}
-    faults = [{"when": {"volume": "CSV1"}, **refuse}, {"when": {"volume": "CSV2"}, **refuse, "lasting": True}]
+    faults = [
+        {"when": {"volume": "CSV1"}, "do": "direct_io_refused"},
+        {"when": {"volume": "CSV2"}, "do": "direct_io_refused", "node": "n1", "lasting": True},
+    ]
     log = play(cluster(2, volumes=volumes), script, faults=faults)
-    assert [line["volume"] for line in happened(log, "volume_state_changed")] == ["CSV1"]
+    assert [line["volume"] for line in happened(log, "volume_state_changed")] == ["CSV1", "CSV2"]
