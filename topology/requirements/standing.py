@@ -32,7 +32,8 @@ def node_states(cluster: Cluster) -> Iterator[Finding]:
                 severity="info",
                 subject=subject,
                 message=f"{node.name} is paused, {whom[node.paused_by]}: it takes no VMs",
-                remedy="resume it when it may take VMs again (Resume-ClusterNode -Failback NoFailback)",
+                remedy=f"resume it when it may take VMs again: shunter resume {node.name} (or Resume-ClusterNode "
+                f"{node.name} -Failback NoFailback)",
             )
         elif node.state in _NODE_IS:
             what, remedy = _NODE_IS[node.state]
