@@ -54,6 +54,11 @@ class BackupWatch:
             self._shown = seen, says, seen.with_backups(says)
         return self._shown[2]
 
+    @property
+    def is_any_under_way(self) -> bool:
+        """Whether a backup concerns any VM."""
+        return bool(self._of_vms)
+
     # -------------------------------------------------------------- holding
 
     def _holds(self, subject: str) -> bool:

@@ -85,8 +85,10 @@ class AwaitedNodes:
 
     def waiting(self, seen: Cluster, pending: Sequence[str]) -> list[Waiting]:
         """For the audience: whom backups hold."""
-        on_them = [vm.name for node in (*self.nodes, *pending) for vm in seen.vms_by_node[node]]
-        return self._run.care.backups.waiting(on_them)
+        backups, nodes = self._run.care.backups, (*self.nodes, *pending)
+        if not backups.is_any_under_way:
+            return []
+        return backups.waiting([vm.name for node in nodes for vm in seen.vms_by_node[node]])
 
     def _held(self, seen: Cluster, node: str) -> list[str]:
         return [vm.name for vm in seen.vms_by_node[node] if vm.backup and vm.holds_memory]

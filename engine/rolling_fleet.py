@@ -21,7 +21,6 @@ class Standing:
         self._population = Population(run.before)
         self._known: Cluster | None = None
         self._fitness: Fitness | None = None
-        self._backed_up: set[str] = set()
 
     def fleet(self, seen: Cluster) -> Fleet:
         """With the migrations that were just sent and that no look shows yet."""
@@ -68,10 +67,9 @@ class Standing:
         """Where VMs may go, less what cannot move now and what failed lately."""
         if self._fitness is None or self._known is None or not _fit_alike(self._known, seen):
             self._fitness = Fitness(seen)
-            self._backed_up = {vm.name for vm in seen.vms if vm.backup}
         self._known = seen
         crew = self._run.crew
-        held = self._backed_up | crew.in_hand() | crew.given_up()
+        held = {vm.name for vm in seen.under_backup} | crew.in_hand() | crew.given_up()
         return _Fewer(self._fitness, held, crew.forbidden())
 
 
@@ -84,7 +82,7 @@ def _fit_alike(before: Cluster, now: Cluster) -> bool:
 
 
 def _what_decides(vm: VirtualMachine) -> tuple[object, ...]:
-    return vm.state, vm.clustered, vm.possible_owners, vm.volumes, vm.backup
+    return vm.state, vm.clustered, vm.possible_owners, vm.volumes
 
 
 def _reached(cluster: Cluster) -> list[tuple[object, ...]]:

@@ -270,6 +270,11 @@ class Cluster(Value):
         return {name: memory_held_mib(vms) for name, vms in self.vms_by_node.items()}
 
     @cached_property
+    def under_backup(self) -> tuple[VirtualMachine, ...]:
+        """The VMs a backup of which is under way."""
+        return tuple([vm for vm in self.vms if vm.backup])
+
+    @cached_property
     def used_mib(self) -> Mapping[str, int]:
         """Memory of the VMs on each node and of those on their way to it; the host's own reserve not counted."""
         used = dict(self.held_mib)

@@ -29,7 +29,7 @@ class Precautions(Value):
 
     def planned_on(self, cluster: Cluster) -> Cluster:
         """The cluster as a plan takes it: where backups hold nobody, without them."""
-        under_way = [vm.name for vm in cluster.vms if vm.backup] if self.backups == "proceed" else ()
+        under_way = [vm.name for vm in cluster.under_backup] if self.backups == "proceed" else ()
         return cluster.with_backups(dict.fromkeys(under_way, False)) if under_way else cluster
 
 
@@ -43,12 +43,12 @@ def backups_of_vms(cluster: Cluster) -> dict[str, str]:
     """
     redirecting = {volume.name for volume in cluster.volumes if is_redirected_by_backup(cluster, volume)}
     found = {}
-    for vm in cluster.vms:
+    for vm in cluster.vms if redirecting else cluster.under_backup:
         if not vm.holds_memory:
             continue
         if vm.backup:
             found[vm.name] = f"a backup of {vm.name} is under way"
-        elif redirecting and (volumes := [name for name in vm.volumes if name in redirecting]):
+        elif volumes := [name for name in vm.volumes if name in redirecting]:
             found[vm.name] = f"a backup redirects the I/O of {', '.join(volumes)}, on which {vm.name} is"
     return found
 
@@ -65,7 +65,7 @@ def is_left_redirected(cluster: Cluster, volume: Volume) -> bool:
 
 
 def _is_backed_up(cluster: Cluster, volume: Volume) -> bool:
-    return volume.backup or any(vm.backup and volume.name in vm.volumes for vm in cluster.vms)
+    return volume.backup or any(volume.name in vm.volumes for vm in cluster.under_backup)
 
 
 # ---------------------------------------------------------------- what a plan says of them

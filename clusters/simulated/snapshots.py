@@ -60,10 +60,10 @@ class Snapshots:
         known, memo = before.__dict__, taken.__dict__
         same = ["rules_by_vm"]
         if before.vms is taken.vms:
-            same += ("vm_by_name", "vms_by_node", "held_mib")
+            same += ("vm_by_name", "vms_by_node", "held_mib", "under_backup")
         else:
             memo["vm_by_name"] = dict(vms)
-            self._carry_places(before, taken)
+            self._carry_vms(before, taken)
         if before.nodes is taken.nodes:
             same += ("node_by_name", *OF_WIRES)
         elif all(map(is_, (n.adapters for n in before.nodes), (n.adapters for n in taken.nodes))):
@@ -74,19 +74,21 @@ class Snapshots:
         self._before = self.last = taken
         return taken
 
-    def _carry_places(self, before: Cluster, now: Cluster) -> None:
+    def _carry_vms(self, before: Cluster, now: Cluster) -> None:
         """On a node VMs are always in the order of the snapshot."""
-        if "vms_by_node" not in before.__dict__:
-            return
-        on = dict(before.vms_by_node)
         others = changed(before.vms, now.vms) or ()
+        known, memo = before.__dict__, now.__dict__
+        if "under_backup" in known and not any(vm.backup for pair in others for vm in pair):
+            memo["under_backup"] = known["under_backup"]
+        if "vms_by_node" not in known:
+            return
+        on = memo["vms_by_node"] = dict(before.vms_by_node)
         for old, new in others:
             on[old.node] = tuple(vm for vm in on[old.node] if vm.name != old.name)
             on[new.node] = tuple(sorted((*on[new.node], new), key=lambda vm: self._at[vm.name]))
-        now.__dict__["vms_by_node"] = on
-        if "held_mib" in before.__dict__:
+        if "held_mib" in known:
             touched = {vm.node for pair in others for vm in pair}
-            now.__dict__["held_mib"] = {**before.held_mib, **{name: memory_held_mib(on[name]) for name in touched}}
+            memo["held_mib"] = {**before.held_mib, **{name: memory_held_mib(on[name]) for name in touched}}
 
 
 def _kept(before: tuple[Thing, ...], now: tuple[Thing, ...]) -> tuple[Thing, ...]:
