@@ -18,7 +18,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from outside_cases import Row, show
+from outside_rows import Row, show
 
 from shunter.topology.clusterfile import read_cluster
 from shunter.topology.model import Cluster
