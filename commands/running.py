@@ -37,7 +37,7 @@ from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
 from shunter.topology.planning import emptied_nodes, plan_evacuation, plan_migration
 from shunter.topology.precautions import USUAL_PRECAUTIONS, Precautions
-from shunter.topology.preflight import with_requirements
+from shunter.topology.preflight import about_to_be_mended, with_requirements
 from shunter.topology.repair import plan_repair
 from shunter.topology.rolling.policy import wanted_nodes
 
@@ -62,8 +62,8 @@ class Job:
     waits_for_backups: bool = False
 
     def is_in_vain(self, plan: Plan) -> bool:
-        """Whether the flow would touch nothing. What a run may mend (R18) does not stand against it yet."""
-        if any(finding.rule != "R18" for finding in plan.errors):
+        """Whether the flow would touch nothing."""
+        if plan.errors:
             return True
         held = any(verdict.rule == "R17" for stays in plan.unplaced for verdict in stays.verdicts)
         waits = (self.waits_for_backups and held) or plan.resumes
@@ -224,7 +224,7 @@ def maintenance(
 def run(job: Job, *, as_json: bool, pictures: output.Pictures) -> Plan:
     """Carry it out and show the report. Raises RequestError, Unreachable and PrefectUnreachable."""
     seen = cluster_of_file(job.cluster) if is_file(job.cluster) else None
-    plan = with_requirements(seen, job.plan(seen)) if seen else None
+    plan = about_to_be_mended(with_requirements(seen, job.plan(seen))) if seen else None
     if plan is not None:
         pictures.draw(plan, job.nodes)  # finds out before the first move whether they can be written
     if plan is not None and job.is_in_vain(plan):

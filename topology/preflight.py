@@ -66,6 +66,26 @@ def with_requirements(cluster: Cluster, plan: Plan) -> Plan:
     return plan.model_copy(update={"findings": (*first, *plan.findings), "ok": plan.ok and not refused})
 
 
+def about_to_be_mended(plan: Plan) -> Plan:
+    """The plan as a run begins with it: where only volumes that a backup left in redirected I/O stand against it, the
+    run restores direct I/O first (R18).
+    """
+    if any(finding.rule != "R18" for finding in plan.errors):
+        return plan
+    findings = tuple(
+        finding
+        if finding.severity != "error"
+        else finding.model_copy(
+            update={
+                "severity": "warning",
+                "message": f"{finding.message}; the run restores direct I/O before it begins",
+            }
+        )
+        for finding in plan.findings
+    )
+    return plan.model_copy(update={"findings": findings})
+
+
 def _vms_of(plan: Plan) -> Iterator[str]:
     yield from (move.vm for move in plan.moves)
     yield from (move.name for move in plan.role_moves)
