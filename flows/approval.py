@@ -18,7 +18,8 @@ from shunter.flows.artifacts import leave_plan
 from shunter.flows.clusters import open_cluster
 from shunter.flows.errors import RunRefused
 from shunter.flows.markdown import headline
-from shunter.topology.preflight import with_requirements
+from shunter.topology.precautions import is_held_by_backups
+from shunter.topology.preflight import about_to_be_mended, with_requirements
 from shunter.topology.rolling import RollingPolicy, plan_rolling
 
 KEY = "approval"
@@ -40,8 +41,8 @@ async def approved(cluster: str, nodes: Sequence[str], policy: RollingPolicy, wi
     if not _was_asked():
         async with open_cluster(cluster) as port:
             seen = await port.look()
-        plan = with_requirements(seen, plan_rolling(seen, nodes, policy))
-        if plan.errors or not plan.maintenance:
+        plan = about_to_be_mended(with_requirements(seen, plan_rolling(seen, nodes, policy)))
+        if plan.errors or not (plan.maintenance or is_held_by_backups(plan)):
             return
         await leave_plan(plan, ())
         log.info("waits for approval, at most %.0f s: %s", within_s, headline(plan, ()))
