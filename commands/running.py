@@ -36,7 +36,7 @@ from shunter.topology.failover import lost_nodes
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
 from shunter.topology.planning import emptied_nodes, plan_evacuation, plan_migration
-from shunter.topology.precautions import USUAL_PRECAUTIONS, Precautions
+from shunter.topology.precautions import USUAL_PRECAUTIONS, Precautions, is_held_by_backups
 from shunter.topology.preflight import about_to_be_mended, with_requirements
 from shunter.topology.repair import plan_repair
 from shunter.topology.rolling.policy import wanted_nodes
@@ -65,8 +65,7 @@ class Job:
         """Whether the flow would touch nothing."""
         if plan.errors:
             return True
-        held = any(verdict.rule == "R17" for stays in plan.unplaced for verdict in stays.verdicts)
-        waits = (self.waits_for_backups and held) or plan.resumes
+        waits = (self.waits_for_backups and is_held_by_backups(plan)) or plan.resumes
         return not (plan.moves or plan.role_moves or plan.maintenance or self.nodes or waits)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shunter.topology.model import Cluster, Value, Volume
-from shunter.topology.plan import Finding
+from shunter.topology.plan import Finding, Plan
 
 LONGEST_LIMIT_S = 7 * 86_400.0
 
@@ -69,6 +69,11 @@ def _is_backed_up(cluster: Cluster, volume: Volume) -> bool:
 
 
 # ---------------------------------------------------------------- what a plan says of them
+
+
+def is_held_by_backups(plan: Plan) -> bool:
+    """Whether a backup keeps a VM of this plan where it is; a run waits for that."""
+    return any(verdict.rule == "R17" for stays in plan.unplaced for verdict in stays.verdicts)
 
 
 def said_beforehand(cluster: Cluster, precautions: Precautions, moving: Collection[str]) -> Iterator[Finding]:
