@@ -29,6 +29,7 @@ from shunter.commands.main import app
 from shunter.engine.maintain import Budget
 from shunter.topology.clusterfile import cluster_json, read_cluster
 from shunter.topology.errors import ClusterFileError, RequestError
+from shunter.topology.failover import plan_failover
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
 from shunter.topology.planning import plan_evacuation
@@ -53,6 +54,7 @@ COMMANDS = (
     ("plan", "evacuate"),
     ("plan", "evacuate"),
     ("plan", "repair"),
+    ("plan", "failover"),
     ("plan", "maintain"),
     ("plan", "maintain"),
     ("simulate", "evacuate"),
@@ -66,7 +68,9 @@ ROLLING_OPTIONS: dict[str, tuple[str, ...]] = {
     "--window-s": ("30", "3600"),
     "--failback": ("none", "as-it-was", "spread"),
 }
-STARTS_A_FLOW = frozenset({"demo", "evacuate", "failover", "lab", "maintain", "migrate", "repair", "resume", "serve"})
+STARTS_A_FLOW = frozenset(
+    {"demo", "evacuate", "failover", "lab", "maintain", "migrate", "repair", "resume", "serve", "watch"}
+)
 WHOLE_TEXT = re.compile(
     r"is (empty|not JSON|not a cluster|nested|UTF-|not UTF-8|larger|longer)|^the (file|fault plan): "
 )
@@ -144,14 +148,14 @@ def _faults(rng: random.Random, raw: Any) -> bytes:
 def _arguments(rng: random.Random, raw: Any) -> list[str]:
     command = rng.choice(COMMANDS)
     arguments = [*command]
-    if command[-1] == "evacuate":
+    if command[-1] in ("evacuate", "failover"):
         arguments.append(rng.choice(raw["nodes"])["name"])
     if command[-1] == "maintain":
         arguments += _rolling_arguments(rng, [node["name"] for node in raw["nodes"]])
     arguments += ["--cluster", "{file}"]
     if command[0] == "simulate":
         arguments += ["--seed", str(rng.randrange(10)), "--faults", rng.choice(("none", "some", "{faults}"))]
-    if command != ("check",) and rng.random() < 0.5:
+    if command not in (("check",), ("plan", "failover")) and rng.random() < 0.5:
         arguments += ["--reserve-nodes", rng.choice(("auto", "0", "1", "2"))]
     if rng.random() < 0.5:
         arguments.append("--json")
@@ -236,12 +240,25 @@ def _of_cluster(cluster: Cluster, rng: random.Random) -> Outcome:
     if rng.random() < 0.2:
         check(cluster).to_json()
         plan_repair(cluster).to_json()
+    if rng.random() < 0.5:
+        outcome = _of_loss(cluster, tuple(rng.sample(names, k=rng.randint(1, min(3, len(names))))))
+        if outcome.trouble:
+            return outcome
     if rng.random() < 0.3:
         outcome = _of_rolling_run(cluster, nodes if rng.random() < 0.5 else (), rng)
         if outcome.trouble:
             return outcome
     if rng.random() < 0.1 and plan.makespan_s < LONGEST_NIGHT_S:
         return _of_night(Night(rng.randrange(10**6), cluster, nodes, rng.choice(("none", "some", "many")), 0.3))
+    return Outcome(True)
+
+
+def _of_loss(cluster: Cluster, nodes: tuple[str, ...]) -> Outcome:
+    plan = plan_failover(cluster, nodes)
+    if Plan.model_validate_json(plan.to_json()).to_json() != plan.to_json():
+        return Outcome(True, "the plan of a failover that is written and read again is another one", plan.to_json())
+    for violation in check_plan(cluster, plan, nodes):
+        return Outcome(True, f"plan of a failover: {violation.invariant}", f"{nodes}: {violation}")
     return Outcome(True)
 
 
