@@ -3,8 +3,9 @@
     python benchmarks/scale.py
 
 64 nodes with 8,000 VMs, of which 8 are emptied; 1,000 nodes with 20,000 VMs, 20 emptied, which only the planner takes,
-as no Windows version allows such clusters (R06); a pre-flight check with the loss of every node in turn. The nodes are
-filled so before, or, where it says so, what stays is filled so afterwards. Fails where one is over its limit.
+as no Windows version allows such clusters (R06); the failover of one node and of 8 (`loss`), with what is protected
+afterwards; a pre-flight check with the loss of every node in turn. The nodes are filled so before, or, where it says
+so, what stays is filled so afterwards. Fails where one is over its limit.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Literal, TypeVar
 from instances import VM_MIB
 
 from shunter.topology.clusterfile import read_cluster
+from shunter.topology.failover import plan_failover
 from shunter.topology.model import Cluster
 from shunter.topology.planning import plan_evacuation
 from shunter.topology.preflight import check
@@ -35,7 +37,7 @@ Done = TypeVar("Done")
 
 @dataclass(frozen=True)
 class Case:
-    what: Literal["plan", "check"]
+    what: Literal["plan", "loss", "check"]
     nodes: int
     vms: int
     emptied: int
@@ -58,6 +60,11 @@ CASES = (
     Case("plan", 1_000, 20_000, 20, 0.50, "before", 10.0),
     Case("plan", 1_000, 20_000, 20, 0.85, "before", 10.0),
     Case("plan", 1_000, 20_000, 20, 0.97, "after", 10.0),
+    Case("loss", 64, 8_000, 1, 0.50, "before", 3.0),
+    Case("loss", 64, 8_000, 1, 0.85, "before", 3.0),
+    Case("loss", 64, 8_000, 1, 0.97, "before", 3.0),
+    Case("loss", 64, 8_000, 1, 0.985, "after", 3.0),
+    Case("loss", 64, 8_000, 8, 0.97, "before", 10.0),
     Case("check", 64, 8_000, 0, 0.50, "before", 20.0),
     Case("check", 64, 8_000, 0, 0.85, "before", 20.0),
     Case("check", 64, 8_000, 0, 0.97, "before", 20.0),
@@ -96,6 +103,12 @@ def measure(case: Case) -> Cost:
         assert not wrong, wrong
         over = plan.makespan_s / plan.lower_bound_s
         return Cost(cpu_s, peak_mib, f"{len(plan.moves)} moves, {len(plan.unplaced)} stay, {over:.3f} of the bound")
+    if case.what == "loss":
+        plan, cpu_s, peak_mib = _timed(partial(plan_failover, cluster, emptied))
+        wrong = check_plan(cluster, plan, emptied)
+        assert not wrong, wrong
+        covered = f"{sum(loss.ok is True for loss in plan.survives_loss)} of {len(plan.survives_loss)} covered"
+        return Cost(cpu_s, peak_mib, f"{len(plan.moves)} restart, {len(plan.unplaced)} do not, then {covered}")
     report, cpu_s, peak_mib = _timed(partial(check, cluster))
     losses = sum(finding.rule == "I3" for finding in report.findings)
     return Cost(cpu_s, peak_mib, f"{len(report.findings)} findings, {losses} of memory")
