@@ -30,6 +30,8 @@ class Lines:
     def planned(self, plan: Plan, at_s: float) -> None:
         self.view.planned(plan, at_s)
         moves = f"{count(len(plan.moves), 'live migration')} planned, forecast {duration(plan.makespan_s)}"
+        if plan.kind == "resume" and not plan.moves:
+            moves = "no VM is to move"
         if self.view.rolling is None:
             stays = f", {len(plan.unplaced)} must stay" if plan.unplaced else ""
             self.say(f"{moves}{stays}")
