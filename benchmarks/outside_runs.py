@@ -99,13 +99,10 @@ def failover_rows(case: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def failback_rows(case: Mapping[str, Any]) -> Iterator[Row]:
-    """VMs that went back when the maintenance of their node ended: here if wanted, to where each was before."""
+    """VMs that went back when the maintenance of their node ended: here if wanted, to where each was before, wherever
+    somebody has moved it meanwhile.
+    """
     for at_s, source, checks in _together([check for check in case["checks"] if check["why"] == "failback"]):
-        moved_by_hand = [e["vm"] for e in case["events"] if e["event"] == "user" and "migrate" in e["command"]]
-        if any(check["vm"] in moved_by_hand for check in checks):
-            reason = "the VM was moved by hand meanwhile: here such a VM stays where somebody wanted it"
-            yield Row(case["id"], "", "", "", not_asked=reason)
-            continue
         ended = [e["node"] for e in case["events"] if e["event"] == "maintenance_off" and e["t"] <= at_s]
         of = cluster_of_run(case, at_s, source, paused=ended[-1])
         homes = {check["vm"]: ended[-1] for check in checks}
