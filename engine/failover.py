@@ -20,7 +20,7 @@ from shunter.engine.looking import look
 from shunter.engine.rest import Rest
 from shunter.engine.starting import Starting, may_be_started
 from shunter.engine.stop import Stop
-from shunter.topology.failover import lost_nodes, plan_failover
+from shunter.topology.failover import lost_nodes, plan_failover, plan_starts
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.plan import Finding, Plan
 from shunter.topology.planning import plan_role_moves, plan_volume_moves
@@ -59,10 +59,22 @@ async def fail_over(
     return await _Failover(cluster, plan, lost, audience, stop or Stop(), seen, before or seen).carry_out(started_s)
 
 
-def failover_of(seen: Cluster, lost: Sequence[str]) -> Plan:
-    """The plan, with an error for each node that is not lost: what runs there must not be started elsewhere."""
-    plan = plan_failover(seen, lost)
-    there = tuple(
+def failover_of(seen: Cluster, nodes: Sequence[str]) -> Plan:
+    """What the run sets out to do. Of a node that is there only what failed on it is started; an error where that is
+    nothing: what runs there must not be started elsewhere.
+    """
+    there = [name for name in nodes if seen.node_by_name[name].state in MEMBER]
+    idle = [name for name in there if not any(vm.state == "failed" and vm.clustered for vm in seen.vms_by_node[name])]
+    if not there:
+        return plan_failover(seen, nodes)
+    gone = [name for name in nodes if name not in there]
+    plan = plan_starts(seen, there)
+    if gone:
+        of_gone = plan_failover(seen, gone)
+        fields = ("moves", "unplaced", "findings", "role_moves", "volume_moves")
+        both = {field: (*getattr(of_gone, field), *getattr(plan, field)) for field in fields}
+        plan = of_gone.model_copy(update={**both, "ok": of_gone.ok and plan.ok})
+    errors = tuple(
         Finding(
             rule="I2",
             severity="error",
@@ -70,10 +82,9 @@ def failover_of(seen: Cluster, lost: Sequence[str]) -> Plan:
             message=f"{name} is {seen.node_by_name[name].state}: its VMs run there, and none is started elsewhere",
             remedy=f"evacuate it (shunter evacuate {name}); if it is dead, wait until the cluster has declared it down",
         )
-        for name in lost
-        if seen.node_by_name[name].state in MEMBER
+        for name in idle
     )
-    return plan.model_copy(update={"findings": (*there, *plan.findings), "ok": plan.ok and not there})
+    return plan.model_copy(update={"findings": (*errors, *plan.findings), "ok": plan.ok and not errors})
 
 
 @dataclass(slots=True, eq=False)
@@ -98,7 +109,8 @@ class _Failover:
         self.care = Care(Precautions(), self.cluster, self.lives)
         self.rest = Rest(self.cluster, self.lives, self.lost, 0, {}, {}, self.care)
         for vm in self.before.vms:
-            if vm.node in self.lost and vm.clustered and (vm.holds_memory or vm.state == "failed"):
+            was_lost = vm.holds_memory and self.seen_first.node_by_name[vm.node].state not in MEMBER
+            if vm.node in self.lost and vm.clustered and (was_lost or vm.state == "failed"):
                 self._take_in(self.seen_first.vm_by_name.get(vm.name), vm.node)
 
     def _take_in(self, vm: VirtualMachine | None, node: str) -> None:
@@ -109,9 +121,9 @@ class _Failover:
     async def carry_out(self, started_s: float) -> Plan:
         try:
             await self._watch_cluster()
-            for _ in range(MOST_ROUNDS):
-                if not await self._start_what_is_left():
-                    break
+            await self._start_what_is_left()
+            self.starting.tried.clear()  # what did not come up anywhere is tried once more everywhere
+            await self._start_what_is_left()
             await self._give_owners()
             seen = self._noted(await look(self.cluster))
         except Unreachable as error:
@@ -159,8 +171,14 @@ class _Failover:
 
     # ------------------------------------------------------------------ what it leaves
 
-    async def _start_what_is_left(self) -> bool:
-        """Start whatever fits somewhere; whether anything was tried."""
+    async def _start_what_is_left(self) -> None:
+        """Start whatever fits somewhere, what does not come up on one node on another, each there once."""
+        for _ in range(MOST_ROUNDS):
+            if not await self._start_once():
+                break
+
+    async def _start_once(self) -> bool:
+        """Whether anything was tried."""
         seen = self._noted(await look(self.cluster))
         if self.stop.asked or not has_quorum(seen):
             return False

@@ -171,9 +171,9 @@ async def _live(day: BadDay, diary: Diary) -> None:
             if day.beside:
                 await _fail_over_until(evacuated, world, diary)
             await evacuated
-            await _fail_over_what_is_down(world, diary)
+            await _fail_over_what_lies(world, diary)
             await world.clock.sleep(max(0.0, SETTLES_S - world.clock.now_s()))  # faults that come later
-            await _fail_over_what_is_down(world, diary)
+            await _fail_over_what_lies(world, diary)
             diary.after = await world.look()
             for node in day.nodes:
                 await _bring_back(day, node, world, diary)
@@ -219,9 +219,11 @@ async def _fail_over_until(over: asyncio.Task[None], world: SimulatedCluster, di
         await world.wait_for_change(await world.look(), 60.0)
 
 
-async def _fail_over_what_is_down(world: SimulatedCluster, diary: Diary) -> None:
+async def _fail_over_what_lies(world: SimulatedCluster, diary: Diary) -> None:
+    """Of nodes that are lost, and of those that are back, or on which a VM did not come up."""
     seen = await world.look()
-    lost = [node.name for node in seen.nodes if node.state in ("down", "isolated", "quarantined")]
+    lies = {vm.node for vm in seen.vms if vm.state == "failed" and vm.clustered}
+    lost = [node.name for node in seen.nodes if node.state in ("down", "isolated", "quarantined") or node.name in lies]
     if lost:
         await _fail_over(lost, world, diary)
 

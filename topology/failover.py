@@ -18,9 +18,9 @@ from shunter.topology.new_owners import HandedOver, hand_over, lost_too
 from shunter.topology.plan import Move, Plan, Unplaced, Verdict
 from shunter.topology.quorum import Votes, after_loss
 from shunter.topology.restart_times import BEGINS_AFTER_S, restart_times
-from shunter.topology.restarting import Restarts, restarts_after
+from shunter.topology.restarting import Restarts, choose_restarts, restarts_after
 
-MOST_WORK_AFTERWARDS = 1.0
+MOST_WORK_AFTERWARDS = 0.3
 """For the question what is protected afterwards, in the solver's deterministic units."""
 
 
@@ -63,6 +63,25 @@ def plan_failover(cluster: Cluster, nodes: Sequence[str]) -> Plan:
         makespan_s=max([0.0, *(move.end_s for move in moves), *(move.start_s for move in handed.volume_moves)]),
         memory=memory(cluster, shown, lost, 0),
         survives_loss=further,
+    )
+
+
+def plan_starts(cluster: Cluster, nodes: Sequence[str]) -> Plan:
+    """Where VMs that failed on these nodes would be started now, though the nodes are there: one may have come back, or
+    a VM may not have come up on it. What runs there stays.
+    """
+    failed = [vm for name in nodes for vm in cluster.vms_by_node[name] if vm.clustered and vm.state == "failed"]
+    restarts = choose_restarts(cluster, [vm for vm in failed if vm.priority > 0])
+    moves = _moves(cluster, restarts, 0.0)
+    not_wanted = {vm.name: _not_started(cluster, vm, ()) for vm in failed if vm.priority == 0}
+    return Plan(
+        kind="failover",
+        cluster=cluster.name,
+        ok=not restarts.unplaced,
+        reserve_nodes=0,
+        moves=moves,
+        unplaced=_unplaced(cluster, {**restarts.unplaced, **not_wanted}),
+        makespan_s=max((move.end_s for move in moves), default=0.0),
     )
 
 
