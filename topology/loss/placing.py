@@ -6,7 +6,7 @@ from shunter.topology.loss.packing import Packing, complete, everybody, fast, he
 from shunter.topology.loss.problem import Problem
 from shunter.topology.loss.solver import solve
 
-MOST_WORK = 2.0
+MOST_WORK = 1.0
 
 
 def place(problem: Problem, work: float = MOST_WORK) -> tuple[Packing, bool]:
