@@ -1,4 +1,4 @@
-"""Where VMs were before a run emptied a node: what the node's return needs to take them back, and who paused it (I8).
+"""Where VMs were before their node was emptied or lost, and who paused it (I8): what its return needs to know.
 
 Kept as Prefect variables, JSON that a person can read: one a node, or several where its VMs are too many for one. It is
 written ahead of the pause, and believed by a later run only as far as the cluster bears it out. A run that simulates a
@@ -36,8 +36,8 @@ LONGEST_S = 30 * 86_400.0
 class Emptied(Value):
     """A part of what is known of one node; they are alike but for `part`, `parts` and `homes`.
 
-    `told_s`: the cluster's clock when it was written. `paused`: the run paused the node. `homes`: node → the VMs that
-    were there.
+    `told_s`: the cluster's clock when it was written. `paused`: the run paused the node. `over`: it has been brought
+    back since. `homes`: node → the VMs that were there.
     """
 
     cluster: str
@@ -46,6 +46,7 @@ class Emptied(Value):
     written: str = ""
     flow_run: str | None = None
     paused: bool = False
+    over: bool = False
     part: int = 1
     parts: int = 1
     homes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -96,23 +97,27 @@ def disbelief(known: Emptied, cluster: str, node: str, now_s: float) -> str:
 
 @dataclass(slots=True, eq=False)
 class EmptiedRecord:
-    """Of one run that empties `nodes`: `begin` before it touches anything, `close` with its report.
+    """Of one run that empties `nodes`, or takes care of their loss: `begin` before it touches anything, `close` with
+    its report. `before`: a look from before the loss; `pauses`: the run pauses the nodes.
 
-    Where a node was paused already, an earlier run began to empty it: what that one knew still holds. No trouble with
-    the Prefect server fails the run; the log says what could not be kept.
+    Where a node did not take VMs even before this run, an earlier one began to empty it: what that one knew still
+    holds, until the node was brought back. No trouble with the Prefect server fails the run; the log says what could
+    not be kept.
     """
 
     cluster: ClusterPort
     nodes: Collection[str]
     log: Logger
     flow_run: str | None
+    before: Cluster | None = None
+    pauses: bool = True
     _seen: Cluster = field(init=False)
     _names: tuple[str, ...] = ()
     _earlier: dict[str, tuple[Emptied, ...]] = field(default_factory=dict)
 
     async def begin(self) -> None:
         """Written ahead. Raises Unreachable."""
-        self._seen = await look(self.cluster)
+        self._seen = self.before or await look(self.cluster)
         wanted = {name.casefold() for name in self.nodes}
         self._names = tuple(node.name for node in self._seen.nodes if node.name.casefold() in wanted)
         for name in self._names:
@@ -126,10 +131,10 @@ class EmptiedRecord:
         moved_homes = {name: self._seen.vm_by_name[name].node for name in moved if name in self._seen.vm_by_name}
         for name in self._names:
             there = {vm.name: name for vm in self._seen.vms_by_node[name]}
-            paused = after.node_by_name[name].state != "up"
-            if report.executed and (moved_homes or paused):
+            away = after.node_by_name[name].state != "up"
+            if report.executed and (moved_homes or away):
                 others = {vm: home for vm, home in moved_homes.items() if home not in self._names}
-                await self._keep(name, {**there, **others}, paused=paused)
+                await self._keep(name, {**there, **others}, paused=away)
             elif self._earlier[name]:
                 await _write(self._earlier[name], self.log)
             else:
@@ -137,14 +142,14 @@ class EmptiedRecord:
 
     async def _keep(self, name: str, homes: Mapping[str, str], *, paused: bool) -> None:
         node, earlier = self._seen.node_by_name[name], self._earlier[name]
-        goes_on = bool(earlier) and node.state == "paused"
+        goes_on = bool(earlier) and not earlier[0].over and node.state != "up"
         known = Emptied(
             cluster=self._seen.name,
             node=name,
             told_s=round(self.cluster.clock.now_s(), 1),  # people read it
             written=datetime.now(UTC).isoformat(timespec="seconds"),
             flow_run=self.flow_run,
-            paused=paused and (node.state == "up" or (goes_on and earlier[0].paused)),
+            paused=paused and ((self.pauses and node.state == "up") or (goes_on and earlier[0].paused)),
         )
         await _write(parts_of(known, {**homes, **(homes_in(earlier) if goes_on else {})}), self.log)
 
@@ -155,13 +160,13 @@ async def known_before(cluster: ClusterPort, seen: Cluster, node: str, log: Logg
     if not parts:
         return None
     run = f"the run {parts[0].flow_run}" if parts[0].flow_run else "a run"
-    return Before(homes_in(parts), f"{run} that emptied {node} ({parts[0].written})", ours=parts[0].paused)
+    return Before(homes_in(parts), f"{run} after which {node} was empty ({parts[0].written})", ours=parts[0].paused)
 
 
 async def note_return(cluster: ClusterPort, seen: Cluster, node: str, log: Logger) -> None:
     """The node takes VMs again: whoever pauses it from now on, it was not that run."""
     parts = await _read(seen.name, node, cluster.clock.now_s(), log)
-    await _write((part.model_copy(update={"paused": False}) for part in parts if part.paused), log)
+    await _write((part.model_copy(update={"paused": False, "over": True}) for part in parts if not part.over), log)
 
 
 async def forget(cluster: str, node: str, log: Logger) -> None:

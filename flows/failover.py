@@ -6,6 +6,8 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from shunter.engine.failover import fail_over
+from shunter.flows.clusters import is_file
+from shunter.flows.emptied_record import EmptiedRecord
 from shunter.flows.handed import handed
 from shunter.flows.parameters import ClusterName, NodeNames, Speed, spoken
 from shunter.flows.run import Means, carry_out
@@ -23,8 +25,10 @@ async def failover(cluster: ClusterName, nodes: NodeNames, speed: Speed = None) 
 
     The cluster restarts VMs by itself, and is waited for. What it leaves failed is started where it fits, the most
     important first; a VM that may still be running (its node isolated, not declared down) is not. It works beside an
-    evacuation or a rolling run. Returns the report, also when it is done in part. Raises RefusedByFindings (nothing was
-    touched: a node that is there, a quorum that is not), RequestError (unknown cluster or node) and Unreachable.
+    evacuation or a rolling run, and keeps on the server where the VMs were, so that resume_node can take them back.
+
+    Returns the report, also when it is done in part. Raises RefusedByFindings (nothing was touched: a node that is
+    there, a quorum that is not), RequestError (unknown cluster or node) and Unreachable.
 
     Args:
         cluster: The name of a registered cluster, or the path of a cluster file (ends in .json): a simulated
@@ -37,6 +41,13 @@ async def failover(cluster: ClusterName, nodes: NodeNames, speed: Speed = None) 
     before = known.before if known is not None else None
 
     async def procedure(means: Means) -> Plan:
-        return await fail_over(means.cluster, nodes, audience=means.audience, stop=means.stop, before=before)
+        record = None
+        if not is_file(cluster):  # a cluster that starts from a file ends with this run
+            record = EmptiedRecord(means.cluster, nodes, means.log, flow_run.get_name(), before, pauses=False)
+            await record.begin()
+        report = await fail_over(means.cluster, nodes, audience=means.audience, stop=means.stop, before=before)
+        if record is not None:
+            await record.close(report)
+        return report
 
     return await carry_out(procedure, cluster, nodes=nodes, speed=speed, on_cancel="finish", urgent=True)

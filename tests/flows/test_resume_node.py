@@ -17,6 +17,7 @@ from virtual import Notes
 from shunter.flows.emptied_record import variable_name
 from shunter.flows.errors import RefusedByFindings, RunRefused
 from shunter.flows.evacuate import evacuate_nodes
+from shunter.flows.failover import failover
 from shunter.flows.listeners import listening
 from shunter.flows.locks import PrefectHolds
 from shunter.flows.resume import resume_node
@@ -125,7 +126,7 @@ def test_i8_a_record_tells_that_we_paused_a_node_and_no_longer_once_it_was_given
     with hosted(name, tmp_path, cluster=cluster):
         report, after = asyncio.run(story())
     assert report.ok
-    assert (after["paused"], after["homes"]) == (False, {"N1": ["web-1"]})
+    assert (after["paused"], after["over"], after["homes"]) == (False, True, {"N1": ["web-1"]})
 
 
 @pytest.mark.usefixtures("prefect_server")
@@ -144,6 +145,23 @@ def test_a_second_run_that_goes_on_emptying_a_node_keeps_what_the_first_one_knew
         after = asyncio.run(story())
     assert {vm: home for home, vms in after["homes"].items() for vm in vms} == {"late": "N1", "web-1": "N1"}
     assert after["paused"] is True
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_where_the_vms_of_a_lost_node_were_is_kept_and_we_did_not_pause_it(tmp_path: Path) -> None:
+    name = "lost-and-found"
+    cluster = away(name)
+    cluster["nodes"][0] = node("N1", state="down")
+    cluster["vms"] = [vm("web-1", on="N1", state="failed"), vm("app-1", on="N3")]
+
+    async def story() -> tuple[Plan, Any]:
+        report = await failover(cluster=name, nodes=["N1"])
+        return report, await Variable.aget(variable_name(name, "N1"))
+
+    with hosted(name, tmp_path, cluster=cluster):
+        report, known = asyncio.run(story())
+    assert report.ok
+    assert (known["homes"], known["paused"]) == ({"N1": ["web-1"]}, False)
 
 
 @pytest.mark.usefixtures("prefect_server")
