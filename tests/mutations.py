@@ -32,7 +32,7 @@ def main() -> int:
     chosen = [rule for rule in RULES if not options.only or rule.name in options.only]
     with tempfile.TemporaryDirectory() as folder:
         whole = copied(Path(folder) / "whole")
-        if not _passes(whole, [test for rule in chosen for test in rule.tests]):
+        if not _passes(whole, [test for rule in chosen for test in rule.all_tests]):
             print("the tests fail though nothing is broken")
             return 1
         print(f"{len(chosen)} rules: their tests pass while nothing is broken", flush=True)
@@ -59,11 +59,13 @@ def broken(root: Path, change: Break) -> None:
 
 
 def _holds(rule: Rule, folder: Path) -> bool:
-    root = copied(folder / rule.name)
-    broken(root, rule.mutant)
-    held = [not _passes(root, [test]) for test in rule.tests]
-    print(f"{rule.name} {'held' if all(held) else 'NOT HELD'}  {rule.mutant.file}: {rule.mutant.new}", flush=True)
-    shutil.rmtree(root)
+    held = []
+    for change, tests in rule.breaks:
+        root = copied(folder / rule.name)
+        broken(root, change)
+        held.append(all(not _passes(root, [test]) for test in tests))
+        print(f"{rule.name} {'held' if held[-1] else 'NOT HELD'}  {change.file}: {change.new}", flush=True)
+        shutil.rmtree(root)
     return all(held)
 
 

@@ -26,6 +26,7 @@ class Break:
 @dataclass(frozen=True)
 class Rule:
     """`where`: files that enforce it, the one that decides first; `tests`: of those that hold it, what `mutant` fails.
+    `further`: what holds it elsewhere, each test with the change that it fails by.
 
     A test is named `file::name`.
     """
@@ -35,6 +36,16 @@ class Rule:
     where: tuple[str, ...]
     tests: tuple[str, ...]
     mutant: Break
+    further: tuple[tuple[str, Break], ...] = ()
+
+    @property
+    def breaks(self) -> tuple[tuple[Break, tuple[str, ...]], ...]:
+        """Each change, with the tests that it must fail."""
+        return ((self.mutant, self.tests), *((change, (test,)) for test, change in self.further))
+
+    @property
+    def all_tests(self) -> tuple[str, ...]:
+        return (*self.tests, *(test for test, _ in self.further))
 
 
 ELIGIBILITY = "topology/eligibility.py"
@@ -42,6 +53,8 @@ WHOLE = "topology/requirements/whole.py"
 NETWORKS = "topology/requirements/networks.py"
 OF_RULES = "tests/topology/test_rules.py"
 OF_REQUIREMENTS = "tests/topology/test_requirements.py"
+OF_FAILOVER = "tests/topology/test_failover.py"
+FAILOVER_FINDINGS = "topology/failover_findings.py"
 OF_EVACUATE = "tests/engine/test_evacuate.py"
 
 RULES: tuple[Rule, ...] = (
@@ -126,9 +139,15 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "R11",
         "A disk has one owner: it follows one running VM, with what is off on it; two that run hold it",
-        (ELIGIBILITY, "topology/units.py", "engine/followers.py"),
+        (ELIGIBILITY, "topology/units.py", "engine/followers.py", "topology/new_owners.py"),
         (f"{OF_RULES}::test_r11_two_running_vms_on_one_disk_cannot_move_live",),
         Break(ELIGIBILITY, "if ask.vm.holds_memory and others:", "if ask.vm.holds_memory and not others:"),
+        (
+            (
+                f"{OF_FAILOVER}::test_r11_a_disk_follows_the_vm_that_uses_it_and_what_is_off_on_it_comes_along",
+                Break("topology/new_owners.py", "and user in reaching else", "and user not in reaching else"),
+            ),
+        ),
     ),
     Rule(
         "R12",
@@ -143,9 +162,19 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "R13",
         "Another version of a processor only with the VM's setting, another manufacturer never",
-        (ELIGIBILITY,),
+        (ELIGIBILITY, "topology/loss/problem.py"),
         (f"{OF_RULES}::test_r13_no_setting_bridges_manufacturers",),
         Break(ELIGIBILITY, "if here.manufacturer.casefold() != there.manufacturer.casefold():", "if False:"),
+        (
+            (
+                f"{OF_FAILOVER}::test_r13_a_cold_restart_may_go_to_any_processor_and_a_saved_state_may_not",
+                Break(
+                    ELIGIBILITY,
+                    "= (_node_takes_vms, *STANDING, _storage_online)",
+                    "= (_node_takes_vms, *STANDING, _storage_online, _same_kind_of_processor)",
+                ),
+            ),
+        ),
     ),
     Rule(
         "R14",
@@ -200,12 +229,22 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "R19",
         "A VM that was changed outside the cluster's tools is named, and refreshed before it moves if that is wanted",
-        ("topology/requirements/vms.py", "topology/preflight.py", "engine/drift.py"),
+        ("topology/requirements/vms.py", FAILOVER_FINDINGS, "topology/preflight.py", "engine/drift.py"),
         (f"{OF_REQUIREMENTS}::test_r19_a_vm_changed_outside_the_cluster_is_a_warning",),
         Break(
             "topology/requirements/vms.py",
             "if vm.clustered and not vm.configuration_in_cluster_is_current:",
             "if not vm.clustered and not vm.configuration_in_cluster_is_current:",
+        ),
+        (
+            (
+                f"{OF_FAILOVER}::test_r19_what_may_come_up_wrongly_configured_is_named",
+                Break(
+                    FAILOVER_FINDINGS,
+                    "if not cluster.vm_by_name[name].configuration_in_cluster_is_current:",
+                    "if cluster.vm_by_name[name].configuration_in_cluster_is_current:",
+                ),
+            ),
         ),
     ),
     Rule(
@@ -218,9 +257,15 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "R21",
         "With Cluster Shared Volumes all nodes boot from the same drive letter",
-        (WHOLE,),
+        (WHOLE, FAILOVER_FINDINGS),
         (f"{OF_REQUIREMENTS}::test_r21_with_csv_all_nodes_boot_from_one_drive_letter",),
         Break(WHOLE, "lambda node: node.system_drive.upper())", 'lambda node: "")'),
+        (
+            (
+                f"{OF_FAILOVER}::test_r21_another_system_drive_is_told_where_csvs_are_in_use",
+                Break(FAILOVER_FINDINGS, "if here != there and csvs", "if here == there and csvs"),
+            ),
+        ),
     ),
 )
 
@@ -238,7 +283,7 @@ def table() -> str:
     ]
     for rule in RULES:
         where = ", ".join(f"[{file}](../{file})" for file in rule.where)
-        tests = ", ".join(_linked(test) for test in rule.tests)
+        tests = ", ".join(_linked(test) for test in rule.all_tests)
         lines.append(f"| {rule.name} | {rule.demand} | {where} | {tests} |")
     return "\n".join([*lines, ""])
 
