@@ -24,9 +24,9 @@ from shunter.statemachines.volume import VOLUME
 def main() -> int:
     given = options(__doc__, 3000).parse_args()
     tally: Tally[Outcome] = Tally()
-    for _ in spent(_day, given, tally):
-        pass
+    tried_out = sum(outcome.tried_out for outcome in spent(_day, given, tally))
     tally.show("days")
+    print(f"  tried out  {tried_out}: on these clusters as many restart as an exact search says can")
     for lifecycle in (VM, VOLUME):
         entered = [(state.value, tally.states[lifecycle.noun, state]) for state in lifecycle.states]
         print(f"  {lifecycle.noun:10} {counts(entered)}")

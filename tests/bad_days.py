@@ -31,8 +31,11 @@ from shunter.topology.homes import Before, FailbackPolicy
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
 from shunter.topology.precautions import Precautions
+from shunter.topology.quorum import votes_of
 from shunter.topology.recheck import Violation, check_failover, check_log, check_report
 from shunter.topology.recheck.fitness import close
+from shunter.topology.recheck.most_restarts import counted, most_restarts
+from shunter.topology.recheck.restarted import Left
 from shunter.topology.recheck.violation import EPSILON_S
 
 SETTLES_S = 2 * 3600.0
@@ -107,12 +110,13 @@ def draw(seed: int) -> BadDay:
 
 
 def _with_a_dead_node(cluster: Cluster, leaving: tuple[str, ...], rng: random.Random) -> Cluster:
-    """A node was lost before the day began, and the cluster gave up what ran there."""
     moving = {node for migration in cluster.migrations for node in (migration.source, migration.target)}
     others = [n.name for n in cluster.nodes if n.state == "up" and n.name not in leaving and n.name not in moving]
-    if len(others) < 2:
-        return cluster
-    dead = rng.choice(others)
+    return died(cluster, rng.choice(others)) if len(others) > 1 else cluster
+
+
+def died(cluster: Cluster, dead: str) -> Cluster:
+    """A node was lost before, and the cluster gave up what ran there."""
     nodes = [n.model_copy(update={"state": "down"}) if n.name == dead else n for n in cluster.nodes]
     vms = [
         vm.model_copy(update={"state": "failed", "backup": False}) if vm.node == dead and vm.holds_memory else vm
@@ -131,9 +135,11 @@ def spend(day: BadDay) -> Outcome:
     except Exception as error:  # noqa: BLE001  whatever ends a day is what this looks for
         return Outcome(day, (Violation(0.0, "crash", "the day", repr(error)),))
     reports = [told.report for told in diary.told]
+    fewer = as_many_as_possible(day)
     return Outcome(
         day,
-        tuple(_judge(day, diary)),
+        (*_judge(day, diary), *(fewer or ())),
+        tried_out=fewer is not None,
         states=Counter((step.lifecycle, step.target) for told in diary.told for step in told.listener.steps),
         faults=Counter(event["do"] for line in diary.lines if (event := json.loads(line))["what"] == "fault_injected"),
         moves=Counter(
@@ -142,6 +148,32 @@ def spend(day: BadDay) -> Outcome:
         executed=any(report.executed for report in reports),
         ok=all(report.ok for report in reports),
     )
+
+
+def as_many_as_possible(day: BadDay) -> tuple[Violation, ...] | None:
+    """Whether as many VMs run after the loss of a node that the cluster does nothing about as an exact search says can,
+    of each priority; None where that is too much to try, or nothing would run.
+    """
+    stands = died(day.cluster, random.Random(f"dead/{day.seed}").choice(day.cluster.nodes).name)
+    gone = [node.name for node in stands.nodes if node.state not in ("up", "paused")]
+    left = Left(stands, frozenset(gone))
+    most = most_restarts(left)
+    isolated = any(node.state == "isolated" for node in stands.nodes)
+    if most is None or isolated or not votes_of(stands).is_majority or stands.migrations:
+        return None
+    with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
+        after = runner.run(_failed_over(stands, gone))
+    run = counted(left.must_restart(), {vm.name for vm in after.vms if vm.holds_memory})
+    message = f"{run} VMs run after the loss of {', '.join(gone)}, by priority; {most} can"
+    return (Violation(0.0, "I2", day.cluster.name, message),) if run != most else ()
+
+
+async def _failed_over(cluster: Cluster, gone: Sequence[str]) -> Cluster:
+    world = SimulatedCluster(cluster, clock=Clock())
+    await fail_over(world, gone, audience=Listener())
+    after = await world.look()
+    await world.close()
+    return after
 
 
 # ---------------------------------------------------------------------- the day
