@@ -17,13 +17,13 @@ from typing import Literal, Protocol, Self, TextIO, cast
 import async_solipsism
 
 from shunter.clusters.clock import Clock
-from shunter.clusters.simulated import SimulatedCluster
+from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults
 from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file, is_file
 from shunter.commands.running import can_redraw, wait_for_prefect
 from shunter.commands.screens.watch import WatchLines, WatchScreen, print_end
 from shunter.commands.screens.words import clock
-from shunter.commands.simulating import Weather, faults_of
+from shunter.commands.simulating import DRAWN, Weather, faults_of
 from shunter.engine.audience import Nobody
 from shunter.engine.control import Control
 from shunter.engine.failover import fail_over
@@ -139,7 +139,7 @@ def _interrupts(stop: Control) -> Iterator[None]:
 def simulate(asked: Asked, weather: Weather) -> Watch:
     """Raises RequestError."""
     seen = cluster_of_file(asked.cluster)
-    faults = faults_of(weather.faults, seen, weather.seed, asked.for_s)
+    faults = _faults(asked, seen, weather)
     lines = WatchLines(output.results(), clock) if asked.how == "text" else None
     watcher: Watcher = lines or (JsonLines(sys.stdout) if asked.how == "json_lines" else NoWatcher())
 
@@ -164,6 +164,14 @@ def simulate(asked: Asked, weather: Weather) -> Watch:
                 watched = runner.run(spent(witness))
     _show(watched, asked)
     return watched
+
+
+def _faults(asked: Asked, seen: Cluster, weather: Weather) -> Sequence[Fault]:
+    """Drawn ones are spread over the time that is watched, with everything that can go wrong. Raises RequestError."""
+    if weather.faults in DRAWN:
+        amount = cast("Literal['none', 'some', 'many']", weather.faults)
+        return draw_faults(seen, weather.seed, amount, rolling_s=asked.for_s, bad_days=True)
+    return faults_of(weather.faults, seen, weather.seed, asked.for_s)
 
 
 def _show(watched: Watch, asked: Asked) -> None:

@@ -167,6 +167,24 @@ def test_migrations_of_others_backups_and_volumes_are_told_with_their_ends() -> 
     ]
 
 
+def test_r19_drift_storage_jobs_and_quarantine_are_told_with_their_ends() -> None:
+    faults: list[Fault] = [
+        {"at_s": 100, "do": "configuration_changes", "vm": "web-0"},
+        {"at_s": 200, "do": "storage_job_starts", "volume": "CSV1", "duration_s": 300},
+        {"at_s": 600, "do": "node_quarantined", "node": "N4"},
+        {"at_s": 900, "do": "quarantine_cleared", "node": "N4"},
+    ]
+    night = watched(ROOMY, faults)
+    told = [name for name in night.names if not name[0].startswith("vm_")]
+    assert told[:4] == [
+        ("configuration_drifted", "vm web-0"),
+        ("storage_job_started", "volume CSV1"),
+        ("storage_job_ended", "volume CSV1"),
+        ("node_quarantined", "node N4"),
+    ]
+    assert ("node_back", "node N4") in told
+
+
 def test_r17_a_backup_without_an_end_is_told_at_its_limit_although_nothing_changes() -> None:
     policy = WatchPolicy(look_every_s=5000, patience=Patience(backup_s=1000))
     night = watched(ROOMY, [{"at_s": 100, "do": "backup_starts", "vm": "web-1"}], policy=policy)

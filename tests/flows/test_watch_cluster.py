@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from building import node, vm
-from prefect_side import Asked
+from prefect_side import Asked, hosted
 
 from shunter.clusters.simulated import Fault, read_faults
 from shunter.engine.control import Control
@@ -127,6 +128,34 @@ def test_by_policy_the_failover_flow_runs_on_the_cluster_that_is_watched(
     assert run["name"] == "failover of N2 on rack"
     assert run["parent_task_run_id"], "it is a run within the watch"
     assert "| a | N2 |" in report["data"]
+
+
+def test_a_registered_cluster_that_dies_is_told_as_out_of_reach_and_the_watch_goes_on(
+    tmp_path: Path, asked: Asked, request: pytest.FixtureRequest
+) -> None:
+    name = dashed(request.node.name)[:60].strip("-")
+    stop = Control()
+
+    told: list[str] = []
+
+    class Heard:
+        def occurred(self, occurrence: Occurrence) -> None:
+            told.append(occurrence.what)
+            stop.request()
+
+        def looked(self, glance: Glance) -> None:
+            if glance.reachable and not told:
+                host.close()
+
+    with ExitStack() as host:
+        host.enter_context(hosted(name, tmp_path, speed=100.0))
+        with listening(stop=stop, watcher=Heard()):
+            watched = asyncio.run(watch_cluster(name, look_every_s=1.0))
+    assert told == ["cluster_unreachable"]
+    assert (watched.ok, watched.interrupted) == (False, True)
+    assert "cannot be looked at" in watched.standing[0].message
+    events = asyncio.run(of_watch(asked, name, 1))
+    assert [each["resource"]["prefect.resource.id"] for each in events] == [f"shunter.cluster.{name}"]
 
 
 def test_a_cluster_that_is_not_there_is_a_wrong_request(tmp_path: Path, asked: Asked) -> None:

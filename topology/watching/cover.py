@@ -23,6 +23,8 @@ OF_VMS = attrgetter(
 OF_VOLUMES = attrgetter("name", "kind", "state", "reachable_from")
 OF_MIGRATIONS = attrgetter("vm", "source", "target")
 MOST_TRIED = 4
+WORK_ON_WHAT_IF = 1.0
+"""What the solver may do at most for each question that is asked besides what holds now."""
 AWAY_IS_HELP = {
     "paused": "resume {}",
     "down": "bring {} back",
@@ -66,7 +68,9 @@ def cover(cluster: Cluster) -> Conditions:
         )
     grown = _grown(cluster)
     known = {loss.node for loss in open_}
-    if grown is not None and (more := [loss for loss in _uncovered(losses(grown)) if loss.node not in known]):
+    if grown is not None and (
+        more := [loss for loss in _uncovered(losses(grown, most_work=WORK_ON_WHAT_IF)) if loss.node not in known]
+    ):
         found[Key(Kind.GROWTH, key.subject)] = Condition(
             state=_state(more),
             severity="warning",
@@ -136,7 +140,7 @@ def _node_that_helps(cluster: Cluster, open_: Sequence[Loss]) -> Node | None:
     for node in sorted(away, key=lambda node: (node.state != "paused", -node.for_vms_mib))[:MOST_TRIED]:
         up = node.model_copy(update={"state": "up"})
         there = cluster.with_nodes(tuple(up if each.name == node.name else each for each in cluster.nodes))
-        if all(loss.ok for loss in losses(there, among={loss.node for loss in open_})):
+        if all(loss.ok for loss in losses(there, most_work=WORK_ON_WHAT_IF, among={loss.node for loss in open_})):
             return node
     return None
 

@@ -1,0 +1,93 @@
+"""Simulated nights in which everything goes wrong, watched: what is said to stand is what stands, and nobody storms."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
+
+import pytest
+from drawing import draw_night
+from virtual import in_virtual_time
+
+from shunter.clusters.clock import Clock
+from shunter.clusters.simulated import SimulatedCluster, draw_faults
+from shunter.engine.audience import Nobody
+from shunter.engine.failover import fail_over
+from shunter.engine.stop import Stop
+from shunter.engine.watch import NoWatcher, WatchPolicy, watch
+from shunter.topology.model import Cluster
+from shunter.topology.plan import Plan
+from shunter.topology.watching.condition import NORMAL
+from shunter.topology.watching.conditions import conditions
+from shunter.topology.watching.report import Watch
+
+TROUBLED_S, WATCHED_S = 1800.0, 7200.0
+
+
+@cache
+def watched_night(seed: int) -> tuple[Watch, Cluster]:
+    cluster, _ = draw_night(seed)
+    faults = draw_faults(cluster, seed, "many", rolling_s=TROUBLED_S, bad_days=True)
+
+    async def night() -> tuple[Watch, Cluster]:
+        world = SimulatedCluster(cluster, clock=Clock(), seed=seed, faults=faults, most_glimpses=1)
+
+        async def failed_over(nodes: Sequence[str], before: Cluster, stop: Stop) -> Plan:
+            return await fail_over(world, nodes, audience=Nobody(), stop=stop, before=before)
+
+        policy = WatchPolicy(on_node_lost="failover")
+        report = await watch(world, policy, watcher=NoWatcher(), for_s=WATCHED_S, fail_over=failed_over)
+        after = world.now()
+        await world.close()
+        return report, after
+
+    return in_virtual_time(night)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_what_is_said_to_stand_in_the_end_is_what_stands(seed: int) -> None:
+    report, after = watched_night(seed)
+    told = Counter((each.subject, each.state) for each in report.standing if each.rule != "I3")
+    assert told == Counter((key.subject, condition.state) for key, condition in conditions(after).items())
+    assert report.ok is not any(condition.severity == "error" for condition in conditions(after).values())
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_subject_is_told_of_again_and_again(seed: int) -> None:
+    report, _ = watched_night(seed)
+    assert [each.at_s for each in report.occurrences] == sorted(each.at_s for each in report.occurrences)
+    of_node = Counter(each.subject for each in report.occurrences if each.what.startswith("node_"))
+    assert max(of_node.values(), default=0) <= 12
+    last: dict[tuple[str, str], str] = {}
+    for each in report.occurrences:
+        if each.what.startswith("node_"):
+            assert last.get(("node", each.subject)) != each.state or each.times > 1, "told twice"
+            last["node", each.subject] = each.state
+    begun = [
+        each.what
+        for each in report.occurrences
+        if each.what in ("failover_started", "failover_ended", "failover_failed")
+    ]
+    assert all(one == "failover_started" or other == "failover_started" for one, other in pairwise(begun))
+
+
+def test_a_night_that_is_watched_twice_is_told_twice_the_same() -> None:
+    once, _ = watched_night(12)
+    watched_night.cache_clear()
+    assert watched_night(12)[0] == once
+    assert once.told > 10
+
+
+def test_a_night_without_faults_has_nothing_to_tell_beyond_its_first_look() -> None:
+    cluster, _ = draw_night(3)
+
+    async def night() -> Watch:
+        world = SimulatedCluster(cluster, clock=Clock())
+        report = await watch(world, WatchPolicy(), watcher=NoWatcher(), for_s=WATCHED_S)
+        await world.close()
+        return report
+
+    report = in_virtual_time(night)
+    assert {each.at_s for each in report.occurrences if each.before == NORMAL} <= {0.0}
