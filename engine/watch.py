@@ -263,11 +263,14 @@ class _Watching:
 
     def _start_failover(self) -> None:
         """For the nodes that are still lost: one run at a time, and none where no majority is left."""
+        if self.failover is not None and self.failover.done():
+            self.failover.result()
+            self.failover = None
         self.lost = {node: was for node, was in self.lost.items() if self._is_down(node)}
         wanted = self.fail_over is not None and self.policy.on_node_lost == "failover"
         if not (wanted and self.lost) or self.stop.asked or not votes_of(self.seen).is_majority:
             return
-        if self.failover is None or self.failover.done():
+        if self.failover is None:
             nodes, before = tuple(self.lost), next(iter(self.lost.values()))
             self.lost = {}
             self.failover = asyncio.create_task(self._fail_over(nodes, before), name="failover")

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
+import httpx
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
@@ -18,7 +19,7 @@ from shunter.engine.control import Control
 from shunter.engine.stop import Stop
 from shunter.engine.watch import WatchPolicy, watch
 from shunter.flows.clusters import open_cluster
-from shunter.flows.errors import RunRefused
+from shunter.flows.errors import PrefectUnreachable, RunRefused
 from shunter.flows.failover import failover
 from shunter.flows.handed import handing
 from shunter.flows.listeners import current_listener, listening
@@ -135,8 +136,11 @@ class _FailOver:
         self._cluster, self._port, self._control = cluster, port, control
 
     async def __call__(self, nodes: Sequence[str], before: Cluster, stop: Stop) -> Plan:  # noqa: ARG002  the same as ours
-        with handing(self._port, before), listening(stop=self._control):
-            return await failover(self._cluster, list(nodes))
+        try:
+            with handing(self._port, before), listening(stop=self._control):
+                return await failover(self._cluster, list(nodes))
+        except httpx.HTTPError as error:
+            raise PrefectUnreachable(f"the Prefect server does not answer: {error}") from error
 
 
 async def _wind_down(work: asyncio.Future[Watch], stop: Stop, log: Logger) -> None:
