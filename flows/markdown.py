@@ -197,7 +197,8 @@ def _figures(plan: Plan) -> str:
     if plan.kind == "rolling_maintenance":
         return _rolling_figures(plan)
     if plan.kind == "failover":
-        ends = f"All {'were' if plan.executed else 'are'} up after {duration(plan.makespan_s)}. " if plan.moves else ""
+        up = "was" if plan.executed else "is"
+        ends = f"The last VM {up} up after {duration(plan.makespan_s)}. " if plan.moves else ""
         return f"Cluster {plain(plan.cluster)}. {ends}Afterwards {plain(cover_told(plan))}."
     if not plan.moves:
         return ""

@@ -121,7 +121,7 @@ class FailoverParts:
             return sentence(f"Afterwards {cover}")
         first_s = plan.moves[0].start_s
         begins = f"first restart after {duration(first_s)}" if first_s else "restarts begin at once"
-        return sentence(f"Forecast: {begins}, all up after {duration(plan.makespan_s)}", f"Afterwards {cover}")
+        return sentence(f"Forecast: {begins}, the last one up after {duration(plan.makespan_s)}", f"Afterwards {cover}")
 
 
 def _figures(number: int) -> str:
