@@ -294,6 +294,7 @@ def test_whatever_goes_wrong_in_a_return_its_report_agrees_with_what_happened(se
     report, log, began_s = in_one_night(seed, amount, evacuate_first=False)
     assert check_log(log) == ()
     assert check_report(report, log, (), began_s) == ()
+    assert all(move.target == FULL.vm_by_name[move.vm].node for move in report.moves), "home, and nowhere else"
     if amount == "none":
         assert report.ok
         assert [move.target for move in report.moves] == ["N1"] * 3
