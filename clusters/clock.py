@@ -14,10 +14,11 @@ class Clock:
         if not speed > 0:
             raise ValueError(f"speed {speed}: must be above 0")
         self.speed = speed
-        self._start = asyncio.get_running_loop().time() - now_s / speed
+        self._loop_time_s = asyncio.get_running_loop().time
+        self._start = self._loop_time_s() - now_s / speed
 
     def now_s(self) -> float:
-        return (asyncio.get_running_loop().time() - self._start) * self.speed
+        return (self._loop_time_s() - self._start) * self.speed
 
     def loop_s(self, duration_s: float) -> float:
         """What the event loop must wait for `duration_s` of the cluster's seconds to pass.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shunter.topology.model import Cluster, Node, VirtualMachine
@@ -22,7 +23,21 @@ class Course:
 
 def wire_mib_per_s(cluster: Cluster, source: Node, target: Node) -> float | None:
     """What the wire between two nodes carries, as busy as they are; None where nothing joins them."""
-    wires: list[tuple[bool, int]] = []
+    best = max(_wires(cluster, source, target), default=None)
+    if best is None:
+        return None
+    _, megabits = best
+    load = max(source.cpu_percent, target.cpu_percent) / 100.0
+    return megabits * 1_000_000 / 8 / MEBIBYTE * 0.9 * max(0.05, 1.0 - load * load)
+
+
+def are_joined(cluster: Cluster, source: Node, target: Node) -> bool:
+    """Whether any wire does."""
+    return next(_wires(cluster, source, target), None) is not None
+
+
+def _wires(cluster: Cluster, source: Node, target: Node) -> Iterator[tuple[bool, int]]:
+    """Whether it is for live migration, and its speed in Mbit/s."""
     for network in cluster.networks:
         members = network.nodes
         if members and (source.name not in members or target.name not in members):
@@ -30,12 +45,7 @@ def wire_mib_per_s(cluster: Cluster, source: Node, target: Node) -> float | None
         here = [adapter.link_mbps for adapter in source.adapters if adapter.network == network.name]
         there = [adapter.link_mbps for adapter in target.adapters if adapter.network == network.name]
         if here and there:
-            wires.append(("live_migration" in network.roles, min(max(here), max(there))))
-    if not wires:
-        return None
-    _, megabits = max(wires)
-    load = max(source.cpu_percent, target.cpu_percent) / 100.0
-    return megabits * 1_000_000 / 8 / MEBIBYTE * 0.9 * max(0.05, 1.0 - load * load)
+            yield "live_migration" in network.roles, min(max(here), max(there))
 
 
 def course(cluster: Cluster, vm: VirtualMachine, target: Node, stretch: float) -> Course | None:

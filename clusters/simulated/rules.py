@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shunter.clusters.port import Refused
-from shunter.clusters.simulated.copying import wire_mib_per_s
+from shunter.clusters.simulated.copying import are_joined
 from shunter.topology.model import Cluster, Node, VirtualMachine
 
 RUNS = ("running", "paused")
@@ -195,8 +195,8 @@ def _shared_disk(now: Cluster, vm: VirtualMachine) -> str | None:
 
 
 def _no_wire(now: Cluster, vm: VirtualMachine, target: str) -> str | None:
-    rate = wire_mib_per_s(now, now.node_by_name[vm.node], now.node_by_name[target])
-    return f"no network joins {vm.node} and {target}" if rate is None else None
+    joined = are_joined(now, now.node_by_name[vm.node], now.node_by_name[target])
+    return None if joined else f"no network joins {vm.node} and {target}"
 
 
 def _kept_apart(now: Cluster, vm: VirtualMachine, node: Node) -> str | None:
