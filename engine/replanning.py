@@ -97,7 +97,7 @@ class Replanning:
         if deciding.must_follow(start.vm):
             return start
         source, drained = start.source, set(deciding.active())
-        for vm in sorted(fleet.on[source], key=lambda name: (-fleet.vms[name].memory_mib, name)):
+        for vm in sorted(fleet.on[source], key=fleet.by_size.__getitem__):
             target = self._legs.get((vm, source))
             if target is None or target in fleet.busy or vm in fleet.heading or vm in fleet.cluster.rules_by_vm:
                 continue

@@ -209,25 +209,25 @@ class Rolling:
 
     async def _give_back(self) -> None:
         """Nodes that we paused and whose maintenance never began take VMs again (I8)."""
-        for name in self._to_give_back(()):
+        for name in self._to_give_back():
             await self.pausing.resume(name)
 
     async def _resume_who_has_no_turn(self) -> None:
         """Skipped, refused, or failed before its maintenance began: it takes VMs again, and at once."""
         now_s = self.cluster.clock.now_s()
-        for name in self._to_give_back(self.pending()):
-            if now_s >= self._resumed_s.get(name, now_s):
+        for name in self._to_give_back():
+            if name not in self.pending() and now_s >= self._resumed_s.get(name, now_s):
                 self._resumed_s[name] = now_s + RESUME_AGAIN_S
                 await self.pausing.resume(name)
 
-    def _to_give_back(self, kept: Sequence[str]) -> list[str]:
+    def _to_give_back(self) -> list[str]:
         """Paused by us for nothing any more. What was paused before this run stays so, unless this one goes on."""
-        former = () if self.goes_on else [node.name for node in self.before.nodes if node.state == "paused"]
         return [
             name
             for name in self.pausing.ours
             if self.lives.nodes[name].state in (State.PAUSED, State.DRAINED)
-            and name not in (*kept, *former, *self.nodes_away())
+            and (self.goes_on or self.before.node_by_name[name].state != "paused")
+            and name not in self.nodes_away()
             and (name in self.done or not self.was_begun(name))
         ]
 
