@@ -82,7 +82,7 @@ async def maintain(
         goes_on=done_since_s is not None,
         done=set(done),
     )
-    if plan.errors or not (plan.maintenance or run.pausing.ours or run.awaited.nodes):
+    if plan.errors or not (plan.maintenance or run.pausing.ours or run.awaited.all):
         return plan
     return await run.carry_out()
 

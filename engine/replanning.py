@@ -76,7 +76,7 @@ class Replanning:
         run = self._run
         self._planned_for, self._planned_s = self._world(seen), run.cluster.clock.now_s()
         self.is_due = False
-        left = run.pending()
+        left = [node for node in run.pending() if node not in run.awaited.nodes]
         if not left:
             return False
         reserve_nodes = run.plan.reserve_nodes
@@ -85,7 +85,7 @@ class Replanning:
         course = Planner(seen, tuple(left), policy).best(reserve_nodes, most_courses=MOST_COURSES)
         if len(course.undone) == len(left):
             return False
-        run.strategy = course.strategy
+        run.strategy = run.awaited.last_in(course.strategy)
         self._legs = {(leg.vm, leg.source): leg.target for leg in course.legs}
         return True
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort, Failed, Unreachable
 from shunter.engine.audience import Audience, Waiting
@@ -116,6 +116,7 @@ class Rolling:
         self.lives = Lives(self.before, (), self.cluster.clock, self.audience)
         self.care = Care(self.policy.precautions, self.cluster, self.lives)
         self.awaited = AwaitedNodes(self)
+        self.strategy = self.awaited.last_in(self.strategy)
         self.pausing = Pausing(self.cluster, self.lives)
         self.crew = Crew(self.cluster, self.holds, self.lives, self.audience, self.care, self.start)
         self.standing = Standing(self)
@@ -137,8 +138,8 @@ class Rolling:
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """The nodes that are to have their turn: those of the plan, and those that a backup let go meanwhile."""
-        return (*(turn.node for turn in self.plan.maintenance), *self.awaited.joined)
+        """The nodes that are to have their turn: those of the plan, and those that wait for a backup."""
+        return (*(turn.node for turn in self.plan.maintenance), *self.awaited.all)
 
     def pending(self) -> list[str]:
         over = self.done | self.failed.keys() | self.refused.keys() | self.control.skipped | self.nodes_away()
@@ -259,9 +260,7 @@ class Rolling:
         return False
 
     def _is_anything_left(self) -> bool:
-        return bool(self.pending() or self._again or self.awaited.nodes) or (
-            self.going_back is not None and not self.going_back.is_over
-        )
+        return bool(self.pending() or self._again) or (self.going_back is not None and not self.going_back.is_over)
 
     async def _next_event(self, seen: Cluster) -> None:
         now_s = self.cluster.clock.now_s()
@@ -337,8 +336,7 @@ class Rolling:
 
     async def _begin(self, seen: Cluster) -> None:
         """Let everything begin that may."""
-        if self.awaited.join(seen):
-            self._take_in(self.awaited.joined)
+        self.replanning.is_due |= self.awaited.join(seen)
         self._refuse_late()
         if not self._is_something_free(seen):
             return
@@ -365,12 +363,6 @@ class Rolling:
             if self.control.asked or self.control.held:
                 break
         self._decided = frozenset(self.crew.busy(seen)), self._decided[1], self._decided[2]
-
-    def _take_in(self, nodes: Sequence[str]) -> None:
-        """These have their turn, too, after the others unless a better order is found."""
-        order = self.strategy.order
-        self.strategy = replace(self.strategy, order=(*order, *(node for node in nodes if node not in order)))
-        self.replanning.is_due = True
 
     def deciding(self, fleet: Fleet) -> Deciding:
         """A node that is to be tried later, or that is kept by something, does not leave now."""
@@ -503,8 +495,7 @@ class Rolling:
         window_s = min((limit for limit in limits if limit is not None), default=None)
         if window_s is None or begun_s + self.policy.maintenance_s <= window_s:
             return
-        for node in (*self.pending(), *self.awaited.nodes):
-            self.awaited.leave_out(node)
+        for node in self.pending():
             self.refused[node] = f"{node} would not be back within the window of {window_s:g} s"
 
     # -------------------------------------------------------------- waiting

@@ -1,54 +1,49 @@
-"""What backups mean for a rolling run (R17): nodes that wait for one join the run when it is over, or are named."""
+"""What backups mean for a rolling run (R17): nodes that wait for one have their turn when it is over, or are named."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shunter.engine.audience import Waiting
 from shunter.topology.model import Cluster
-from shunter.topology.plan import Untouched
 from shunter.topology.rolling.hindrances import hindrances
+from shunter.topology.rolling.strategy import Strategy
 
 if TYPE_CHECKING:
     from shunter.engine.rolling import Rolling
 
 
 class AwaitedNodes:
-    """Of one run. `nodes`: those that the plan leaves out because backups hold VMs on them, as long as they wait.
-    `joined`: those that a backup let go during the run; `given_up`: those that would come too late.
+    """Of one run. `all`: the nodes that the plan leaves out because backups hold VMs on them; `nodes`: those of them
+    that wait still. Their turns come last, unless an order is planned anew once the backups are over.
     """
 
     def __init__(self, run: Rolling) -> None:
         self._run = run
-        self.joined: list[str] = []
-        self.given_up: list[str] = []
         left_out = [each.node for each in run.plan.untouched]
         under_backup = {vm.node for vm in run.before.vms if vm.backup and vm.holds_memory}
         waiting = [node for node in left_out if node in under_backup]
         released = run.before.with_backups({vm.name: False for vm in run.before.vms if vm.backup})
         hindered = {each.node for each in hindrances(released, waiting, run.policy)[0]} if waiting else set()
-        self.nodes = [node for node in waiting if node not in hindered]
+        self.all = tuple(node for node in waiting if node not in hindered)
+        self.nodes = list(self.all)
+
+    def last_in(self, strategy: Strategy) -> Strategy:
+        """The same, with those that wait after all others."""
+        return replace(strategy, order=(*(n for n in strategy.order if n not in self.nodes), *self.nodes))
 
     def join(self, seen: Cluster) -> bool:
-        """Let those join that no backup holds any more; whether there were any."""
+        """Whether a backup has let go any of those that waited."""
         free = [node for node in self.nodes if not self._held(seen, node)]
-        for node in free:
-            self.nodes.remove(node)
-            if node not in self._run.control.skipped:
-                self.joined.append(node)
+        self.nodes = [node for node in self.nodes if node not in free]
         return bool(free)
-
-    def leave_out(self, node: str) -> None:
-        """It waits no longer: it would come too late."""
-        if node in self.nodes:
-            self.nodes.remove(node)
-            self.given_up.append(node)
 
     def are_worth_waiting_for(self, seen: Cluster, pending: Sequence[str]) -> bool:
         """Whether a backup that holds a VM, or a volume, of a node whose turn is still to come may take longer."""
         backups = self._run.care.backups
-        nodes = {*self.nodes, *pending} - self._run.control.skipped
+        nodes = set(pending)
         return any(backups.is_waited_for(vm.name) for node in nodes for vm in seen.vms_by_node[node]) or any(
             volume.owner in nodes and backups.is_volume_waited_for(volume.name) for volume in seen.volumes
         )
@@ -72,23 +67,12 @@ class AwaitedNodes:
         too_long = backups.held_too_long(held)
         return f"{names} {verb} not over (R17)" + (f", after more than {limit_s:g} s" if too_long else "")
 
-    def untouched(self, seen: Cluster) -> list[Untouched]:
-        """Those that still wait."""
-        return [
-            Untouched(
-                node=node,
-                reason=f"{node} waited for its turn: {self.why_not(seen, node)}",
-                remedy="run it again once the backup is over, or do not wait for it (--backups proceed)",
-            )
-            for node in self.nodes
-        ]
-
     def waiting(self, seen: Cluster, pending: Sequence[str]) -> list[Waiting]:
         """For the audience: whom backups hold."""
-        backups, nodes = self._run.care.backups, (*self.nodes, *pending)
+        backups = self._run.care.backups
         if not backups.is_any_under_way:
             return []
-        return backups.waiting([vm.name for node in nodes for vm in seen.vms_by_node[node]])
+        return backups.waiting([vm.name for node in pending for vm in seen.vms_by_node[node]])
 
     def _held(self, seen: Cluster, node: str) -> list[str]:
         return [vm.name for vm in seen.vms_by_node[node] if vm.backup and vm.holds_memory]

@@ -28,7 +28,7 @@ def rolling_report(run: Rolling, seen: Cluster, log: Sequence[MigrationRecord]) 
     role_moves = sorted(_role_moves(rests, run.started_s), key=lambda move: move.start_s)
     volume_moves = sorted(_volume_moves(rests, run.started_s), key=lambda move: move.start_s)
     maintenance = tuple(_maintenance(run))
-    untouched = (*_untouched_as_planned(run), *_untouched(run, seen, maintenance), *run.awaited.untouched(seen))
+    untouched = (*_untouched_as_planned(run), *_untouched(run, seen, maintenance))
     unplaced = tuple(_unplaced(run, seen, {each.node for each in untouched}))
     findings = (
         *run.care.findings(run.plan.findings, seen),
@@ -90,14 +90,13 @@ def _maintenance(run: Rolling) -> Iterator[Maintenance]:
 
 
 def _untouched_as_planned(run: Rolling) -> Iterator[Untouched]:
-    """Those of the plan, but for nodes that waited for a backup: they joined the run, or are told of otherwise."""
-    waited = {*run.awaited.nodes, *run.wanted, *run.refused}
-    yield from (each for each in run.plan.untouched if each.node not in waited)
+    """Those of the plan, but for nodes that waited for a backup: of them the run knows more."""
+    yield from (each for each in run.plan.untouched if each.node not in run.wanted)
 
 
 def _untouched(run: Rolling, seen: Cluster, maintenance: Sequence[Maintenance]) -> Iterator[Untouched]:
     begun = {turn.node for turn in maintenance}
-    for node in (*run.wanted, *run.awaited.given_up):
+    for node in run.wanted:
         if node in begun:
             continue
         if node in run.control.skipped:
@@ -155,7 +154,7 @@ def _unplaced(run: Rolling, seen: Cluster, untouched: Collection[str]) -> Iterat
     crowded = [n for n in run.wanted if n in untouched and n not in run.control.skipped and n not in run.refused]
     kept = f"reserve {run.plan.reserve_nodes}" if run.plan.reserve_nodes else "no reserve is kept"
     planned = {unplaced.vm for unplaced in run.plan.unplaced}
-    hindered = {each.node for each in (*_untouched_as_planned(run), *run.awaited.untouched(seen))}
+    hindered = {each.node for each in _untouched_as_planned(run)}
     for node in dict.fromkeys([*(crowded if reached else ()), *sorted(hindered)]):
         for vm in seen.vms_by_node[node]:
             if (node in hindered and vm.name in planned) or (node not in hindered and vm.holds_memory):

@@ -180,7 +180,7 @@ def test_a_node_whose_backup_outlives_the_limit_is_named_with_the_reason() -> No
     night = maintained(cluster(3, FLEET))
     assert outcomes(night) == {"N2": "done", "N3": "done"}
     assert [(each.node, each.reason) for each in night.report.untouched] == [
-        ("N1", "N1 waited for its turn: the backup of db is not over (R17), after more than 3600 s")
+        ("N1", "N1 could not be emptied: the backup of db is not over (R17), after more than 3600 s")
     ]
     assert [stays.vm for stays in night.report.unplaced] == ["db"]
 
