@@ -17,6 +17,9 @@ from hypothesis import strategies as st
 from shunter.topology.failover import plan_failover
 from shunter.topology.model import Cluster
 from shunter.topology.recheck import check_plan
+from shunter.topology.recheck.most_restarts import counted, most_restarts
+from shunter.topology.recheck.restarted import Left
+from shunter.topology.restarting import choose_restarts
 
 KINDS = ("different_node", "same_node", "different_fault_domain", "same_fault_domain")
 
@@ -142,3 +145,32 @@ def test_more_memory_elsewhere_never_lets_less_restart(
         return [sum(of.vm_by_name[name].priority == p for name in moved) for p in (3000, 2000, 1000)]
 
     assert counts(after, {m.vm for m in more.moves}) >= counts(before, {m.vm for m in less.moves})
+
+
+@given(
+    rooms=st.lists(st.integers(20, 90), min_size=4, max_size=4),
+    vms=st.tuples(states, st.lists(small_vm, min_size=8, max_size=8)),
+    rules=st.lists(rule, max_size=2),
+    chance=st.randoms(use_true_random=False),
+)
+@settings(deadline=None, max_examples=300)
+def test_of_vms_that_do_not_run_as_many_are_started_as_can_be_also_where_they_stand(
+    rooms: list[int], vms: tuple[list[str], list[Any]], rules: list[Any], chance: random.Random
+) -> None:
+    of = small(rooms, vms[0], vms[1], rules, chance)
+    failed = [vm for vm in of.vms if vm.state == "failed" and vm.clustered and vm.priority > 0]
+    found, left = choose_restarts(of, failed), Left(of, frozenset())
+    assert counted(failed, set(found.targets)) == most_restarts(left, failed)
+    for name, node_name in found.targets.items():
+        others = {other: node for other, node in found.targets.items() if other != name}
+        assert list(left.against(of.vm_by_name[name], node_name, others)) == []
+    for node_name, room in left.room_mib.items():
+        taken = sum(of.vm_by_name[name].restart_mib for name, on in found.targets.items() if on == node_name)
+        assert taken == 0 or taken <= room
+    assert found.targets.keys() | found.unplaced.keys() == {vm.name for vm in failed}
+    for name, against in found.unplaced.items():
+        own = of.vm_by_name[name].node
+        wanted = {n.name for n in of.nodes if n.name != own or n.state == "up"}
+        assert {verdict.target for verdict in against} == wanted
+    order = [of.vm_by_name[name].priority for name in found.targets]
+    assert order == sorted(order, reverse=True)

@@ -16,9 +16,13 @@ Counts = tuple[int, ...]
 """How many restart, priority by priority, the highest first."""
 
 
-def most_restarts(left: Left, most_steps: int = MOST_STEPS) -> Counts | None:
-    """What no placement beats; None where it takes more steps than allowed to know."""
-    vms = sorted(left.must_restart(), key=lambda vm: (-vm.priority, -vm.restart_mib))
+def most_restarts(
+    left: Left, vms: Sequence[VirtualMachine] | None = None, most_steps: int = MOST_STEPS
+) -> Counts | None:
+    """What no placement beats; None where it takes more steps than allowed to know. `vms`: those that were lost, unless
+    others are given, none of which runs.
+    """
+    vms = sorted(left.must_restart() if vms is None else vms, key=lambda vm: (-vm.priority, -vm.restart_mib))
     search = _Search(left, vms, most_steps)
     return search.best if search.ended() else None
 
