@@ -424,5 +424,5 @@ def test_a_flapping_node_is_told_by_name_with_the_count_and_then_how_it_ended() 
         *(("node_isolated", 1), ("node_back", 1), ("node_isolated", 1)),
         *(("flapping", 4), ("node_back", 40)),
     ]
-    assert "node N3 has changed 4 times within 10 min" in told[3].message
+    assert "N3 has changed 4 times within 10 min, of late between isolated and normal" in told[3].message
     assert told[4].message == "N3 is up (so for 10 min now, after 40 changes)"

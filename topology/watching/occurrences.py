@@ -28,6 +28,19 @@ BEGAN: dict[Kind, str] = {
 }
 """Of the kinds whose conditions all have one name."""
 
+FLAPS: dict[Kind, str] = {
+    Kind.MIGRATION: "the migration of {}",
+    Kind.OWNER: "the owner of {}",
+    Kind.STORAGE_JOB: "a storage job of {}",
+    Kind.BACKUP: "the backup of {}",
+    Kind.CONFIGURATION: "the configuration of {}",
+    Kind.N_PLUS_1: "N+1 of {}",
+    Kind.GROWTH: "N+1 of {} with grown memory",
+    Kind.QUORUM: "the quorum of {}",
+    Kind.REACH: "the way to {}",
+}
+"""What changes again and again; the others are told by their names alone."""
+
 OF_SEVERAL = {
     "vm_failed": "failed",
     "vm_restarted": "run again",
@@ -162,13 +175,14 @@ class _Told:
     def _flapping(self) -> Condition:
         change = self.change
         last = change.now or change.before
-        between = " and ".join(dict.fromkeys(each.state if each else NORMAL for each in (change.before, change.now)))
+        states = tuple(dict.fromkeys(each.state if each else NORMAL for each in (change.before, change.now)))
+        lately = f"between {' and '.join(states)}" if len(states) > 1 else states[0]
+        whose = FLAPS.get(change.key.kind, "{}").format(change.key.name)
         return Condition(
             state="flapping",
             severity="warning",
-            message=f"{change.key.subject} has changed {change.times} times within {_minutes(self.patience.within_s)} "
-            f"({change.key.kind.replace('_', ' ')}, of late {between}); it is told of again once it has been the same "
-            f"for {_minutes(self.patience.quiet_s)}",
+            message=f"{whose} has changed {change.times} times within {_minutes(self.patience.within_s)}, of late {lately}; "
+            f"it is told of again once it has been the same for {_minutes(self.patience.quiet_s)}",
             remedy=f"find out why it keeps changing{f'; {last.remedy}' if last and last.remedy != 'nothing' else ''}",
             rule=last.rule if last else None,
             nodes=last.nodes if last else (),
