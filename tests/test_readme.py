@@ -21,7 +21,7 @@ ENDS_WITH = {
     "shunter rehearse maintain --cluster examples/six-nodes.json --maintenance-s 1800 --nights 50": 1,
     "shunter why erp-1 HV2 --cluster examples/branch-office.json": 1,
 }
-DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md")]
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/watching.md")]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from drawing import draw_night
@@ -91,3 +92,10 @@ def test_a_night_without_faults_has_nothing_to_tell_beyond_its_first_look() -> N
 
     report = in_virtual_time(night)
     assert {each.at_s for each in report.occurrences if each.before == NORMAL} <= {0.0}
+
+
+def test_whatever_is_told_is_explained_in_the_documentation() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs/watching.md").read_text(encoding="utf-8")
+    told = {each.what for seed in range(25) for each in watched_night(seed)[0].occurrences}
+    assert len(told) > 20
+    assert {what for what in told if f"`{what}`" not in text} == set()

@@ -131,6 +131,23 @@ def test_what_flaps_again_after_a_quiet_time_is_told_again() -> None:
     assert manners == [*[Manner.CHANGED] * 3, Manner.FLAPS, Manner.SETTLED] * 2
 
 
+@pytest.mark.parametrize("patience", [Patience(within_s=900, quiet_s=300), Patience(within_s=300, quiet_s=900)])
+def test_how_long_is_quiet_and_within_what_time_it_flaps_are_two_things(patience: Patience) -> None:
+    tracks: Tracks = {}
+    told: list[tuple[Manner, float]] = []
+    flaps_until_s = 70.0
+    looks = [(10.0 * i, "down" if i % 2 else NORMAL) for i in range(8)]
+    looks += [(flaps_until_s + 100 * i, "down") for i in range(1, 11)]
+    looks += [(flaps_until_s + 1050, NORMAL)]
+    for at_s, state in looks:
+        tracks, changes = compare(tracks, snapshot({KEYS[0]: state}), at_s, patience)
+        told += [(change.manner, at_s) for change in changes]
+    assert told == [
+        *((Manner.CHANGED, 10.0), (Manner.CHANGED, 20.0), (Manner.CHANGED, 30.0)),
+        *((Manner.FLAPS, 40.0), (Manner.SETTLED, flaps_until_s + patience.quiet_s), (Manner.CHANGED, 1120.0)),
+    ]
+
+
 # ------------------------------------------------------------------ whole clusters
 
 

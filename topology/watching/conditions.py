@@ -88,7 +88,14 @@ def _volumes(cluster: Cluster) -> Found:
                 ),
             )
         else:
-            yield key, _of_finding(said[key.subject], volume.state, volume.owner)
+            found = said.get(key.subject) or Finding(
+                rule="R08",
+                severity="warning",
+                subject=key.subject,
+                message=f"{volume.name} is {volume.state.replace('_', ' ')}",
+                remedy=f"look into the event log of {volume.owner}, which owns it",
+            )
+            yield key, _of_finding(found, volume.state, volume.owner)
 
 
 def _owners(cluster: Cluster) -> Found:

@@ -181,8 +181,8 @@ class _Told:
         return Condition(
             state="flapping",
             severity="warning",
-            message=f"{whose} has changed {change.times} times within {_minutes(self.patience.within_s)}, of late {lately}; "
-            f"it is told of again once it has been the same for {_minutes(self.patience.quiet_s)}",
+            message=f"{whose} has changed {change.times} times within {_minutes(self.patience.within_s)}, of late "
+            f"{lately}; it is told of again once it has been the same for {_minutes(self.patience.quiet_s)}",
             remedy=f"find out why it keeps changing{f'; {last.remedy}' if last and last.remedy != 'nothing' else ''}",
             rule=last.rule if last else None,
             nodes=last.nodes if last else (),
