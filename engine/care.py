@@ -12,6 +12,7 @@ from shunter.engine.lives import Lives
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Finding
 from shunter.topology.precautions import Precautions
+from shunter.topology.requirements.storage import paths
 from shunter.topology.requirements.vms import configurations
 
 
@@ -51,7 +52,7 @@ class Care:
 
     def findings(self, planned: Sequence[Finding], seen: Cluster) -> tuple[Finding, ...]:
         """Those of the plan and of this run; what the plan expected of backups and drift gives way to what happened."""
-        found = [*self.direct_io.findings(seen), *self.backups.findings(), *self.drift.findings]
+        found = [*self.direct_io.findings(seen), *paths(seen), *self.backups.findings(), *self.drift.findings]
         about = {(finding.rule, finding.subject) for finding in found}
         kept = [
             finding

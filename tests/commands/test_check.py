@@ -41,8 +41,21 @@ def test_what_stands_against_every_run_ends_with_3_and_all_is_printed_all_the_sa
     assert "Resume-ClusterResource -VolumeName CSV1" in shown.out
 
     assert shunter("plan", "evacuate", "N1", "--cluster", file).code == 3
-    assert shunter("evacuate", "N1", "--cluster", file, "--json").document["executed"] is False
-    assert shunter("simulate", "evacuate", "N1", "--cluster", file).code == 3
+
+
+def test_r18_a_run_restores_direct_io_before_it_begins_or_is_refused(
+    shunter: Any, write_cluster: Any, roomy: str, tmp_path: Path
+) -> None:
+    cluster = json.loads(Path(roomy).read_text(encoding="utf-8"))
+    cluster["volumes"] = [{"name": "CSV1", "state": "redirected_stuck"}]
+    simulated = ("simulate", "evacuate", "N1", "--cluster", write_cluster(cluster), "--json")
+    assert (shunter(*simulated).code, shunter(*simulated).document["executed"]) == (0, True)
+
+    faults = tmp_path / "refused.json"
+    faults.write_text('[{"when": {"volume": "CSV1"}, "do": "direct_io_refused"}]', encoding="utf-8")
+    refused = shunter(*simulated, "--faults", str(faults))
+    assert (refused.code, refused.document["executed"]) == (3, False)
+    assert [(f["rule"], f["severity"]) for f in refused.document["findings"]] == [("R18", "error")]
 
 
 def test_a_warning_does_not_change_the_exit_code(shunter: Any, write_cluster: Any, roomy: str) -> None:

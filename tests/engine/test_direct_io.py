@@ -145,6 +145,10 @@ def test_r08_a_node_that_loses_its_path_to_a_volume_takes_no_vm_on_it_from_then_
     assert "N3" in early
     assert late == {"N2", "N4"}
     assert night.report.ok
+    (finding,) = [finding for finding in night.report.findings if finding.rule == "R08"]
+    assert finding.message == (
+        "N3 has no direct path to CSV1: I/O goes over the network, through N2, and no VM on CSV1 is moved there"
+    )
 
 
 def test_i5_a_node_waits_for_a_storage_job_that_starts_and_ends_during_the_run() -> None:

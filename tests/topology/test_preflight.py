@@ -104,11 +104,10 @@ def test_nothing_is_said_twice_about_one_subject() -> None:
 @pytest.mark.parametrize(
     "broken",
     [
-        {"volumes": STUCK},
         {"windows_version": "2008R2", "same_subnet": False},
         {"nodes": [node("N1"), node("N2", architecture="ia64"), node("N3", architecture="ia64")]},
     ],
-    ids=["R18", "R07", "R02"],
+    ids=["R07", "R02"],
 )
 def test_a_refused_run_touches_nothing(broken: dict[str, Any]) -> None:
     if "nodes" in broken:

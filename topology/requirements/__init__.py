@@ -26,6 +26,7 @@ OF_EVERY_RUN: tuple[Requirement, ...] = (
     networks.adapters,
     networks.fast_and_separate,
     storage.redirected,
+    storage.paths,
     vms.configurations,
     whole.same_system_drive,
 )

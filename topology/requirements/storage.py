@@ -58,8 +58,6 @@ def states(cluster: Cluster) -> Iterator[Finding]:
             case "offline" | "failed":
                 message = f"{name} is {volume.state}: VMs on it cannot move or start"
                 yield _about(volume, "R08", "warning", message, f"bring {name} online (Start-ClusterResource)")
-            case "redirected_no_path":
-                yield _about(volume, "R08", "warning", *_no_path(cluster, volume))
             case "redirected_by_user" | "maintenance":
                 what = "in maintenance" if volume.state == "maintenance" else "redirected by an operator"
                 remedy = f"end it when it is no longer wanted (Resume-ClusterResource -VolumeName {name})"
@@ -67,6 +65,13 @@ def states(cluster: Cluster) -> Iterator[Finding]:
         if owner.state not in MEMBER:
             remedy = f"give it another owner (Move-ClusterSharedVolume -Name {name})"
             yield _about(volume, "I7", "warning", f"{owner.name}, which owns {name}, is {owner.state}", remedy)
+
+
+def paths(cluster: Cluster) -> Iterator[Finding]:
+    """Volumes to which a node has no direct path."""
+    for volume in cluster.volumes:
+        if volume.state == "redirected_no_path":
+            yield _about(volume, "R08", "warning", *_no_path(cluster, volume))
 
 
 def _no_path(cluster: Cluster, volume: Volume) -> tuple[str, str]:
