@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -131,6 +132,7 @@ _learnt: list[Script] = []
 
 def _learn(script: Script) -> None:
     _learnt[:] = [script]
+    gc.freeze()  # what is there by now stays, and need not be searched for garbage night by night
 
 
 def _spend(seed: int) -> Outcome:

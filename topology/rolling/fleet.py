@@ -114,12 +114,12 @@ class Population:
         before = self.cluster
         if cluster is before:
             return self
-        others = changed(before.vms, cluster.vms)
+        others, nodes = changed(before.vms, cluster.vms), changed(before.nodes, cluster.nodes)
         if (
             others is None
             or before.affinity_rules != cluster.affinity_rules
-            or [node.name for node in before.nodes] != [node.name for node in cluster.nodes]
-            or any(old.for_vms_mib != new.for_vms_mib for old, new in changed(before.nodes, cluster.nodes) or ())
+            or nodes is None
+            or any(old.for_vms_mib != new.for_vms_mib for old, new in nodes)
             or not all(_only_moved(old, new) for old, new in others)
         ):
             return Population(cluster)

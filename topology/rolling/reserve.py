@@ -170,6 +170,8 @@ class Reserve:
 def _is_fuller(node: str, before: Fleet, now: Fleet) -> bool:
     if now.free_mib[node] < before.free_mib[node]:
         return True
+    if not now.inbound[node] and now.on[node].keys() <= before.on[node].keys():
+        return False
     were_there = before.on[node].keys() | before.inbound[node].keys()
     return not (now.on[node].keys() <= were_there and now.inbound[node].keys() <= were_there)
 
