@@ -1,0 +1,60 @@
+"""What a how-to in docs/ lets people type works, and the words that it shows are those of the product."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHUNTER = "import sys; from shunter.commands.main import main; main()"
+HOW_TOS = sorted((ROOT / "docs").glob("how-to-*.md"))
+EXAMPLES = re.compile(r"^    shunter (.*)$(?:\n\n```text\n((?:.*\n)*?)```)?", re.MULTILINE)
+ENDS_WITH = {"--backup-limit-s 300": 1}
+"""The end of a command line, and what it exits with, where that is not 0."""
+
+
+def examples() -> list[tuple[str, str]]:
+    """(arguments, what is shown) of each command that works on the examples."""
+    found = [example for path in HOW_TOS for example in EXAMPLES.findall(path.read_text(encoding="utf-8"))]
+    return [(arguments, shown) for arguments, shown in found if "examples/" in arguments]
+
+
+def exit_code(arguments: str) -> int:
+    if "hold-then-proceed" in arguments:
+        return 0
+    return next((code for end, code in ENDS_WITH.items() if arguments.endswith(end)), 0)
+
+
+def words(text: str) -> str:
+    """Lines are broken where they do not fit."""
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize(("arguments", "shown"), examples(), ids=[arguments for arguments, _ in examples()])
+def test_every_command_of_a_how_to_works_and_says_what_is_shown(arguments: str, shown: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    done = subprocess.run(
+        [sys.executable, "-c", SHUNTER, *arguments.split()],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == exit_code(arguments), done.stderr
+    for line in shown.splitlines():
+        assert words(line) in words(done.stdout), done.stdout
+
+
+@pytest.mark.parametrize("document", HOW_TOS, ids=lambda document: document.name)
+def test_links_of_a_how_to_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
+        assert (document.parent / target).exists(), target
