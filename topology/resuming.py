@@ -9,6 +9,7 @@ from shunter.topology.choosing import ReserveNodes, check_reserve, no_reserve, r
 from shunter.topology.homes import Before, FailbackPolicy, choose_homes, home_of, wanted_homes
 from shunter.topology.memory import memory
 from shunter.topology.model import Cluster
+from shunter.topology.ordering import riders
 from shunter.topology.plan import Finding, Plan, Unplaced
 from shunter.topology.planning import plan_volume_moves, role_moves_of, scheduled
 from shunter.topology.precautions import USUAL_PRECAUTIONS, Precautions, said_beforehand
@@ -42,6 +43,7 @@ def plan_resume(
     homes = wanted_homes(back, name, failback, before.homes if before else {})
     reserve, of_reserve = _reserve(back, reserve_nodes) if homes else (0, ())
     placement = choose_homes(back, homes, reserve)
+    placement.targets |= {rider: home for vm, home in placement.targets.items() for rider in riders(back, vm)}
     moves = scheduled(back, placement)
     makespan_s = max((move.end_s for move in moves), default=0.0)
     volume_moves, _ = plan_volume_moves(back, (), placement.ends, moves, makespan_s)

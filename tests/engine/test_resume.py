@@ -170,6 +170,17 @@ def test_what_an_evacuation_moved_is_back_where_it_was_made_room_for_included() 
     assert sound(night)
 
 
+def test_r11_a_disk_and_what_is_off_on_it_go_back_with_the_vm_that_runs() -> None:
+    disk = {"name": "LUN1", "kind": "disk", "owner": "N4"}
+    more = [vm("runs", "N4", preferred_owners=["N1"], volumes=["LUN1"]), vm("off", "N4", state="off", volumes=["LUN1"])]
+    night = returned(away(*more, volumes=[disk]), failback="preferred")
+    assert night.report.ok
+    assert [night.after.vm_by_name[name].node for name in ("runs", "off")] == ["N1", "N1"]
+    assert night.after.volume_by_name["LUN1"].owner == "N1"
+    assert [(move.name, move.target) for move in night.report.role_moves] == [("off", "N1")]
+    assert sound(night)
+
+
 def test_a_migration_that_fails_is_tried_again() -> None:
     fails = {"when": {"vm": "vm-1"}, "do": "migration_fails", "fraction": 0.5}
     night = returned(away(), faults=[fails], failback="preferred")

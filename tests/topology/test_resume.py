@@ -95,6 +95,17 @@ def test_what_cannot_go_back_stays_with_the_reason_and_the_others_go() -> None:
     assert check_resume(of, plan, "preferred") == ()
 
 
+def test_r11_a_disk_and_what_is_off_on_it_go_back_with_the_vm_that_runs() -> None:
+    disk = {"name": "LUN1", "kind": "disk", "owner": "N2"}
+    of = away(vm("web", "N2", volumes=["LUN1"]), vm("off", "N2", state="off", volumes=["LUN1"]), volumes=[disk])
+    homes = {"web": "N1", "off": "N1"}
+    plan = plan_resume(of, "N1", "as-before", Before(homes))
+    assert moves(plan) == [("web", "N2", "N1")]
+    assert [(move.name, move.target) for move in plan.role_moves] == [("off", "N1")]
+    assert [(move.volume, move.target) for move in plan.volume_moves] == [("LUN1", "N1")]
+    assert check_resume(of, plan, "as-before", homes) == ()
+
+
 def test_a_vm_that_somebody_else_is_moving_is_left_to_them_and_that_is_said() -> None:
     of = away(vm("web", "N2", preferred_owners=["N1"]), migrations=[{"vm": "web", "source": "N2", "target": "N3"}])
     plan = plan_resume(of, "N1", "preferred")
