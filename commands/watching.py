@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -62,7 +62,11 @@ class Asked:
 class Shown(Watcher, Protocol):
     """A watcher that is set up before the watch and taken down after it."""
 
-    async def __aenter__(self) -> Watcher: ...
+    def note(self, text: str) -> None:
+        """Say this to whoever sits here."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -91,7 +95,7 @@ async def _run(asked: Asked, speed: float | None) -> Watch:
     stop = Control()
     async with AsyncExitStack() as stack:
         watcher = await stack.enter_async_context(_watcher(asked))
-        stack.enter_context(_interrupts(stop))
+        stack.enter_context(_interrupts(stop, watcher.note))
         witness = stack.enter_context(output.opened(asked.log)) if asked.log else None
         stack.enter_context(listening(stop=stop, witness=witness, watcher=watcher))
         return await watch_cluster(
@@ -119,12 +123,16 @@ def _time_of_day(_at_s: float) -> str:
 
 
 @contextmanager
-def _interrupts(stop: Control) -> Iterator[None]:
+def _interrupts(stop: Control, tell: Callable[[str], None]) -> Iterator[None]:
     """Ctrl-C ends the watch; a failover that goes on is asked to come to its end first."""
     loop = asyncio.get_running_loop()
 
+    def ask() -> None:
+        stop.request()
+        tell("the watch ends; a failover that is under way comes to its end first")
+
     def caught(_number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(stop.request)
+        loop.call_soon_threadsafe(ask)
 
     before = signal.signal(signal.SIGINT, caught)
     try:
@@ -194,6 +202,9 @@ class JsonLines:
         self._stream.flush()
 
     def looked(self, glance: Glance) -> None: ...
+
+    def note(self, text: str) -> None:
+        output.complain(text)
 
     async def __aenter__(self) -> Self:
         return self

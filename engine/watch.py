@@ -290,10 +290,7 @@ class _Watching:
                 "failover_failed", nodes, "error", f"failover of {named} did not succeed: {error}"
             )
         else:
-            left = ", ".join(each.vm for each in plan.unplaced)
-            errors = "; ".join(found.message for found in plan.errors) if not plan.executed else ""
-            what = errors or (f"these do not run: {left}" if left else "nothing is left that could run and does not")
-            severity: Severity = "info" if plan.ok else "warning"
+            severity, what = _came_to(plan)
             ended = self._of_failover("failover_ended", nodes, severity, f"failover of {named} is over: {what}")
         self._say(ended)
 
@@ -320,3 +317,15 @@ class _Watching:
             self.stop.request()
             await asyncio.wait({self.failover})
             raise
+
+
+def _came_to(plan: Plan) -> tuple[Severity, str]:
+    """How grave the end of a failover is, and in words what it came to."""
+    if plan.errors and not plan.executed:
+        return "warning", f"nothing was touched: {'; '.join(found.message for found in plan.errors)}"
+    doubtful = [move.vm for move in plan.moves if move.outcome == "lost_sight"]
+    if doubtful:
+        return "error", f"it is not known what became of {', '.join(doubtful)}: look where they run"
+    left = ", ".join(each.vm for each in plan.unplaced)
+    told = f"these do not run: {left}" if left else "nothing is left that could run and does not"
+    return "info" if plan.ok else "warning", told

@@ -19,7 +19,7 @@ from shunter.engine.control import Control
 from shunter.engine.stop import Stop
 from shunter.engine.watch import WatchPolicy, watch
 from shunter.flows.clusters import open_cluster
-from shunter.flows.errors import PrefectUnreachable, RunRefused
+from shunter.flows.errors import PrefectUnreachable, RunError, RunRefused
 from shunter.flows.failover import failover
 from shunter.flows.handed import handing
 from shunter.flows.listeners import current_listener, listening
@@ -139,6 +139,8 @@ class _FailOver:
         try:
             with handing(self._port, before), listening(stop=self._control):
                 return await failover(self._cluster, list(nodes))
+        except RunError as error:
+            return error.plan
         except httpx.HTTPError as error:
             raise PrefectUnreachable(f"the Prefect server does not answer: {error}") from error
 

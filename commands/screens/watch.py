@@ -55,6 +55,9 @@ class WatchLines:
             line = f"[{self.stamp(glance.at_s):>8}] looks at {name} from now on; Ctrl-C ends it"
             self.console.print(Text(line, style="dim"), highlight=False, soft_wrap=True)
 
+    def note(self, text: str) -> None:
+        self.console.print(signs_of(self.console).text(text, "dim"), highlight=False, soft_wrap=True)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -104,6 +107,9 @@ class WatchScreen:
         self._looked = self.stamp(glance.at_s)
         self._began = self._began or self._looked
         self.glance = glance
+
+    def note(self, text: str) -> None:
+        self.console.print(signs_of(self.console).text(text, "bold yellow"), highlight=False)
 
     def frame(self) -> RenderableType:
         """How things stand, within the height of the terminal."""

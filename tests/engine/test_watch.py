@@ -21,7 +21,7 @@ from shunter.engine import watch as watch_module
 from shunter.engine.stop import Stop
 from shunter.engine.watch import FailOver, Glance, WatchPolicy, watch
 from shunter.topology.model import Cluster
-from shunter.topology.plan import Plan
+from shunter.topology.plan import Finding, Move, Plan, Unplaced
 from shunter.topology.watching.condition import Occurrence
 from shunter.topology.watching.conditions import conditions
 from shunter.topology.watching.hysteresis import Patience
@@ -407,6 +407,35 @@ def test_a_failover_that_is_refused_is_told_and_the_watch_goes_on() -> None:
     (failed,) = [each for each in night.report.occurrences if each.what == "failover_failed"]
     assert "not now" in failed.message
     assert ("backup_started", "vm web-0") in night.names
+
+
+@pytest.mark.parametrize(
+    ("plan", "severity", "told"),
+    [
+        ({"ok": True, "executed": True}, "info", "nothing is left that could run and does not"),
+        ({"unplaced": (Unplaced(vm="a", node="N2", verdicts=()),), "executed": True}, "warning", "these do not run: a"),
+        (
+            {"findings": (Finding(rule="I2", severity="error", subject="node N2", message="N2 is up", remedy=""),)},
+            "warning",
+            "nothing was touched: N2 is up",
+        ),
+        (
+            {
+                "moves": (Move(vm="a", source="N2", target="N3", start_s=0, end_s=0, outcome="lost_sight"),),
+                "executed": True,
+            },
+            "error",
+            "it is not known what became of a: look where they run",
+        ),
+    ],
+)
+def test_what_a_failover_came_to_is_told(plan: dict[str, Any], severity: str, told: str) -> None:
+    async def failed_over(nodes: Sequence[str], before: Cluster, stop: Stop) -> Plan:
+        return Plan(**{"kind": "failover", "cluster": "test", "ok": False, "reserve_nodes": 0, **plan})
+
+    night = watched(ROOMY, [{"at_s": 9, "do": "node_down", "node": "N2"}], policy=BY_POLICY, fail_over=failed_over)
+    (ended,) = [each for each in night.report.occurrences if each.what == "failover_ended"]
+    assert (ended.severity, ended.message) == (severity, f"failover of N2 is over: {told}")
 
 
 def test_a_watch_that_ends_lets_its_failover_end_first() -> None:
