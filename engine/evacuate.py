@@ -204,9 +204,10 @@ class _Evacuation:
             seen = await look(self.cluster)
             self.lives.observe(seen)
             left_s = until_s - self.cluster.clock.now_s()
-            if self.stop.asked or left_s <= 0 or not self._crashed(seen):
+            down = [*(vm.name for vm in self._crashed(seen)), *self.lives.incidents.lying(seen)]
+            if self.stop.asked or left_s <= 0 or not down:
                 return seen
-            crashed = ", ".join(vm.name for vm in self._crashed(seen))
+            crashed = ", ".join(dict.fromkeys(down))
             self.audience.waiting((Waiting(crashed, "waits to be restarted by the cluster", until_s),))
             await self.cluster.wait_for_change(seen, left_s)
 
@@ -271,6 +272,7 @@ class _Evacuation:
             *came_up,
             *self.pausing.findings(),
             *self.rest.findings,
+            *self.lives.incidents.findings(seen, started_s),
             *self._fates(seen, moves),
             *self._kept_by_backups(seen),
             *(under_way := self._under_way(seen)),

@@ -222,4 +222,6 @@ class _Failover:
             started_s=started_s,
             interrupted=self.stop.asked,
         )
-        return fallout.report(self.rest, self.care.direct_io.findings(seen))
+        return fallout.report(
+            self.rest, [*self.care.direct_io.findings(seen), *self.lives.incidents.findings(seen, started_s)]
+        )

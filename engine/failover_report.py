@@ -49,14 +49,14 @@ class Fallout:
     started_s: float
     interrupted: bool
 
-    def report(self, rest: Rest, of_volumes: Sequence[Finding]) -> Plan:
-        """`rest`: what was handed over besides."""
+    def report(self, rest: Rest, others: Sequence[Finding]) -> Plan:
+        """`rest`: what was handed over besides; `others`: of volumes, and of further nodes that were lost."""
         seen, quorate = self.seen, has_quorum(self.seen)
         further = losses(seen) if quorate else ()
         findings = (
             *([] if quorate else [_no_quorum(seen)]),
             *_of_nodes(seen, self.lost),
-            *of_volumes,
+            *others,
             *(finding for finding in self.plan.findings if finding.subject.startswith("vm ") or finding.rule == "R21"),
             *rest.findings,
             *no_longer_protected(seen, further),

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from shunter.clusters.clock import Clock
 from shunter.engine.audience import Audience
+from shunter.engine.incidents import Incidents
 from shunter.statemachines import node, vm, volume
 from shunter.statemachines.lifecycle import E, Lifecycle, S, Subject
 from shunter.topology.changes import changed
@@ -47,6 +48,7 @@ class Lives:
         self.vms = {name: vm.VmLife(name) for name in vms}
         self.nodes = {n.name: node.NodeLife(n.name) for n in cluster.nodes}
         self.volumes = {v.name: volume.VolumeLife(v.name) for v in cluster.volumes}
+        self.incidents = Incidents()
         self._told = False
         self._seen: Cluster | None = None
         self._unobserved: dict[str, None] = {}
@@ -68,6 +70,9 @@ class Lives:
 
     def observe(self, seen: Cluster) -> None:
         """Bring every subject that is in nobody's hands in line with what a look has shown."""
+        if self._seen is not None and self._seen.nodes is not seen.nodes:
+            away = [name for name, life in self.nodes.items() if life.state in NODE_IN_TURN]
+            self.incidents.note(self._seen, seen, self._clock.now_s(), away)
         for name in self._vms_to_observe(seen):
             if self.vms[name].state in VM_IN_HAND:
                 self._unobserved[name] = None

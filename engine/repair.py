@@ -113,7 +113,12 @@ class _Repair:
         known = {(finding.rule, finding.subject) for finding in self.plan.findings}
         came_up = [finding for about, finding in self.dispatcher.findings.items() if about not in known]
         standing = [finding for finding in left.findings if (finding.rule, finding.subject) not in known]
-        findings: tuple[Finding, ...] = (*self.care.findings(self.plan.findings, seen), *came_up, *standing)
+        findings: tuple[Finding, ...] = (
+            *self.care.findings(self.plan.findings, seen),
+            *self.lives.incidents.findings(seen, started_s),
+            *came_up,
+            *standing,
+        )
         in_doubt = any(move.outcome == "lost_sight" for move in moves)
         return self.plan.model_copy(
             update={

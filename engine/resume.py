@@ -213,6 +213,7 @@ class _Return:
         came_up = [finding for about, finding in self.dispatcher.findings.items() if about not in known]
         findings = (
             *self.care.findings(self.plan.findings, seen),
+            *self.lives.incidents.findings(seen, started_s),
             *came_up,
             *self._of_node(seen),
             *self._fates(seen, moves),

@@ -32,6 +32,7 @@ def rolling_report(run: Rolling, seen: Cluster, log: Sequence[MigrationRecord]) 
     unplaced = tuple(_unplaced(run, seen, {each.node for each in untouched}))
     findings = (
         *run.care.findings(run.plan.findings, seen),
+        *run.lives.incidents.findings(seen, run.started_s),
         *(finding for rest in rests for finding in rest.findings),
         *_of_failures(run, seen),
         *_of_pauses(run, seen),
