@@ -305,6 +305,11 @@ def test_a_restart_between_two_looks_is_told_although_nobody_saw_it_fail() -> No
     assert told_of(SOUND, moved) == [], "a VM that moved from a node that is there was moved live"
 
 
+def test_a_vm_that_was_on_its_way_when_its_source_died_has_moved_and_was_not_restarted() -> None:
+    after = cluster(nodes(N1="down"), [vm("web-1", "N3"), vm("web-2", "N2")])
+    assert told_of(migrating(by="us"), after) == [("node_lost", "node N1")]
+
+
 def test_many_vms_to_which_the_same_happens_are_one_occurrence() -> None:
     names = [f"web-{i}" for i in range(40)]
     watched = Watched()

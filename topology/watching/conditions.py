@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 
 from shunter.topology import quorum
@@ -68,7 +68,8 @@ def _migrations(cluster: Cluster) -> Found:
 def _volumes(cluster: Cluster) -> Found:
     """State by state; what outlived its backup is stuck, whatever the cluster calls it (R18)."""
     stuck = _by_subject(storage.redirected(cluster))
-    said = _by_subject(found for found in storage.states(cluster) if not _is_of_owner(found))
+    states = (found for found in storage.states(cluster) if not _is_of_owner(found))
+    said = _by_subject(chain(storage.paths(cluster), states))
     for volume in cluster.volumes:
         if volume.state in HEALTHY:
             continue
@@ -88,14 +89,7 @@ def _volumes(cluster: Cluster) -> Found:
                 ),
             )
         else:
-            found = said.get(key.subject) or Finding(
-                rule="R08",
-                severity="warning",
-                subject=key.subject,
-                message=f"{volume.name} is {volume.state.replace('_', ' ')}",
-                remedy=f"look into the event log of {volume.owner}, which owns it",
-            )
-            yield key, _of_finding(found, volume.state, volume.owner)
+            yield key, _of_finding(said[key.subject], volume.state, volume.owner)
 
 
 def _owners(cluster: Cluster) -> Found:
@@ -160,7 +154,7 @@ OF_A_SNAPSHOT: tuple[Callable[[Cluster], Found], ...] = (
 """In the order in which what is seen at the same time is told."""
 
 
-def _by_subject(found: Iterator[Finding]) -> dict[str, Finding]:
+def _by_subject(found: Iterable[Finding]) -> dict[str, Finding]:
     return {each.subject: each for each in found}
 
 
