@@ -48,11 +48,18 @@ class Replanning:
     def is_there_another_way(self, seen: Cluster) -> bool:
         """Nothing is under way and nothing can begin: one more node is drained to nodes that are not done yet, or else
         all is planned anew, once from each such place, or else VMs make room. Whether that changed anything.
+
+        Where what keeps a node that is to go first may pass, nothing of that: it is waited for.
         """
         run = self._run
         if not run.pending() or seen.migrations or seen.storage_jobs or run.crew.asked_again_in_s():
             return False
-        node = run.deciding(run.standing.fleet(seen)).unlock()
+        fleet = run.standing.fleet(seen)
+        deciding = run.deciding(fleet)
+        first = deciding.to_go_first()
+        if first is not None and run.first.is_kept(seen, fleet, first):
+            return run.first.gives_way(seen, first)
+        node = deciding.unlock()
         if node is not None:
             others = tuple(name for name in run.strategy.order if name != node)
             run.strategy = replace(run.strategy, order=(node, *others), seeds=run.strategy.seeds + 1)
@@ -62,7 +69,7 @@ class Replanning:
             self._stuck_as = stuck_as
             if self._plan(seen):
                 return True
-        return run.making_room.is_there_a_way(seen)
+        return run.making_room.is_there_a_way(seen) or (first is not None and run.first.go_on_without(seen, first))
 
     def _world(self, seen: Cluster) -> object:
         """What the order was planned for: the VMs that run, and the nodes that are there, or away and not late."""
@@ -80,12 +87,15 @@ class Replanning:
         if not left:
             return False
         reserve_nodes = run.plan.reserve_nodes
-        first = tuple(name for name in run.policy.order if run.before.find_node(name).name in left)
+        first = tuple(name for name in run.first.names if name in left and name not in run.awaited.nodes)
         policy = run.policy.model_copy(update={"reserve_nodes": reserve_nodes, "window_s": None, "order": first})
         course = Planner(seen, tuple(left), policy).best(reserve_nodes, most_courses=MOST_COURSES)
         if len(course.undone) == len(left):
             return False
         run.strategy = run.awaited.last_in(course.strategy)
+        for name in first:
+            if name not in course.strategy.first:
+                run.first.let_go[name] = f"{name} finds room only after others have left"
         self._legs = {(leg.vm, leg.source): leg.target for leg in course.legs}
         return True
 

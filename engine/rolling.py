@@ -27,8 +27,9 @@ from shunter.engine.rest import Rest
 from shunter.engine.rolling_backups import AwaitedNodes
 from shunter.engine.rolling_failback import GoingBack
 from shunter.engine.rolling_fleet import Standing
+from shunter.engine.rolling_order import FirstInOrder
 from shunter.engine.rolling_report import rolling_report
-from shunter.engine.turn import Turn
+from shunter.engine.turn import BROKEN, Turn
 from shunter.statemachines.node import State
 from shunter.topology.model import Cluster
 from shunter.topology.placement import Placement
@@ -97,6 +98,7 @@ class Rolling:
     replanning: Replanning = field(init=False)
     standing: Standing = field(init=False)
     making_room: MakingRoom = field(init=False)
+    first: FirstInOrder = field(init=False)
     _not_together: Mapping[str, frozenset[str]] = field(init=False)
     _partners: Mapping[str, frozenset[str]] = field(init=False)
     _away: dict[asyncio.Task[None], Turn] = field(default_factory=dict)
@@ -123,6 +125,7 @@ class Rolling:
         self.replanning = Replanning(self)
         self._not_together = not_together(self.before, self.policy)
         self.making_room = MakingRoom(self)
+        self.first = FirstInOrder(self)
         self._partners = partners_of(self.before, self.policy)
         ours = self.done | set(self.wanted) if self.goes_on else set(self.wanted)
         self.pausing.ours += [
@@ -253,7 +256,7 @@ class Rolling:
         if not (self.crew.running or self._away):
             if not waits and self.replanning.is_there_another_way(seen):
                 return False
-            if self.control.asked or not self._is_anything_left() or not self._worth_waiting(seen):
+            if self.control.asked or not self._is_anything_left() or not self.is_worth_waiting(seen):
                 return True
         self.audience.waiting(self._who_waits(seen, waits))
         await self._next_event(looked)
@@ -370,12 +373,12 @@ class Rolling:
         for name, phase in tuple(fleet.phase.items()):
             if phase is not Phase.PENDING or fleet.on[name]:
                 continue
-            if self._not_before_s.get(name, 0.0) > now_s or self._is_kept(fleet.cluster, name):
+            if self._not_before_s.get(name, 0.0) > now_s or self.is_kept(fleet.cluster, name):
                 fleet.phase[name] = Phase.OUT
         self._reserve = Reserve(fleet, self.plan.reserve_nodes, self._reserve)
-        return Deciding(fleet, self._reserve, self.strategy, not_with=self._not_together)
+        return Deciding(fleet, self._reserve, self.strategy, self._not_together, self.first.awaited())
 
-    def _is_kept(self, seen: Cluster, node: str) -> bool:
+    def is_kept(self, seen: Cluster, node: str) -> bool:
         """By partners that were lost, or by a volume whose backup would break if its owner changed."""
         return bool(self.partners_lost(seen, node) or self.awaited.keep_volume_of(seen, node))
 
@@ -500,7 +503,7 @@ class Rolling:
 
     # -------------------------------------------------------------- waiting
 
-    def _worth_waiting(self, seen: Cluster) -> bool:
+    def is_worth_waiting(self, seen: Cluster) -> bool:
         """Whether something that is in the way may still pass."""
         if self.control.held:
             return True
@@ -519,8 +522,15 @@ class Rolling:
             or any(at_s > self.cluster.clock.now_s() for node, at_s in self._not_before_s.items() if node in pending)
             or any(node.state not in ("up", "paused") for node in seen.nodes if self._was_there(node.name))
             or bool(self.crew.forbidden())
+            or self._is_cut_off(seen, pending)
         )
         return passing and waited_s < PATIENCE_S
+
+    def _is_cut_off(self, seen: Cluster, nodes: Sequence[str]) -> bool:
+        """Whether a VM on these nodes cannot move because its volume went offline during the run."""
+        gone = {volume.name for volume in seen.volumes if volume.state in BROKEN}
+        gone -= {volume.name for volume in self.before.volumes if volume.state in BROKEN}
+        return any(gone.intersection(vm.volumes) for node in nodes for vm in seen.vms_by_node[node] if vm.holds_memory)
 
     def _was_there(self, node: str) -> bool:
         return self.before.node_by_name[node].state in ("up", "paused") and node not in self.failed
@@ -528,6 +538,8 @@ class Rolling:
     def _who_waits(self, seen: Cluster, why: str) -> tuple[Waiting, ...]:
         until_s = max(self._waits_since_s, self.crew.last_event_s) + PATIENCE_S
         found = [Waiting("the run", f"begins nothing: {why}", until_s)] if why else []
+        if first := self.first.waits_for():
+            found.append(Waiting("other nodes", f"leave only once {first} has left, which is to go first", until_s))
         for turn in self._away.values():
             state = self.lives.nodes[turn.node].state.replace("_", " ")
             found.append(Waiting(f"node {turn.node}", f"is {state}", until_s))

@@ -37,6 +37,7 @@ def rolling_report(run: Rolling, seen: Cluster, log: Sequence[MigrationRecord]) 
         *_of_failures(run, seen),
         *_of_pauses(run, seen),
         *_of_cluster(run, seen),
+        *run.first.findings(),
         *(left := run.going_back.findings(seen, run.policy.failback) if run.going_back is not None else []),
     )
     in_doubt = any(move.outcome == "lost_sight" for move in moves)
@@ -108,10 +109,11 @@ def _untouched(run: Rolling, seen: Cluster, maintenance: Sequence[Maintenance]) 
             yield Untouched(node=node, reason=run.refused[node], remedy="see to that, then maintain it in another run")
         else:
             remedy = "run it again: it goes on from where the cluster stands"
-            yield Untouched(node=node, reason=_why_not(run, seen, node), remedy=remedy)
+            yield Untouched(node=node, reason=why_not(run, seen, node), remedy=remedy)
 
 
-def _why_not(run: Rolling, seen: Cluster, node: str) -> str:
+def why_not(run: Rolling, seen: Cluster, node: str) -> str:
+    """Why the turn of a node has not come."""
     if run.control.asked:
         return f"the run was stopped before the turn of {node}"
     if len(run.failed) > run.budget.failed_nodes:
@@ -128,6 +130,9 @@ def _in_the_way(run: Rolling, seen: Cluster, node: str) -> str:
     given_up = sorted(run.crew.given_up() & {vm.name for vm in seen.vms_by_node[node]})
     if given_up:
         return f"{', '.join(given_up)} failed to move again and again"
+    moving = sorted(run.crew.in_hand() & {vm.name for vm in seen.vms_by_node[node]})
+    if moving:
+        return f"sight of {', '.join(moving)} was lost in the middle of a migration"
     held = run.awaited.why_not(seen, node)
     if held:
         return held

@@ -213,6 +213,7 @@ def judge(night: RollingNight, listener: Listener, spent: Spent) -> Iterator[Vio
     )
     yield from check_report(report, spent.lines, night.nodes, listener.began_at_s)
     yield from _in_the_morning(night, report, spent.after)
+    yield from _in_the_order_asked_for(night, plan, report)
     if night.faults == "none" and night.given is None and report.executed:
         yield from _undisturbed(night, plan, report)
 
@@ -231,6 +232,18 @@ def _in_the_morning(night: RollingNight, report: Plan, after: Cluster) -> Iterat
     for move in after.migrations:
         if move.by == "us" and report.executed:
             yield Violation(report.makespan_s, "I2", move.vm, "is still under way by us")
+
+
+def _in_the_order_asked_for(night: RollingNight, plan: Plan, report: Plan) -> Iterator[Violation]:
+    """No node leaves before one that was to go first, unless that is said: in the plan, or in the report."""
+    begun_s = {turn.node: turn.start_s for turn in report.maintenance} if report.executed else {}
+    told = {finding.subject for finding in report.findings if finding.severity in ("warning", "error")}
+    left_out = {each.node for each in plan.untouched}
+    for i, node in enumerate(night.policy.order):
+        if node in begun_s and node not in left_out and f"node {node}" not in told:
+            for other, at_s in begun_s.items():
+                if at_s < begun_s[node] and other not in night.policy.order[:i]:
+                    yield Violation(at_s, "R16", other, f"left before {node}, which was to go first")
 
 
 def _undisturbed(night: RollingNight, plan: Plan, report: Plan) -> Iterator[Violation]:

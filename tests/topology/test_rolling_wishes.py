@@ -61,6 +61,16 @@ def test_a_node_that_is_wished_first_and_cannot_leave_keeps_no_other_from_leavin
     assert turns(plan) == ["N3", "N1"]
 
 
+def test_a_node_that_finds_room_only_after_another_goes_after_it_and_that_is_said() -> None:
+    nodes = [node("N1", state="paused", paused_by="us"), *(node(f"N{i}") for i in range(2, 5))]
+    of = cluster(nodes, [vm("bound", "N2", possible_owners=["N1", "N2"]), vm("other", "N3")])
+    plan = planned(of, ("N1", "N2"), order=("N2",))
+    assert turns(plan) == ["N1", "N2"]
+    assert [(f.severity, f.subject, f.message) for f in plan.findings if f.rule == "R16"] == [
+        ("warning", "node N2", "N2 is to go before N1, and cannot: it finds room only after")
+    ]
+
+
 def test_the_fewest_moves_are_one_a_vm_and_one_more_for_the_vms_of_the_node_with_fewest() -> None:
     of = uneven()
     assert len(planned(of, prefer="moves").moves) == len(of.vms) + 2

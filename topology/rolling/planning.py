@@ -76,6 +76,7 @@ def forecast(
     findings = (*refusals, *(finding for finding in findings if finding.severity != "error"))
     said = said_beforehand(as_it_is, policy.precautions, [move.vm for move in moves])
     all_findings = (*findings, *said, *back.findings, *_of_window(course, policy), *_of_storage(cluster, course))
+    all_findings += tuple(_of_order(cluster, course, policy))
     plan = Plan(
         kind="rolling_maintenance",
         cluster=cluster.name,
@@ -369,3 +370,19 @@ def _of_storage(cluster: Cluster, course: Course) -> Iterator[Finding]:
             message=f"no node leaves before {job.name} has rebuilt {job.volume}; it is at {job.percent:g} %",
             remedy="let it finish first (Get-StorageJob); the times of this plan take it to be over when nodes leave",
         )
+
+
+def _of_order(cluster: Cluster, course: Course, policy: RollingPolicy) -> Iterator[Finding]:
+    """Nodes that were to go first, and cannot."""
+    start_s = {turn.node: turn.start_s for turn in course.turns}
+    wished = [cluster.find_node(name).name for name in policy.order]
+    for node in (name for name in wished if name in start_s):
+        earlier = [n for n, at_s in start_s.items() if at_s < start_s[node] and n not in wished[: wished.index(node)]]
+        if earlier:
+            yield Finding(
+                rule="R16",
+                severity="warning",
+                subject=f"node {node}",
+                message=f"{node} is to go before {', '.join(sorted(earlier))}, and cannot: it finds room only after",
+                remedy="give another order (--first), or free memory",
+            )

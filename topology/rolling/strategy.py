@@ -8,7 +8,7 @@ that must not be away with it allow; until then it is itself the reserve. Contin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -60,12 +60,15 @@ class _Idle(NamedTuple):
 
 @dataclass(slots=True)
 class Deciding:
-    """One run under one strategy. `not_with`: node → those that may not be away together with it."""
+    """One run under one strategy. `not_with`: node → those that may not be away together with it. `awaited`: of the
+    nodes that leave before all others those that all others wait for, whatever keeps them.
+    """
 
     fleet: Fleet
     reserve: Reserve
     strategy: Strategy
     not_with: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    awaited: Collection[str] = ()
     first: list[str] = field(init=False)
     _seeds: set[str] = field(init=False)
     _turn: dict[str, int] = field(init=False)
@@ -124,7 +127,7 @@ class Deciding:
 
     def pending(self) -> list[str]:
         """The nodes whose turn is still to come, in its order."""
-        first = self._waiting_first()
+        first = [node for node in self._waiting_first() if self.fleet.phase[node] is Phase.PENDING]
         of_order = [node for node in self._turn if self.fleet.phase[node] is Phase.PENDING and node not in first]
         return [*first, *sorted(of_order, key=self._turn.__getitem__)]
 
@@ -132,14 +135,23 @@ class Deciding:
         """Those of them that need wait for no other: the first of those that leave before all others, or all."""
         return self._waiting_first()[:1] or self.pending()
 
+    def to_go_first(self) -> str | None:
+        """The node before which no other may leave, if there is one."""
+        return next(iter(self._waiting_first()), None)
+
     def _waiting_first(self) -> list[str]:
-        """Of the nodes that leave before all others those that have not left, and whose VMs can go elsewhere now."""
+        """Of the nodes that leave before all others those that have not left, and whose VMs can go elsewhere, or that
+        are awaited all the same.
+        """
         fleet = self.fleet
         return [
             node
             for node in self.first
-            if fleet.phase[node] is Phase.PENDING
-            and all(vm in fleet.heading or fleet.fitness.of(vm) - {node} for vm in fleet.on[node])
+            if node in self.awaited
+            or (
+                fleet.phase[node] is Phase.PENDING
+                and all(vm in fleet.heading or fleet.fitness.of(vm) - {node} for vm in fleet.on[node])
+            )
         ]
 
     def active(self) -> list[str]:
