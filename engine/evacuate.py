@@ -19,7 +19,7 @@ from shunter.engine.dispatch import Dispatcher
 from shunter.engine.goals import Emptied
 from shunter.engine.holds import Holds
 from shunter.engine.lives import Lives
-from shunter.engine.looking import LOOK_AGAIN_S, look
+from shunter.engine.looking import LOOK_AGAIN_S, change_or_stop, look
 from shunter.engine.migrate import StartMigration, run_here
 from shunter.engine.pausing import Pausing
 from shunter.engine.rest import Rest
@@ -209,7 +209,7 @@ class _Evacuation:
                 return seen
             crashed = ", ".join(dict.fromkeys(down))
             self.audience.waiting((Waiting(crashed, "waits to be restarted by the cluster", until_s),))
-            await self.cluster.wait_for_change(seen, left_s)
+            await change_or_stop(self.cluster, seen, left_s, self.stop)
 
     def _has_come_back(self, seen: Cluster) -> bool:
         """Whether VMs run again, or anew, on a node of ours that nobody has said to stay, or that can go by now."""

@@ -16,7 +16,7 @@ from shunter.engine.audience import Audience, Waiting
 from shunter.engine.care import Care
 from shunter.engine.failover_report import Fallout, Ran, has_quorum
 from shunter.engine.lives import Lives
-from shunter.engine.looking import look
+from shunter.engine.looking import change_or_stop, look
 from shunter.engine.rest import Rest
 from shunter.engine.starting import Starting, may_be_started
 from shunter.engine.stop import Stop
@@ -32,6 +32,7 @@ QUIET_S = 180.0
 """The cluster is done when it has restarted nothing for so long (delay of a group's restart, twice over)."""
 ISOLATED_PATIENCE_S = 600.0
 """An isolated node is declared down after four minutes by default (ResiliencyDefaultPeriod)."""
+AGAIN_AFTER_S = 60.0
 MOST_ROUNDS = 20
 
 
@@ -122,8 +123,9 @@ class _Failover:
         try:
             await self._watch_cluster()
             await self._start_what_is_left()
-            self.starting.tried.clear()  # what did not come up anywhere is tried once more everywhere
-            await self._start_what_is_left()
+            if self.starting.tried and not self.stop.asked:
+                await self._wait_for_better_times()
+                await self._start_what_is_left()
             await self._give_owners()
             seen = self._noted(await look(self.cluster))
         except Unreachable as error:
@@ -156,7 +158,7 @@ class _Failover:
             waits += [Waiting(name, "waits to be restarted by the cluster", until_s) for name in down]
             waits += [Waiting(name, "its migration is still under way", until_s) for name in moving]
             self.audience.waiting(tuple(waits))
-            await self.cluster.wait_for_change(seen, until_s - clock.now_s())
+            await change_or_stop(self.cluster, seen, until_s - clock.now_s(), self.stop)
 
     def _noted(self, seen: Cluster) -> Cluster:
         """Remember what failed, and since when what had failed runs again."""
@@ -176,6 +178,16 @@ class _Failover:
         for _ in range(MOST_ROUNDS):
             if not await self._start_once():
                 break
+
+    async def _wait_for_better_times(self) -> None:
+        """What did not come up anywhere is tried once more everywhere."""
+        self.starting.tried.clear()
+        until_s = self.cluster.clock.now_s() + AGAIN_AFTER_S
+        seen = await look(self.cluster)
+        down = [name for name in self.ran if seen.vm_by_name[name].state == "failed"]
+        self.audience.waiting(tuple(Waiting(name, "is tried once more", until_s) for name in down))
+        if down:
+            await change_or_stop(self.cluster, seen, AGAIN_AFTER_S, self.stop)
 
     async def _start_once(self) -> bool:
         """Whether anything was tried."""

@@ -75,7 +75,7 @@ class Fallout:
                 "role_moves": rest.role_moves_since(self.started_s),
                 "volume_moves": rest.volume_moves_since(self.started_s),
                 "unplaced": unplaced,
-                "makespan_s": max((move.end_s for move in moves), default=0.0),
+                "makespan_s": max((move.end_s for move in moves if move.outcome == "done"), default=0.0),
                 "interrupted": self.interrupted,
                 "memory": memory(self.before, seen, self.lost, 0),
                 "survives_loss": further,

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from shunter.clusters.clock import Clock
 from shunter.clusters.port import ClusterPort, OutcomeUnknown, Unreachable
+from shunter.engine.stop import Stop
 from shunter.statemachines.lifecycle import About
 from shunter.topology.model import Cluster
 
@@ -43,6 +44,19 @@ async def within_deadline(clock: Clock, state: About) -> AsyncIterator[None]:
             yield
     except TimeoutError as error:
         raise OutcomeUnknown(f"no answer within {deadline_s:g} s") from error
+
+
+async def change_or_stop(cluster: ClusterPort, seen: Cluster, within_s: float, stop: Stop) -> None:
+    """Return when the cluster is no longer as in `seen`, when the run is asked to stop, or after `within_s`."""
+    waits = [asyncio.ensure_future(cluster.wait_for_change(seen, within_s)), asyncio.ensure_future(stop.wait())]
+    try:
+        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+    for wait in done:
+        wait.result()
 
 
 async def to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -30,17 +30,22 @@ class FailoverParts:
     memory_mib: Mapping[str, int]
 
     def restarts(self) -> Table:
-        """In the order in which they begin; of very many the first, and how many more."""
+        """In the order in which they begin, or as they happened; of very many the first, and how many more."""
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold", expand=False)
         table.add_column("#", justify="right", style="dim", no_wrap=True)
         table.add_column("VM", overflow="ellipsis", no_wrap=True, min_width=6)
         table.add_column("lost with", overflow="ellipsis", no_wrap=True, min_width=6)
-        table.add_column("restarts on", overflow="ellipsis", no_wrap=True, min_width=6)
+        executed = self.plan.executed
+        table.add_column("node" if executed else "restarts on", overflow="ellipsis", no_wrap=True, min_width=6)
         if self.memory_mib:
             table.add_column("memory", justify="right", no_wrap=True)
-        table.add_column("begins", justify="right", no_wrap=True)
-        table.add_column("up by", justify="right", no_wrap=True)
-        table.add_column("why there", overflow="fold", style="dim")
+        if executed:
+            table.add_column("at", justify="right", no_wrap=True)
+            table.add_column("what happened", overflow="fold")
+        else:
+            table.add_column("begins", justify="right", no_wrap=True)
+            table.add_column("up by", justify="right", no_wrap=True)
+            table.add_column("why there", overflow="fold", style="dim")
         for number, move in enumerate(self.plan.moves[:MOST_LISTED], 1):
             table.add_row(*self._row(number, move))
         return table
@@ -58,7 +63,12 @@ class FailoverParts:
         ]
         if self.memory_mib:
             cells.append(Text(memory(self.memory_mib[move.vm]) if move.vm in self.memory_mib else ""))
-        return [*cells, Text(clock(move.start_s)), Text(clock(move.end_s)), self.signs.text(move.why)]
+        if not self.plan.executed:
+            return [*cells, Text(clock(move.start_s)), Text(clock(move.end_s)), self.signs.text(move.why)]
+        if move.outcome == "done":
+            return [*cells, Text(clock(move.end_s)), self.signs.text(f"{self.signs.done} {move.why}", "green")]
+        told = f"{self.signs.wrong} {move.outcome}: {move.reason or 'no reason was given'}"
+        return [*cells, Text(clock(move.end_s)), self.signs.text(told, "bold red")]
 
     # -------------------------------------------------------------- over time
 

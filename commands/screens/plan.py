@@ -90,7 +90,7 @@ class PlanScreen:
         plan = self.plan
         if plan.kind == "rolling_maintenance":
             self._rolling()
-        elif plan.kind == "failover" and not plan.executed:
+        elif plan.kind == "failover":
             self._restarts()
         elif plan.moves:
             self._say(self._moves())
@@ -110,9 +110,10 @@ class PlanScreen:
         self._say(parts.restarts())
         if more := parts.more():
             self._say(self._indented(self.signs.text(more, "dim")))
-        self._title("Timeline")
-        for line in parts.timeline(self.console.width - 1):
-            self._say(line)
+        if not self.plan.executed:  # the cluster's own restarts are seen when they are over
+            self._title("Timeline")
+            for line in parts.timeline(self.console.width - 1):
+                self._say(line)
 
     def _unprotected(self) -> None:
         lines = list(FailoverParts(self.plan, self.signs, self.memory_mib).unprotected())

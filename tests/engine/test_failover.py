@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from building import cluster, node, vm
-from virtual import Night, failed_over
+from virtual import Night, Notes, failed_over, in_virtual_time
 
+from shunter.clusters.clock import Clock
+from shunter.clusters.simulated import SimulatedCluster
+from shunter.engine.failover import fail_over
 from shunter.engine.stop import Stop
 from shunter.topology.errors import RequestError
 from shunter.topology.model import Cluster
+from shunter.topology.plan import Plan
 
 GIVEN_UP = {"state": "failed"}
 
@@ -163,3 +168,21 @@ def test_what_is_no_longer_protected_is_said_at_the_end() -> None:
 def test_an_unknown_node_is_refused_before_anything_is_touched() -> None:
     with pytest.raises(RequestError, match="N9"):
         failed_over(cluster(2, []), ("N9",), how=None)
+
+
+def test_a_run_that_waits_for_the_cluster_stops_at_once_when_asked_to() -> None:
+    most = 65536
+
+    async def night() -> tuple[Plan, float]:
+        of = cluster(3, [vm("a", memory_mib=most), vm("b", "N2", most), vm("c", "N3", most)])
+        world, stop = SimulatedCluster(of, clock=Clock()), Stop()
+        world.presence.lose("N1")
+        asyncio.get_running_loop().call_later(20.0, stop.request)
+        report = await fail_over(world, ["N1"], audience=Notes(), stop=stop)
+        now_s = world.clock.now_s()
+        await world.close()
+        return report, now_s
+
+    report, now_s = in_virtual_time(night)
+    assert report.interrupted
+    assert now_s == pytest.approx(20.0)
