@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort, Failed, OutcomeUnknown, Refused
@@ -28,7 +28,8 @@ MOST_TRIES = 3
 @dataclass(slots=True, eq=False)
 class Rest:
     """Moves what does not run, as `planned` where that still holds. `avoided`: nodes that are given nothing as long as
-    there are others. `one_volume`: held while a volume changes its owner; shared by all that move volumes in a run.
+    there are others, the first of them least of all. `one_volume`: held while a volume changes its owner; shared by all
+    that move volumes in a run.
 
     `*_moves`: what a look confirmed; `unplaced`: VMs that stay, and why.
     """
@@ -40,7 +41,7 @@ class Rest:
     tried: Tried
     planned: Mapping[str, str]
     care: Care | None = None
-    avoided: Collection[str] = ()
+    avoided: Sequence[str] = ()
     one_volume: asyncio.Lock = field(default_factory=asyncio.Lock)
     role_moves: list[RoleMove] = field(default_factory=list)
     volume_moves: list[VolumeMove] = field(default_factory=list)
@@ -81,13 +82,16 @@ class Rest:
         return choose_targets(seen, vms, self.emptied, 0, tried=tried, search=False).placement
 
     def _offered(self, seen: Cluster) -> Cluster:
-        """The cluster without what is to be avoided; with it, where nothing else is there."""
-        nodes = tuple(
-            node.model_copy(update={"state": "paused"}) if node.name in self.avoided and node.state == "up" else node
-            for node in seen.nodes
+        """The cluster without what is to be avoided; with some of it, the last first, where nothing else is there."""
+        up = {node.name for node in seen.nodes if node.state == "up"} - set(self.emptied)
+        avoided = [name for name in self.avoided if name in up]
+        while avoided and not up - set(avoided):
+            avoided.pop()
+        if not avoided:
+            return seen
+        return seen.with_nodes(
+            tuple(n.model_copy(update={"state": "paused"}) if n.name in avoided else n for n in seen.nodes)
         )
-        others = [node for node in nodes if node.state == "up" and node.name not in self.emptied]
-        return seen.with_nodes(nodes) if self.avoided and others else seen
 
     def _as_planned(self, seen: Cluster, name: str, tried: Tried) -> str | None:
         """The target that the plan named, if nothing stands against it now."""

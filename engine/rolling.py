@@ -356,7 +356,7 @@ class Rolling:
             if isinstance(action, Leave):
                 fleet.leave(action.node)
                 if not seen.storage_jobs and await self._may_drain(action.node):
-                    self._leave(seen, action.node, deciding.active())
+                    self._leave(seen, action.node, [*deciding.pending()[:1], *deciding.active()])
             elif await self._may_drain(action.source):
                 start = self.replanning.as_planned(action, fleet, deciding)
                 fleet.begin(start.vm, start.target)
@@ -439,9 +439,10 @@ class Rolling:
                 del self._again[node]
                 self._leave(seen, node, self.pending())
 
-    def _leave(self, seen: Cluster, node: str, active: Sequence[str]) -> None:
+    def _leave(self, seen: Cluster, node: str, soonest: Sequence[str]) -> None:
+        """`soonest`: the nodes that go after it, the next one first."""
         planned = {move.name: move.target for move in self.plan.role_moves if move.source == node}
-        soon = {name for name in active if name != node} | self.nodes_away()
+        soon = dict.fromkeys((*self.nodes_away(), *(name for name in soonest if name != node)))
         rest = Rest(
             self.cluster,
             self.lives,
@@ -450,7 +451,7 @@ class Rolling:
             self.crew.tried,
             planned,
             self.care,
-            avoided=soon,
+            avoided=tuple(soon),
             one_volume=self._one_volume,
         )
         turn = Turn(
