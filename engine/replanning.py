@@ -87,7 +87,7 @@ class Replanning:
         if not left:
             return False
         reserve_nodes = run.plan.reserve_nodes
-        first = tuple(name for name in run.first.names if name in left and name not in run.awaited.nodes)
+        first = tuple(name for name in run.first.names if name in left)
         policy = run.policy.model_copy(update={"reserve_nodes": reserve_nodes, "window_s": None, "order": first})
         course = Planner(seen, tuple(left), policy).best(reserve_nodes, most_courses=MOST_COURSES)
         if len(course.undone) == len(left):
