@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
@@ -16,10 +17,14 @@ from shunter.clusters.clock import Clock
 from shunter.clusters.simulated import SimulatedCluster, draw_faults
 from shunter.engine.audience import Nobody
 from shunter.engine.failover import fail_over
+from shunter.engine.holds import OwnHolds
+from shunter.engine.maintain import maintain
 from shunter.engine.stop import Stop
 from shunter.engine.watch import NoWatcher, WatchPolicy, watch
+from shunter.topology.clusterfile import read_cluster
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
+from shunter.topology.rolling import RollingPolicy
 from shunter.topology.watching.condition import NORMAL
 from shunter.topology.watching.conditions import conditions
 from shunter.topology.watching.report import Watch
@@ -99,3 +104,32 @@ def test_whatever_is_told_is_explained_in_the_documentation() -> None:
     told = {each.what for seed in range(25) for each in watched_night(seed)[0].occurrences}
     assert len(told) > 20
     assert {what for what in told if f"`{what}`" not in text} == set()
+
+
+def test_a_rolling_run_of_ours_is_told_as_maintenance_and_never_as_a_loss() -> None:
+    cluster = read_cluster(
+        {
+            "name": "c",
+            "nodes": [{"name": f"N{i}", "memory_mib": 65536, "reserved_mib": 0} for i in (1, 2, 3, 4)],
+            "vms": [{"name": f"web-{i}", "node": f"N{i % 4 + 1}", "memory_mib": 8192} for i in range(12)],
+        }
+    )
+
+    async def night() -> tuple[Watch, Plan]:
+        world = SimulatedCluster(cluster, clock=Clock(), reboot_s=600)
+        stop = Stop()
+        watching = asyncio.create_task(watch(world, WatchPolicy(), watcher=NoWatcher(), stop=stop))
+        run = await maintain(world, (), RollingPolicy(maintenance_s=600), holds=OwnHolds(), audience=Nobody())
+        await world.clock.sleep(60)
+        stop.request()
+        report = await watching
+        await world.close()
+        return report, run
+
+    report, run = in_virtual_time(night)
+    assert run.ok
+    told = Counter(each.what for each in report.occurrences)
+    assert told["node_away"] == 4
+    assert told["node_back"] + told["node_resumed"] >= 4
+    assert set(told) <= {"node_paused", "node_away", "node_back", "node_resumed"}
+    assert not report.standing

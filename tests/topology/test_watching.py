@@ -256,9 +256,10 @@ def test_what_is_wrong_at_the_first_look_is_told_and_a_node_that_is_down_then_wa
     ],
 )
 def test_a_node_that_changes_its_state_and_comes_back(state: str, what: str, back: str) -> None:
-    other = cluster(nodes(N3=state), [vm("web-1"), vm("web-2", "N2")])
-    assert told_of(SOUND, other) == [(what, "node N3")]
-    assert told_of(SOUND, other, SOUND) == [(back, "node N3")]
+    there = cluster(3, [vm("web-1"), vm("web-3", "N3")])
+    other = cluster(nodes(N3=state), [vm("web-1"), vm("web-3", "N3", state="failed" if state == "down" else "running")])
+    assert told_of(there, other)[0] == (what, "node N3")
+    assert (back, "node N3") in told_of(there, other, there)
 
 
 def test_who_paused_a_node_is_told() -> None:
@@ -274,6 +275,8 @@ def test_who_paused_a_node_is_told() -> None:
 def test_a_node_that_was_paused_and_empty_goes_away_and_is_not_lost() -> None:
     paused, gone = nodes(N3="paused"), nodes(N3="down")
     assert told_of(cluster(paused, []), cluster(gone, [])) == [("node_away", "node N3")]
+    (unasked,) = (watched := Watched()).see(cluster(3, [])) or watched.see(cluster(gone, []))
+    assert (unasked.what, unasked.severity) == ("node_away", "warning"), "it was not paused, but nothing was lost"
     with_vm = [vm("web-1", "N3")]
     assert told_of(cluster(paused, with_vm), cluster(gone, with_vm)) == [("node_lost", "node N3")]
 
@@ -307,7 +310,7 @@ def test_a_restart_between_two_looks_is_told_although_nobody_saw_it_fail() -> No
 
 def test_a_vm_that_was_on_its_way_when_its_source_died_has_moved_and_was_not_restarted() -> None:
     after = cluster(nodes(N1="down"), [vm("web-1", "N3"), vm("web-2", "N2")])
-    assert told_of(migrating(by="us"), after) == [("node_lost", "node N1")]
+    assert told_of(migrating(by="us"), after) == [("node_away", "node N1")]
 
 
 def test_many_vms_to_which_the_same_happens_are_one_occurrence() -> None:

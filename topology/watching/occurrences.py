@@ -148,11 +148,11 @@ class _Told:
             return "node_down", now
         name = self.change.key.name
         old = self.before.node_by_name.get(name)
-        ran = [vm.name for vm in self.before.vms_by_node.get(name, ()) if vm.holds_memory] if old is not None else []
-        settled = self.change.manner is Manner.SETTLED
-        if not (ran or settled or (old is not None and old.state in ("up", "isolated"))):
-            message = f"{name} is down; it was {old.state if old else 'not there'} before and no VM ran on it"
-            return "node_away", replace(now, severity="info", message=message)
+        ran = self._ran_on(name)
+        if not ran and self.change.manner is not Manner.SETTLED:
+            state = old.state if old is not None else "not there"
+            message = f"{name} is down; no VM ran on it, and it was {state} before"
+            return "node_away", replace(now, severity="info" if state == "paused" else "warning", message=message)
         with_vms = f" with {_vms(ran)}" if ran else ""
         return "node_lost", replace(
             now,
@@ -162,6 +162,21 @@ class _Told:
             "start the node (Start-ClusterNode)",
             vms=tuple(ran),
         )
+
+    def _ran_on(self, node: str) -> list[str]:
+        """VMs that were on the node when it was seen last, except those that do not run and those that got away."""
+        assert self.before is not None  # noqa: S101  asked only where there was a look before
+        heading = self.before.heading
+        return [
+            vm.name
+            for vm in self.before.vms_by_node.get(node, ())
+            if (vm.holds_memory or vm.state == "failed")
+            and not (vm.name in heading and self._runs_on(vm.name, heading[vm.name]))
+        ]
+
+    def _runs_on(self, vm: str, node: str) -> bool:
+        known = self.seen.vm_by_name.get(vm)
+        return known is not None and known.holds_memory and known.node == node
 
     # -------------------------------------------------------------- what passes and flaps
 
