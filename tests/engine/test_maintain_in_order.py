@@ -21,7 +21,8 @@ def begun_s(night: Night) -> dict[str, float]:
 
 
 def said(night: Night) -> list[str]:
-    return [finding.message for finding in night.report.findings if finding.subject == "node N1"]
+    """Of its place in the order."""
+    return [finding.message for finding in night.report.findings if " to go before " in finding.message]
 
 
 def test_while_a_backup_holds_a_vm_of_the_node_that_goes_first_no_other_leaves() -> None:
