@@ -196,6 +196,14 @@ def test_r17_a_vm_whose_backup_is_under_way_is_not_migrated_by_us() -> None:
     assert found(begun, started(2, "web", "N1", "N2", by="elsewhere")) == []
 
 
+def test_r18_nothing_is_migrated_by_us_while_a_volume_is_left_in_redirected_io() -> None:
+    stuck = at(1, "volume_state_changed", volume="CSV1", state="redirected_stuck", reason="backup_ends")
+    mended = at(2, "volume_state_changed", volume="CSV1", state="online", reason="fault")
+    assert found(stuck, started(2, "web", "N1", "N2")) == [(2, "R18", "web")]
+    assert found(stuck, mended, started(2, "web", "N1", "N2")) == []
+    assert found(stuck, started(2, "web", "N1", "N2", by="elsewhere")) == []
+
+
 def test_no_migration_of_ours_goes_to_a_paused_or_lost_node() -> None:
     assert found(at(1, "node_paused", node="N2", by="elsewhere"), started(2, "web", "N1", "N2")) == [(2, "I8", "web")]
     assert found(at(1, "node_down", node="N2", by="fault"), started(2, "web", "N1", "N2")) == [(2, "R01", "web")]

@@ -30,12 +30,13 @@ def check_log(
 ) -> tuple[Violation, ...]:
     """What is wrong in this witness log (its first line holds the complete cluster); empty where it is sound.
 
-    I1, I2 and I7 are judged whoever acted; I3, I4, R08, R11, R13, R17, R20 at the start of each migration that we
-    started, and, R17 apart, when we start a VM; R18 when we restore direct I/O; I5 and I6 when we reboot a node; I8 for
-    what we resumed. `finished`: nodes whose evacuation was carried to its end: they stay paused. `rolled`: the log is
-    of a rolling run (None: it is not), and these nodes are said to be done: we rebooted them and they came back, and no
-    node that we paused meanwhile is left so but for `kept_paused`, those that were given up. `at_once`: most nodes that
-    may be away at a time (I5). `backups_may_degrade`: we were told to move VMs whose backup is under way (R17).
+    I1, I2 and I7 are judged whoever acted; I3, I4, R08, R11, R13, R17, R18, R20 at the start of each migration that we
+    started, and, R17 and R18 apart, when we start a VM; R18 when we restore direct I/O; I5 and I6 when we reboot a
+    node; I8 for what we resumed. `finished`: nodes whose evacuation was carried to its end: they stay paused. `rolled`:
+    the log is of a rolling run (None: it is not), and these nodes are said to be done: we rebooted them and they came
+    back, and no node that we paused meanwhile is left so but for `kept_paused`, those that were given up. `at_once`:
+    most nodes that may be away at a time (I5). `backups_may_degrade`: we were told to move VMs whose backup is under
+    way (R17).
     """
     events, broken = read_events(lines)
     if broken or not events:
@@ -130,6 +131,9 @@ def _judge_start(world: World, event: Event, at_s: float, *, backups_may_degrade
         yield Violation(at_s, rule, name, f"we move it to {target}, which is {world.node_state[target]}")
     if vm.backup and not backups_may_degrade:
         yield Violation(at_s, "R17", name, "we move it while a backup of it is under way")
+    stuck = [volume for volume, state in world.volume_state.items() if state == "redirected_stuck"]
+    if stuck:
+        yield Violation(at_s, "R18", name, f"we move it while a backup leaves {', '.join(stuck)} in redirected I/O")
     used_mib, room_mib = world.used_mib(target), world.cluster.node_by_name[target].for_vms_mib
     if used_mib + vm.memory_mib > room_mib:
         yield Violation(at_s, "I3", target, f"{used_mib} of {room_mib} MiB are in use; {name} has {vm.memory_mib} MiB")
