@@ -148,6 +148,17 @@ def test_how_long_is_quiet_and_within_what_time_it_flaps_are_two_things(patience
     ]
 
 
+def test_one_change_after_a_quiet_time_is_a_change_and_not_flapping_already() -> None:
+    patience = Patience(within_s=900, quiet_s=300)
+    tracks: Tracks = {}
+    manners = []
+    looks = [(10.0 * i, "down" if i % 2 else NORMAL) for i in range(6)]
+    for at_s, state in [*looks, (350.0, "down"), (360.0, NORMAL)]:
+        tracks, changes = compare(tracks, snapshot({KEYS[0]: state}), at_s, patience)
+        manners += [change.manner for change in changes]
+    assert manners == [*[Manner.CHANGED] * 3, Manner.FLAPS, Manner.SETTLED, Manner.CHANGED]
+
+
 # ------------------------------------------------------------------ whole clusters
 
 
