@@ -116,6 +116,12 @@ def first_world(event: Event) -> tuple[World | None, str]:
         return None, f"its first line holds no complete cluster: {error}"
 
 
+def _left_redirected(world: World, vm: str, at_s: float) -> Iterator[Violation]:
+    stuck = [volume for volume, state in world.volume_state.items() if state == "redirected_stuck"]
+    if stuck:
+        yield Violation(at_s, "R18", vm, f"we move it while a backup leaves {', '.join(stuck)} in redirected I/O")
+
+
 def _judge_start(world: World, event: Event, at_s: float, *, backups_may_degrade: bool) -> Iterator[Violation]:
     name, source, target = event["vm"], event["source"], event["target"]
     for node in (source, target):
@@ -131,9 +137,7 @@ def _judge_start(world: World, event: Event, at_s: float, *, backups_may_degrade
         yield Violation(at_s, rule, name, f"we move it to {target}, which is {world.node_state[target]}")
     if vm.backup and not backups_may_degrade:
         yield Violation(at_s, "R17", name, "we move it while a backup of it is under way")
-    stuck = [volume for volume, state in world.volume_state.items() if state == "redirected_stuck"]
-    if stuck:
-        yield Violation(at_s, "R18", name, f"we move it while a backup leaves {', '.join(stuck)} in redirected I/O")
+    yield from _left_redirected(world, name, at_s)
     used_mib, room_mib = world.used_mib(target), world.cluster.node_by_name[target].for_vms_mib
     if used_mib + vm.memory_mib > room_mib:
         yield Violation(at_s, "I3", target, f"{used_mib} of {room_mib} MiB are in use; {name} has {vm.memory_mib} MiB")
