@@ -91,8 +91,11 @@ class ClusterPort(Protocol):
         """A fresh snapshot, with the migrations under way, whoever started them."""
         ...
 
-    async def wait_for_change(self, seen: Cluster, within_s: float) -> None:
-        """Return when the cluster no longer is as in `seen` (progress of a migration apart), or after `within_s`."""
+    async def wait_for_change(self, seen: Cluster, within_s: float, node: str | None = None) -> None:
+        """Return when the cluster no longer is as in `seen` (progress of a migration apart), or after `within_s`.
+
+        `node`: whoever waits cares for the state of this node alone, and need not be woken by anything else.
+        """
         ...
 
     async def pause_node(self, node: str) -> None:

@@ -74,7 +74,7 @@ class Reboot:
             now_s = await _booted_s(cluster, node) if is_member else None
             if now_s is not None and now_s > before_s:
                 return
-            await cluster.wait_for_change(seen, LOOK_AGAIN_S if is_member else ABSENT_AGAIN_S)
+            await cluster.wait_for_change(seen, LOOK_AGAIN_S if is_member else ABSENT_AGAIN_S, node=node)
 
 
 async def _order(cluster: ClusterPort, node: str) -> bool:

@@ -67,6 +67,7 @@ class SimulatedCluster:
         self._volumes = {volume.name: volume for volume in cluster.volumes}
         self._roles = {role.name: role for role in cluster.roles}
         self._changed = News()
+        self._node_changed = {node.name: News() for node in cluster.nodes}
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._records: list[MigrationRecord] = []
         self._attempts: dict[str, int] = {}
@@ -107,9 +108,12 @@ class SimulatedCluster:
         await asyncio.sleep(0)
         return self.now()
 
-    async def wait_for_change(self, seen: Cluster, within_s: float) -> None:
+    async def wait_for_change(self, seen: Cluster, within_s: float, node: str | None = None) -> None:
         await asyncio.sleep(0)
-        if seen is self._snapshots.last:
+        if node is not None:
+            if seen.node_by_name[node] is self._nodes[node]:
+                await self._node_changed[node].wait(self._clock.loop_s(within_s))
+        elif seen is self._snapshots.last:
             await self._changed.wait(self._clock.loop_s(within_s))
 
     async def migration_log(self) -> tuple[MigrationRecord, ...]:
@@ -309,6 +313,7 @@ class SimulatedCluster:
     def put_node(self, name: str, **fields: Any) -> None:
         self._nodes[name] = self._nodes[name].model_copy(update=fields)
         self.touch()
+        self._node_changed[name].tell()
 
     def put_role(self, name: str, **fields: Any) -> None:
         self._roles[name] = self._roles[name].model_copy(update=fields)

@@ -140,9 +140,11 @@ class Host:
         within_s = asked.get("within_s")
         if not isinstance(within_s, int | float) or not within_s <= LONGEST_WAIT_S:
             raise RequestError(f"within_s: give seconds, at most {LONGEST_WAIT_S:g}")
-        seen = await self._cluster.look()
+        seen, node = await self._cluster.look(), asked.get("node")
+        if node is not None and (not isinstance(node, str) or node not in seen.node_by_name):
+            raise RequestError("node: is none of the cluster's")
         if self._numbered(seen) == asked.get("number"):
-            await self._cluster.wait_for_change(seen, within_s)
+            await self._cluster.wait_for_change(seen, within_s, node=node)
 
     async def _migration_log(self, asked: Request) -> list[dict[str, Any]]:  # noqa: ARG002  every verb takes it
         return [asdict(record) for record in await self._cluster.migration_log()]

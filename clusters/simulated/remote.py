@@ -78,12 +78,12 @@ class RemoteCluster:
         self._known = known
         return known[1]
 
-    async def wait_for_change(self, seen: Cluster, within_s: float) -> None:
+    async def wait_for_change(self, seen: Cluster, within_s: float, node: str | None = None) -> None:
         if self._known is None or seen is not self._known[1]:
             await asyncio.sleep(0)
             return
         within_s = max(0.0, min(within_s, LONGEST_WAIT_S))
-        asked = {"verb": "wait_for_change", "number": self._known[0], "within_s": within_s}
+        asked = {"verb": "wait_for_change", "number": self._known[0], "within_s": within_s, "node": node}
         async with self._asking(asked, Unreachable) as answer:
             await answer.message_soon(after_s=self._clock.loop_s(within_s))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from collections.abc import Callable
 from typing import Any
 
@@ -192,6 +194,20 @@ def test_the_migration_log_tells_what_became_of_each_migration(on_either: OnEith
         assert records[0].started_s < records[0].ended_s <= records[1].started_s
 
     on_either(cluster(2, [vm("a"), vm("b", memory_mib=60000)]), script)
+
+
+def test_whoever_waits_for_one_node_hears_of_it_though_others_change_meanwhile(on_either: OnEither) -> None:
+    async def script(port: ClusterPort) -> None:
+        await port.start_migration("web", "N2")
+        while (await port.look()).migrations:
+            await port.wait_for_change(await port.look(), 1e6)
+        seen = await port.look()
+        waiting = asyncio.ensure_future(port.wait_for_change(seen, 1e6, node="N3"))
+        await port.pause_node("N3")
+        await waiting
+        assert (await port.look()).node_by_name["N3"].state == "paused"
+
+    on_either(cluster(3, [vm("web")]), script)
 
 
 def test_a_rebooted_node_comes_back_paused_and_tells_when_it_started(on_either: OnEither) -> None:
