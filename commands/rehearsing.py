@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from shunter.commands import output
+from shunter.commands.caution import options_of
 from shunter.commands.cluster_choice import cluster_of_file
 from shunter.commands.rehearsal import P95_PERCENT, Outcome, Rehearsal, at_percent
 from shunter.commands.rolling import Asked, searching
@@ -150,6 +151,7 @@ def _replay(asked: Asked, cluster: str, faults: str, noise: float) -> str:
     options += ["--first", asked.first] if asked.first else []
     options += ["--apart", asked.apart] if asked.apart else []
     options += ["--one-fault-domain"] if asked.one_fault_domain else []
+    options += options_of(asked.precautions)
     options += ["--faults", faults, "--noise", f"{noise:g}", "--log", "night.jsonl"]
     return shlex.join(["shunter", "simulate", "maintain", *asked.nodes, *options])
 
