@@ -34,6 +34,7 @@ ISOLATED_PATIENCE_S = 600.0
 """An isolated node is declared down after four minutes by default (ResiliencyDefaultPeriod)."""
 AGAIN_AFTER_S = 60.0
 MOST_ROUNDS = 20
+ISOLATED = "is isolated; nothing of it is started before the cluster declares it down"
 
 
 async def fail_over(
@@ -147,18 +148,23 @@ class _Failover:
             if self.stop.asked or not has_quorum(seen):
                 return
             isolated = [name for name in self.lost if seen.node_by_name[name].state == "isolated"]
-            down = [name for name in self.ran if seen.vm_by_name[name].state == "failed"]
+            down = self._down(seen)
             moving = [move.vm for move in seen.migrations if {move.source, move.target}.intersection(self.lost)]
             if (now_running := len(self.ran) - len(down)) != running or isolated:
                 quiet_until_s, running = clock.now_s() + QUIET_S, now_running
-            until_s = min(isolated_until_s, quiet_until_s) if isolated else quiet_until_s
+            until_s = isolated_until_s if isolated else quiet_until_s
             if not (isolated or down or moving) or until_s <= clock.now_s():
                 return
-            waits = [Waiting(name, "isolated: waits until the cluster declares it down", until_s) for name in isolated]
+            waits = [Waiting(name, ISOLATED, isolated_until_s) for name in isolated]
             waits += [Waiting(name, "waits to be restarted by the cluster", until_s) for name in down]
             waits += [Waiting(name, "its migration is still under way", until_s) for name in moving]
             self.audience.waiting(tuple(waits))
-            await change_or_stop(self.cluster, seen, until_s - clock.now_s(), self.stop)
+            await change_or_stop(self.cluster, seen, min(until_s, quiet_until_s) - clock.now_s(), self.stop)
+
+    def _down(self, seen: Cluster) -> list[str]:
+        """What is to run again and does not. Nobody restarts a VM of priority 0."""
+        vms = (seen.vm_by_name[name] for name in self.ran)
+        return [vm.name for vm in vms if vm.state == "failed" and vm.priority > 0]
 
     def _noted(self, seen: Cluster) -> Cluster:
         """Remember what failed, and since when what had failed runs again."""
@@ -184,7 +190,7 @@ class _Failover:
         self.starting.tried.clear()
         until_s = self.cluster.clock.now_s() + AGAIN_AFTER_S
         seen = await look(self.cluster)
-        down = [name for name in self.ran if seen.vm_by_name[name].state == "failed"]
+        down = self._down(seen)
         self.audience.waiting(tuple(Waiting(name, "is tried once more", until_s) for name in down))
         if down:
             await change_or_stop(self.cluster, seen, AGAIN_AFTER_S, self.stop)
@@ -195,9 +201,13 @@ class _Failover:
         if self.stop.asked or not has_quorum(seen):
             return False
         left = [seen.vm_by_name[name] for name in self.ran if may_be_started(seen, name)]
-        targets = choose_restarts(seen, [vm for vm in left if vm.priority > 0], tried=self.starting.tried).targets
+        choice = choose_restarts(seen, [vm for vm in left if vm.priority > 0], tried=self.starting.tried)
+        now_s = self.cluster.clock.now_s()
+        waits = [Waiting(name, f"waits to be started on {node}", now_s) for name, node in choice.targets.items()]
+        waits += [Waiting(name, "has no place as things are", now_s) for name in choice.unplaced]
+        self.audience.waiting(tuple(waits))
         tried = len(self.starting.starts)
-        await self.starting.start(targets)
+        await self.starting.start(choice.targets)
         started = self.starting.starts[tried:]
         for start in started:
             self.rest.note(start.came_along, seen.vm_by_name[start.vm].node, start.node, start.at_s)

@@ -94,10 +94,11 @@ class Lives:
         found = self._unobserved | {new.name: None for _, new in others if new.name in self.vms}
         return tuple(found)
 
-    def observe_vm(self, seen: VirtualMachine, life: vm.VmLife) -> None:
+    def observe_vm(self, seen: VirtualMachine, life: vm.VmLife, reason: str = "") -> None:
+        """`reason`: what is known beyond the node on which it is as it is."""
         state, event = SEEN_VM[seen.state]
         if life.state is not state:
-            self.step(vm.VM, life, event, f"on {seen.node}")
+            self.step(vm.VM, life, event, f"on {seen.node}" + (f": {reason}" if reason else ""))
 
     def observe_node(self, seen: NodeState, life: node.NodeLife) -> None:
         if life.state in NODE_IN_TURN:

@@ -82,7 +82,7 @@ class Starting:
             outcome, reason = "failed", str(error)
         after = await look(self.cluster)
         now = after.vm_by_name[vm]
-        self.lives.observe_vm(now, life)
+        self.lives.observe_vm(now, life, "" if now.holds_memory else reason)
         if now.holds_memory and now.node == node:
             outcome = "done"
         elif outcome == "done":

@@ -186,3 +186,33 @@ def test_a_run_that_waits_for_the_cluster_stops_at_once_when_asked_to() -> None:
     report, now_s = in_virtual_time(night)
     assert report.interrupted
     assert now_s == pytest.approx(20.0)
+
+
+def test_nobody_waits_for_a_vm_of_priority_0_to_be_restarted() -> None:
+    night = failed_over(with_n1_down([vm("spare", priority=0, **GIVEN_UP)]), how=None)
+    assert night.report.ok
+    assert not any(night.notes.waits)
+
+
+def test_what_waits_is_told_with_what_for_and_how_long_at_most() -> None:
+    of = cluster([node("N1"), node("N2"), node("N3", 4096)], [vm("web"), vm("huge", memory_mib=60000), vm("b", "N2")])
+    night = failed_over(of, how="isolate", faults=[{"at_s": 0, "do": "role_fails", "vm": "web", "node": "N2"}])
+    told = [(wait.subject, wait.reason) for waits in night.notes.waits for wait in waits]
+    isolated = next(wait for waits in night.notes.waits for wait in waits if wait.subject == "N1")
+    assert isolated.reason == "is isolated; nothing of it is started before the cluster declares it down"
+    assert isolated.until_s == night.notes.began_s + 600.0
+    assert told.index(("N1", isolated.reason)) < told.index(("web", "waits to be restarted by the cluster"))
+
+
+def test_what_has_no_place_is_told_while_the_others_are_started() -> None:
+    vms = [vm("low", memory_mib=65536, priority=1000, **GIVEN_UP), vm("high", memory_mib=65536, **GIVEN_UP)]
+    night = failed_over(with_n1_down(vms, nodes=2), how=None)
+    told = [{(wait.subject, wait.reason) for wait in waits} for waits in night.notes.waits]
+    assert {("high", "waits to be started on N2"), ("low", "has no place as things are")} in told
+
+
+def test_the_step_of_a_start_that_failed_says_why() -> None:
+    faults = [{"at_s": 0, "do": "role_fails", "vm": "web", "node": "N2"}]
+    night = failed_over(with_n1_down([vm("web", preferred_owners=["N2"], **GIVEN_UP)]), how=None, faults=faults)
+    (step,) = (step for step in night.notes.steps if (step.source, step.target) == ("starting", "failed"))
+    assert "web does not come up on N2" in step.reason
