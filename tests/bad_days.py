@@ -16,6 +16,7 @@ from pathlib import Path
 
 import async_solipsism
 from drawing import draw_night, draw_tight_night
+from failing_over import Told, fail_over_and_tell, failing_over, unless_others_did
 from nights import LONGEST_NIGHT_S, HowMany, Listener, Outcome, draw_precautions
 
 from shunter.clusters.clock import Clock
@@ -29,7 +30,6 @@ from shunter.engine.stop import Stop
 from shunter.topology.clusterfile import cluster_json
 from shunter.topology.homes import Before, FailbackPolicy
 from shunter.topology.model import Cluster
-from shunter.topology.plan import Plan
 from shunter.topology.precautions import Precautions
 from shunter.topology.quorum import votes_of
 from shunter.topology.recheck import Violation, check_failover, check_log, check_report
@@ -62,17 +62,6 @@ class BadDay:
         path = folder / f"{self.cluster.name}.json"
         path.write_text(cluster_json(self.cluster) + "\n", encoding="utf-8")
         return f"python benchmarks/bad_days.py --first {self.seed} --seeds 1 --processes 1   # cluster: {path}"
-
-
-@dataclass
-class Told:
-    """What a procedure told, and the log of its time, which begins with the cluster as it was then."""
-
-    report: Plan
-    listener: Listener
-    log: list[str]
-    ended_s: float
-    lost: tuple[str, ...] = ()
 
 
 @dataclass
@@ -199,10 +188,8 @@ async def _live(day: BadDay, diary: Diary) -> None:
     world = SimulatedCluster(day.cluster, clock=Clock(), seed=day.seed, noise=day.noise, faults=losses_of(day))
     try:
         async with asyncio.timeout(LONGEST_NIGHT_S):
-            evacuated = asyncio.create_task(_evacuate(day, world, diary))
-            if day.beside:
-                await _fail_over_until(evacuated, world, diary)
-            await evacuated
+            async with failing_over(world, when=day.beside) as diary.failovers:
+                await _evacuate(day, world, diary)
             await _fail_over_what_lies(world, diary)
             await world.clock.sleep(max(0.0, SETTLES_S - world.clock.now_s()))  # faults that come later
             await _fail_over_what_lies(world, diary)
@@ -239,31 +226,13 @@ async def _bring_back(day: BadDay, node: str, world: SimulatedCluster, diary: Di
     diary.returns.append(Told(report, listener, log, world.clock.now_s()))
 
 
-async def _fail_over_until(over: asyncio.Task[None], world: SimulatedCluster, diary: Diary) -> None:
-    """As a watch would: each node that goes down is taken care of at once."""
-    known = {node.name for node in world.now().nodes if node.state == "down"}
-    while not over.done():
-        seen = await world.look()
-        down = {node.name for node in seen.nodes if node.state == "down"}
-        if fresh := sorted(down - known):
-            await _fail_over(fresh, world, diary)
-        known = down
-        await world.wait_for_change(await world.look(), 60.0)
-
-
 async def _fail_over_what_lies(world: SimulatedCluster, diary: Diary) -> None:
     """Of nodes that are lost, and of those that are back, or on which a VM did not come up."""
     seen = await world.look()
     lies = {vm.node for vm in seen.vms if vm.state == "failed" and vm.clustered}
     lost = [node.name for node in seen.nodes if node.state in ("down", "isolated", "quarantined") or node.name in lies]
     if lost:
-        await _fail_over(lost, world, diary)
-
-
-async def _fail_over(lost: list[str], world: SimulatedCluster, diary: Diary) -> None:
-    listener = Listener()
-    report = await fail_over(world, lost, audience=listener)
-    diary.failovers.append(Told(report, listener, list(world.witness.lines), world.clock.now_s(), tuple(lost)))
+        diary.failovers.append(await fail_over_and_tell(world, lost))
 
 
 # ---------------------------------------------------------------------- the judge
@@ -273,21 +242,14 @@ def _judge(day: BadDay, diary: Diary) -> list[Violation]:
     found = list(check_log(diary.lines, backups_may_degrade=day.precautions.backups != "hold"))
     if (told := diary.evacuation) is not None:
         disagree = check_report(told.report, told.log, day.nodes, told.listener.began_at_s)
-        found += _unless_others_did(disagree, diary.failovers)
+        found += unless_others_did(disagree, [other.report for other in diary.failovers])
     for told in diary.failovers:
         disagree = check_failover(told.report, told.log, told.lost, told.listener.began_at_s, told.ended_s + EPSILON_S)
-        found += _unless_others_did(disagree, [other for other in diary.told if other is not told])
+        found += unless_others_did(disagree, [other.report for other in diary.told if other is not told])
     for told in diary.returns:
         disagree = check_report(told.report, told.log, (), told.listener.began_at_s)
-        found += _unless_others_did(disagree, [other for other in diary.told if other is not told])
+        found += unless_others_did(disagree, [other.report for other in diary.told if other is not told])
     return [*found, *_left_lying(diary)]
-
-
-def _unless_others_did(found: Sequence[Violation], others: Sequence[Told]) -> list[Violation]:
-    """Without what a report does not know because another run beside it did it."""
-    volumes = {move.volume for told in others for move in told.report.volume_moves}
-    roles = {move.name for told in others for move in told.report.role_moves}
-    return [violation for violation in found if violation.subject not in volumes | roles]
 
 
 def _left_lying(diary: Diary) -> list[Violation]:

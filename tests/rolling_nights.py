@@ -15,6 +15,7 @@ from pathlib import Path
 
 import async_solipsism
 from drawing import draw_filled, draw_rolling_night
+from failing_over import Told, failing_over, unless_others_did
 from nights import HowMany, Listener, draw_precautions, said_of
 
 from shunter.clusters.clock import Clock
@@ -24,7 +25,8 @@ from shunter.engine.maintain import Budget, maintain
 from shunter.topology.clusterfile import cluster_json
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
-from shunter.topology.recheck import Violation, check_log, check_plan, check_report
+from shunter.topology.recheck import Violation, check_failover, check_log, check_plan, check_report
+from shunter.topology.recheck.violation import EPSILON_S
 from shunter.topology.rolling import RollingPolicy, forecast
 
 LONGEST_TURN_S = 3 * 3600.0
@@ -34,7 +36,8 @@ LONGEST_TURN_S = 3 * 3600.0
 @dataclass(frozen=True)
 class RollingNight:
     """What a seed stands for. `nodes`: those to maintain; none: all. `balances`: the cluster gives nodes that are back
-    VMs by itself. `given`: these faults, in place of those that are drawn from the seed.
+    VMs by itself. `beside`: nodes that are lost are failed over while it goes on. `given`: these faults, in place of
+    those that are drawn from the seed.
     """
 
     seed: int
@@ -45,6 +48,7 @@ class RollingNight:
     faults: HowMany
     noise: float
     balances: bool
+    beside: bool = False
     given: tuple[Fault, ...] | None = None
 
     def replay(self, folder: Path) -> str:
@@ -81,6 +85,7 @@ class Spent:
     report: Plan
     lines: list[str]
     after: Cluster
+    failovers: list[Told]
 
 
 @dataclass
@@ -123,7 +128,8 @@ def draw(seed: int) -> RollingNight:
     )
     faults: HowMany = rng.choice(("none", "some", "some", "many", "many", "many"))
     noise = rng.choice((0.0, 0.3, 0.3))
-    return RollingNight(seed, cluster, tuple(nodes), policy, budget, faults, noise, rng.random() < 0.5)
+    night = RollingNight(seed, cluster, tuple(nodes), policy, budget, faults, noise, rng.random() < 0.5)
+    return replace(night, beside=random.Random(f"beside/{seed}").random() < 0.3)
 
 
 def draw_calm(seed: int) -> RollingNight:
@@ -174,7 +180,7 @@ async def _run(night: RollingNight, listener: Listener) -> Spent:
         balances=night.balances,
     )
     try:
-        async with asyncio.timeout(longest_s(night)):
+        async with asyncio.timeout(longest_s(night)), failing_over(world, when=night.beside) as failovers:
             report = await maintain(
                 world,
                 night.nodes,
@@ -184,7 +190,7 @@ async def _run(night: RollingNight, listener: Listener) -> Spent:
                 budget=night.budget,
                 planned=planned,
             )
-            return Spent(report, list(world.witness.lines), await world.look())
+            return Spent(report, list(world.witness.lines), await world.look(), failovers)
     finally:
         await world.close()
 
@@ -211,7 +217,11 @@ def judge(night: RollingNight, listener: Listener, spent: Spent) -> Iterator[Vio
     yield from check_log(
         spent.lines, rolled=done, kept_paused=given_up, at_once=at_once, backups_may_degrade=may_degrade
     )
-    yield from check_report(report, spent.lines, night.nodes, listener.began_at_s)
+    disagree = check_report(report, spent.lines, night.nodes, listener.began_at_s)
+    yield from unless_others_did(disagree, [told.report for told in spent.failovers])
+    for told in spent.failovers:
+        against = check_failover(told.report, told.log, told.lost, told.listener.began_at_s, told.ended_s + EPSILON_S)
+        yield from unless_others_did(against, [report])
     yield from _in_the_morning(night, report, spent.after)
     yield from _in_the_order_asked_for(night, plan, report)
     if night.faults == "none" and night.given is None and report.executed:
