@@ -57,8 +57,7 @@ class Care:
         kept = [
             finding
             for finding in planned
-            if (finding.rule, finding.subject) not in about
-            and not (finding.rule in ("R17", "R19") and finding.subject.startswith("vm "))
+            if (finding.rule, finding.subject) not in about and finding.rule not in ("R17", "R19")
         ]
         drifted = {finding.subject for finding in planned if finding.rule == "R19"}
         still = [

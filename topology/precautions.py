@@ -77,7 +77,19 @@ def is_held_by_backups(plan: Plan) -> bool:
 
 
 def said_beforehand(cluster: Cluster, precautions: Precautions, moving: Collection[str]) -> Iterator[Finding]:
-    """What a plan that moves these VMs says of backups that it does not wait for, and of what it will refresh."""
+    """What a plan that moves these VMs says of backups that are not waited for, of volumes whose backups are, and of
+    what will be refreshed.
+    """
+    for volume in cluster.volumes if precautions.backups != "proceed" else ():
+        held = any(volume.name in cluster.vm_by_name[name].volumes for name in moving)
+        if held and is_redirected_by_backup(cluster, volume):
+            yield Finding(
+                rule="R17",
+                severity="info",
+                subject=f"volume {volume.name}",
+                message=f"a backup redirects the I/O of {volume.name}: the VMs on it are held until that is done",
+                remedy="nothing; the times of this plan take it to be over",
+            )
     for name in dict.fromkeys(moving):
         vm = cluster.vm_by_name[name]
         if vm.backup and vm.holds_memory and precautions.backups == "proceed":

@@ -113,8 +113,13 @@ def test_a_vm_on_a_volume_that_its_backup_redirects_is_held_and_the_volume_keeps
         windows_version="2008R2",
     )
     night = evacuated(of, faults=[{"at_s": 300, "do": "backup_ends", "volume": "CSV1", "outcome": "done"}])
+    assert night.notes.plan is not None
+    assert [(f.severity, f.subject, f.message) for f in night.notes.plan.findings if f.rule == "R17"] == [
+        ("info", "volume CSV1", "a backup redirects the I/O of CSV1: the VMs on it are held until that is done")
+    ]
     assert started(night, "web") < 1
     assert started(night, "on-it") == 300
+    assert said(night, "R17") == {"vm on-it": "info: on-it was held for 300 s while a backup was under way"}
     assert [line["t_s"] > 300 for line in night.happened("volume_owner_changed")] == [True]
     assert night.report.ok
 
