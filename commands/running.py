@@ -29,6 +29,7 @@ from shunter.engine.control import Control
 from shunter.engine.failover import failover_of
 from shunter.flows.errors import RunError
 from shunter.flows.listeners import listening
+from shunter.flows.restarts_seen import Fate
 from shunter.flows.settings import PrefectAtHand, prefect_at_hand
 from shunter.flows.spoken import duration
 from shunter.topology.choosing import ReserveNodes
@@ -316,6 +317,9 @@ def asked_to_stop(view: RunView, *, again: bool) -> str:
     else:
         told = f"{running} may finish; Ctrl-C again calls that off"
     said = [told] if running else ["no migration is under way"]
+    if view.failover is not None:
+        starting = listed([vm.vm for vm in view.failover.at(Fate.STARTING, Fate.LOST_SIGHT)])
+        said = [f"what becomes of {starting} is looked at yet" if starting else "no VM is being started"]
     if away:
         left_s = max(turn.back_s(view.elapsed_s) for turn in away) - view.elapsed_s
         verb = "is" if len(away) == 1 else "are"

@@ -35,6 +35,7 @@ ISOLATED_PATIENCE_S = 600.0
 AGAIN_AFTER_S = 60.0
 MOST_ROUNDS = 20
 ISOLATED = "is isolated; nothing of it is started before the cluster declares it down"
+NO_PLACE = "has no place as things are"
 
 
 async def fail_over(
@@ -204,7 +205,7 @@ class _Failover:
         choice = choose_restarts(seen, [vm for vm in left if vm.priority > 0], tried=self.starting.tried)
         now_s = self.cluster.clock.now_s()
         waits = [Waiting(name, f"waits to be started on {node}", now_s) for name, node in choice.targets.items()]
-        waits += [Waiting(name, "has no place as things are", now_s) for name in choice.unplaced]
+        waits += [Waiting(name, NO_PLACE, now_s) for name in choice.unplaced]
         self.audience.waiting(tuple(waits))
         tried = len(self.starting.starts)
         await self.starting.start(choice.targets)

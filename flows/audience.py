@@ -18,6 +18,7 @@ from shunter.flows import artifacts
 from shunter.flows.locks import Logger
 from shunter.flows.markdown import headline
 from shunter.flows.progress import HowFar, MovesHowFar, how_far, vm_of
+from shunter.flows.restarts_seen import node_told
 from shunter.flows.turns_seen import TurnsSeen
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.plan import Plan
@@ -102,7 +103,7 @@ class RunAudience:
             self._node_failed(node, self._turns.failed[node])
         self._failed &= self._turns.failed.keys()
         self._how_far.stepped(step)
-        if step.lifecycle in ("migration", "node"):
+        if step.lifecycle in ("migration", "node", "vm"):
             self._changed.set()
         if self._also:
             self._also.stepped(step)
@@ -193,7 +194,9 @@ def subject_of(step: Step) -> tuple[str, str]:
 
 
 def nodes_of(step: Step) -> list[tuple[str, str]]:
-    """The two nodes of a migration's step with their parts in it; none for other lifecycles."""
+    """The two nodes of a migration's step with their parts in it; the one on which a VM is, starts or has failed."""
+    if (node := node_told(step)) is not None:
+        return [("node", node)]
     if step.lifecycle != "migration":
         return []
     source, _, target = step.subject.rpartition(": ")[2].partition(" → ")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from shunter.engine.audience import Audience, Nobody, Progress, Waiting
+from shunter.flows.restarts_seen import Fate, Restart, RestartsSeen
 from shunter.flows.spoken import count, duration, together
 from shunter.flows.turns_seen import TurnsSeen
 from shunter.statemachines.lifecycle import Step
@@ -26,7 +27,13 @@ class HowFar(Audience, Protocol):
 
 def how_far(plan: Plan) -> HowFar:
     """What fits the kind of the plan. It wants to be told of the plan, too."""
-    return RollingHowFar() if plan.kind == "rolling_maintenance" else MovesHowFar()
+    match plan.kind:
+        case "rolling_maintenance":
+            return RollingHowFar()
+        case "failover":
+            return FailoverHowFar()
+        case _:
+            return MovesHowFar()
 
 
 class MovesHowFar(Nobody):
@@ -138,6 +145,31 @@ class RollingHowFar(Nobody):
         if len(over_s) < len(planned_s):
             late_s = max(late_s, since_s - planned_s[len(over_s)])
         return max(0.0, self._plan.makespan_s + late_s - since_s)
+
+
+class FailoverHowFar(RestartsSeen):
+    """Of a failover: how many of the VMs run again. What a start was asked for counts when the VM runs."""
+
+    def percent(self, now_s: float) -> float:  # noqa: ARG002  nobody knows how long the cluster takes
+        return round(100 * self.running / len(self.vms), 1) if self.vms else 0.0
+
+    def told(self, now_s: float | None) -> str:
+        """What did not come up first: it is what somebody has to look at."""
+        parts = [f"did not come up: {_some(_not_up(self.troubled()))}"] if self.troubled() else []
+        parts.append(f"{self.running} of {count(len(self.vms), 'VM')} {'runs' if len(self.vms) == 1 else 'run'} again")
+        if starting := self.at(Fate.STARTING):
+            parts.append(f"starting: {_some([f'{vm.vm} on {vm.node}' for vm in starting])}")
+        if doubtful := self.at(Fate.LOST_SIGHT):
+            parts.append(f"lost sight of {_some([vm.vm for vm in doubtful])}, looking")
+        if now_s is not None:
+            for wait in self.waits():
+                left_s = wait.until_s - now_s
+                parts.append(wait.told() + (f", for at most {duration(left_s)} more" if left_s >= 1 else ""))
+        return "; ".join(parts)
+
+
+def _not_up(restarts: Sequence[Restart]) -> list[str]:
+    return [f"{restart.vm} (tried on {together(restart.not_on)})" for restart in restarts]
 
 
 def vm_of(step: Step) -> str:

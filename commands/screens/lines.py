@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from shunter.commands.screens.failover_lines import FailoverLines
 from shunter.commands.screens.live import ended_line
 from shunter.commands.screens.rolling_live import is_late
 from shunter.commands.screens.rolling_view import NodeTurn, RollingView, Where
@@ -26,9 +27,14 @@ class Lines:
         self._where: dict[str, Where] = {}
         self._late: set[str] = set()
         self._held_up = ""
+        self._failover: FailoverLines | None = None
 
     def planned(self, plan: Plan, at_s: float) -> None:
         self.view.planned(plan, at_s)
+        if self.view.failover is not None:
+            self._failover = FailoverLines(plan, self.view.failover)
+            self.say(self._failover.planned())
+            return
         moves = f"{count(len(plan.moves), 'live migration')} planned, forecast {duration(plan.makespan_s)}"
         if plan.kind == "resume" and not plan.moves:
             moves = "no VM is to move"
@@ -42,6 +48,9 @@ class Lines:
 
     def stepped(self, step: Step) -> None:
         self.view.stepped(step)
+        if self._failover is not None:
+            for told in self._failover.stepped(step, signs_of(self.console)):
+                self.say(told)
         rolling = self.view.rolling
         if step.lifecycle == "node":
             if rolling is None or step.subject.removeprefix("node ") not in rolling.turns:
@@ -67,6 +76,9 @@ class Lines:
 
     def waiting(self, waiting: tuple[Waiting, ...]) -> None:
         self.view.waiting(waiting)
+        if self._failover is not None:
+            for line in self._failover.waiting(self.view.now_s, self.view.zero_s):
+                self.say(line)
         rolling = self.view.rolling
         if rolling is None:
             return

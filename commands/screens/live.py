@@ -13,10 +13,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from shunter.commands.screens.failover_live import failover_rows
 from shunter.commands.screens.rolling_live import bar, node_rows, rows_needed
 from shunter.commands.screens.rolling_view import RollingView, Where
 from shunter.commands.screens.run_view import Ended, Mover, RunView
 from shunter.commands.screens.words import Signs, clock, count, listed, signs_of
+from shunter.flows.restarts_seen import RestartsSeen
 from shunter.flows.spoken import duration
 from shunter.statemachines.migration import State
 from shunter.statemachines.node import State as NodeState
@@ -79,6 +81,8 @@ class LiveScreen:
         lines: list[RenderableType] = [self._head(signs)]
         if view.rolling is not None:
             return Group(*lines, *self._rolling(view.rolling, signs))
+        if view.failover is not None:
+            return Group(*lines, *self._failing_over(view.failover, signs))
         if view.plan is not None:
             lines += [self._total(signs), self._nodes(signs), Text()]
         if view.running:
@@ -112,6 +116,15 @@ class LiveScreen:
             lines.append(line)
         return [*lines, Text(), *notice] if notice else lines
 
+    def _failing_over(self, seen: RestartsSeen, signs: Signs) -> list[RenderableType]:
+        """Within the height of the terminal."""
+        width = self.console.width
+        nodes = [self._nodes(signs)] if self.view.node_states else []
+        notice = list(signs.text(self.notice, "bold yellow").wrap(self.console, width)) if self.notice else []
+        room = self.console.height - 2 - len(nodes) - (len(notice) + 1 if notice else 0)
+        rows = failover_rows(seen, self.view.now_s, width, room, signs)
+        return [*nodes, *rows, *([Text(), *notice] if notice else [])]
+
     def _nodes_gone(self, rolling: RollingView, signs: Signs) -> list[Text]:
         """Nodes that have no turn, or had it already, and left the cluster."""
         gone = {NodeState.DOWN: "is down", NodeState.ISOLATED: "is isolated: the other nodes do not hear it"}
@@ -127,7 +140,8 @@ class LiveScreen:
         if self.view.plan is None:
             return head.append_text(signs.text(": looking at the cluster", "dim"))
         head.append(f"   {clock(self.view.elapsed_s)} ", style="bold")
-        head.append_text(self._punctuality(signs))
+        if self.view.failover is None:  # how long the cluster takes for its part nobody knows
+            head.append_text(self._punctuality(signs))
         head.truncate(self.console.width, overflow="ellipsis")
         return head
 

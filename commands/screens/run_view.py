@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from shunter.commands.screens.rolling_view import RollingView
 from shunter.engine.audience import Progress, Waiting
+from shunter.flows.restarts_seen import RestartsSeen
 from shunter.statemachines.lifecycle import Step
 from shunter.statemachines.migration import MIGRATION, State
 from shunter.statemachines.node import State as NodeState
@@ -60,7 +61,8 @@ class Ended:
 class RunView:
     """`real_s`: a clock of seconds, for the time between two messages; `speed`: of the cluster's clock against it.
 
-    `rolling`: the nodes' turns, of a rolling run. `stopping`: it was asked to stop, so that nothing new begins.
+    `rolling`: the nodes' turns, of a rolling run; `failover`: the VMs that are to run again. `stopping`: it was asked
+    to stop, so that nothing new begins.
     """
 
     real_s: Callable[[], float]
@@ -72,6 +74,7 @@ class RunView:
     ended: list[Ended] = field(default_factory=list)
     node_states: dict[str, NodeState] = field(default_factory=dict)
     rolling: RollingView | None = None
+    failover: RestartsSeen | None = None
     stopping: bool = False
     waits: tuple[Waiting, ...] = ()
     _estimates_s: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -84,10 +87,15 @@ class RunView:
         self.plan, self.zero_s = plan, at_s
         self._estimates_s = {(move.vm, move.target): move.end_s - move.start_s for move in plan.moves}
         self.rolling = RollingView(plan) if plan.kind == "rolling_maintenance" else None
+        self.failover = RestartsSeen() if plan.kind == "failover" else None
+        if self.failover is not None:
+            self.failover.planned(plan, at_s)
         self._hear(at_s)
 
     def stepped(self, step: Step) -> None:
         self._hear(step.at_s)
+        if self.failover is not None:
+            self.failover.stepped(step)
         if step.lifecycle == "node":
             node, state = step.subject.removeprefix("node "), NodeState(step.target)
             self.node_states[node] = state
@@ -109,6 +117,8 @@ class RunView:
         mover.percent, mover.copied_at_s = progress.percent, progress.at_s
 
     def waiting(self, waiting: tuple[Waiting, ...]) -> None:
+        if self.failover is not None:
+            self.failover.waiting(waiting)
         self.waits = waiting if self.rolling is None else self.rolling.waiting(waiting)
 
     def _migration_stepped(self, step: Step) -> None:
