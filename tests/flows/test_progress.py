@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shunter.engine.audience import Progress, Waiting
-from shunter.flows.progress import MovesHowFar, RollingHowFar, how_far
+from shunter.flows.progress import FailoverHowFar, MovesHowFar, RollingHowFar, how_far
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.plan import Maintenance, Move, Plan
 
@@ -61,6 +61,7 @@ def turn(far: RollingHowFar, name: str, from_s: float, to_s: float) -> None:
 def test_the_kind_of_the_plan_decides_what_is_counted(plan: Plan) -> None:
     assert isinstance(how_far(plan), RollingHowFar)
     assert isinstance(how_far(plan.model_copy(update={"kind": "repair"})), MovesHowFar)
+    assert isinstance(how_far(plan.model_copy(update={"kind": "failover"})), FailoverHowFar)
 
 
 def test_a_rolling_run_counts_nodes_and_moves_and_says_what_is_left(far: RollingHowFar) -> None:
@@ -112,3 +113,31 @@ def test_an_evacuation_counts_its_moves() -> None:
     found.progressed(Progress("b", "N1", "N2", BEGAN_S + 60, 50.0, 50.0))
     assert found.told(BEGAN_S + 60) == "1 of 2 moved; copying b 50 %"
     assert found.percent(BEGAN_S + 60) == 75.0
+
+
+def test_a_failover_counts_the_vms_that_run_again() -> None:
+    found = FailoverHowFar()
+    moves = tuple(Move(vm=vm, source="N1", target="N2", start_s=0, end_s=50) for vm in ("a", "b", "c"))
+    found.planned(Plan(kind="failover", cluster="c", ok=True, reserve_nodes=0, moves=moves), BEGAN_S)
+
+    def vm(name: str, source: str, target: str, reason: str) -> None:
+        found.stepped(Step("vm", f"vm {name}", "", source, target, BEGAN_S, reason))
+
+    for name in ("a", "b", "c"):
+        vm(name, "running", "failed", "on N1")
+    found.waiting(tuple(Waiting(name, "waits to be restarted by the cluster", BEGAN_S + 180) for name in "abc"))
+    vm("a", "failed", "running", "on N3")
+    assert found.percent(BEGAN_S + 60) == 33.3
+    assert found.told(BEGAN_S + 60) == (
+        "1 of 3 VMs run again; b and c: each waits to be restarted by the cluster, for at most 2 min 0 s more"
+    )
+    vm("b", "failed", "starting", "on N2")
+    vm("c", "failed", "starting", "on N2")
+    vm("c", "starting", "failed", "on N2: it stops at once")
+    assert found.told(BEGAN_S + 200).startswith(
+        "did not come up: c (tried on N2); 1 of 3 VMs run again; starting: b on N2; c waits to be restarted"
+    )
+    vm("b", "starting", "lost_sight", "no answer")
+    assert "; lost sight of b, looking; " in found.told(BEGAN_S + 200)
+    vm("b", "lost_sight", "running", "on N2")
+    assert found.told(None) == "did not come up: c (tried on N2); 2 of 3 VMs run again"
