@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from pathlib import Path
 from typing import Any
@@ -64,5 +65,29 @@ def test_nothing_is_touched_before_somebody_has_approved_the_plan(
             )
             if not approved:
                 assert ended.state.message == ("the plan was not approved: go, after the backup. Nothing was touched")
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "troubled",
+    [
+        {"vms": [{"name": "db", "node": "N1", "memory_mib": 4096, "backup": True}]},
+        {"volumes": [{"name": "CSV1", "state": "redirected_stuck"}]},
+    ],
+    ids=["waits for a backup", "restores direct I/O first"],
+)
+def test_a_run_that_begins_with_something_else_waits_for_approval_too(tmp_path: Path, troubled: dict[str, Any]) -> None:
+    path = tmp_path / "troubled.json"
+    nodes = [{"name": name, "memory_mib": 65536} for name in ("N1", "N2", "N3")]
+    path.write_text(json.dumps({"name": "troubled", "nodes": nodes, **troubled}), encoding="utf-8")
+    parameters = {"cluster": str(path), "nodes": ["N1"], "speed": 100, "wait_for_approval_s": 600}
+
+    async def story() -> None:
+        async with get_client() as client:
+            notes = Notes()
+            suspended = await run(client, await deployed(client, parameters), notes)
+            assert suspended.state is not None
+            assert (suspended.state.name, notes.plan, notes.steps) == ("Suspended", None, [])
 
     asyncio.run(story())
