@@ -131,8 +131,15 @@ def test_a_node_with_a_vm_that_cannot_move_is_untouched_with_the_verdicts_and_th
 
 def test_a_vm_under_backup_keeps_its_node_untouched() -> None:
     plan = planned(cluster(3, [vm("v", "N1", backup=True)]))
-    assert [entry.node for entry in plan.untouched] == ["N1"]
+    (entry,) = plan.untouched
+    assert (entry.node, entry.reason) == ("N1", "backups hold VMs on N1: v (R17)")
+    assert entry.remedy.startswith("nothing: N1 has its turn once the run sees them end")
     assert {verdict.rule for entry in plan.unplaced for verdict in entry.verdicts} == {"R17"}
+
+
+def test_a_vm_that_more_than_a_backup_keeps_is_not_said_to_wait_for_that() -> None:
+    (entry,) = planned(cluster(3, [vm("v", "N1", backup=True, possible_owners=["N1"])])).untouched
+    assert entry.reason == "v cannot leave N1"
 
 
 def test_r11_vms_that_run_on_one_disk_keep_their_node_untouched() -> None:

@@ -29,6 +29,7 @@ def hindrances(
             _of_node(cluster, node)
             or _of_partners(cluster, node, partners[name])
             or _of_volumes(cluster, node)
+            or _of_backups(node, [vm for vm in stuck if not _is_only_held(cluster, vm, fit)], stuck)
             or _of_vms(node, stuck)
         )
         if found is not None:
@@ -121,13 +122,32 @@ def _of_volumes(cluster: Cluster, node: Node) -> Untouched | None:
     return None
 
 
+def _is_only_held(cluster: Cluster, vm: VirtualMachine, fit: FitNodes) -> bool:
+    """Whether nothing but a backup keeps the VM where it is."""
+    return vm.backup and not _is_stuck(cluster, vm.model_copy(update={"backup": False}), fit)
+
+
+def _of_backups(node: Node, others: Sequence[VirtualMachine], stuck: Sequence[VirtualMachine]) -> Untouched | None:
+    """`others`: those of the stuck VMs that more than a backup keeps."""
+    if others or not stuck:
+        return None
+    return Untouched(
+        node=node.name,
+        reason=f"backups hold VMs on {node.name}: {_shown(stuck)} (R17)",
+        remedy=f"nothing: {node.name} has its turn once the run sees them end; or do not wait (--backups proceed)",
+    )
+
+
 def _of_vms(node: Node, stuck: Sequence[VirtualMachine]) -> Untouched | None:
     if not stuck:
         return None
-    names = [vm.name for vm in stuck]
-    shown = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
     return Untouched(
         node=node.name,
-        reason=f"{shown} cannot leave {node.name}",
-        remedy=f"see what would help each of them (shunter why {names[0]} NODE), or stop them by hand",
+        reason=f"{_shown(stuck)} cannot leave {node.name}",
+        remedy=f"see what would help each of them (shunter why {stuck[0].name} NODE), or stop them by hand",
     )
+
+
+def _shown(vms: Sequence[VirtualMachine]) -> str:
+    names = [vm.name for vm in vms]
+    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
