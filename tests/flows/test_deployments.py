@@ -25,7 +25,7 @@ from shunter.topology.errors import RequestError
 ROOT = Path(__file__).resolve().parents[2]
 FILE: dict[str, Any] = yaml.safe_load((ROOT / "deployments/prefect.yaml").read_text(encoding="utf-8"))
 
-FILLED_IN = {"what": "hold", "node": "N1"}
+FILLED_IN = {"what": "hold", "node": "N1", "nodes": ["N2"]}
 """What no deployment can know, and its form asks for."""
 
 
@@ -117,3 +117,8 @@ def test_a_watch_is_switched_off_and_there_is_never_a_second_one_beside_it() -> 
     assert [schedule["active"] for schedule in watch["schedules"]] == [False]
     assert watch["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
     assert "on_node_lost" not in watch["parameters"], "it touches nothing unless somebody wants that"
+
+
+def test_which_nodes_are_lost_is_left_to_the_form() -> None:
+    assert deployment("failover")["parameters"].keys() == {"cluster"}
+    assert "schedules" not in deployment("failover"), "a loss keeps no hours; the watch starts it by policy"
