@@ -61,11 +61,12 @@ async def move_one(
     plan = plan if plan.moves else planned(before.with_backups({goal.vm: False}))
     why = "the run was stopped before it could move" if stop.asked else "it could not be moved"
     staying = [] if seen.vm_by_name[goal.vm].node == goal.target else [seen.vm_by_name[goal.vm]]
+    findings = care.findings(plan.findings, seen)
     return plan.model_copy(
         update={
             "executed": True,
-            "ok": not staying,
-            "findings": care.findings(plan.findings, seen),
+            "ok": not (staying or any(finding.severity == "error" for finding in findings)),
+            "findings": findings,
             "moves": moves,
             "role_moves": tuple(m for m in plan.role_moves if seen.vm_by_name[m.name].node == m.target),
             "volume_moves": tuple(m for m in plan.volume_moves if seen.volume_by_name[m.volume].owner == m.target),

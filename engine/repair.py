@@ -120,10 +120,11 @@ class _Repair:
             *standing,
         )
         in_doubt = any(move.outcome == "lost_sight" for move in moves)
+        errors = any(finding.severity == "error" for finding in findings)
         return self.plan.model_copy(
             update={
                 "executed": True,
-                "ok": not (unplaced or in_doubt or self.stop.asked),
+                "ok": not (unplaced or in_doubt or errors or self.stop.asked),
                 "findings": findings,
                 "moves": moves,
                 "role_moves": self.rest.role_moves_since(started_s),

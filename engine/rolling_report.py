@@ -41,10 +41,11 @@ def rolling_report(run: Rolling, seen: Cluster, log: Sequence[MigrationRecord]) 
         *(left := run.going_back.findings(seen, run.policy.failback) if run.going_back is not None else []),
     )
     in_doubt = any(move.outcome == "lost_sight" for move in moves)
+    errors = any(finding.severity == "error" for finding in findings)
     return run.plan.model_copy(
         update={
             "executed": True,
-            "ok": not (untouched or unplaced or run.failed or run.trouble or left or in_doubt or run.control.asked),
+            "ok": not (untouched or unplaced or run.failed or left or in_doubt or errors or run.control.asked),
             "findings": findings,
             "moves": moves,
             "role_moves": tuple(role_moves),

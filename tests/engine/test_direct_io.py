@@ -158,3 +158,14 @@ def test_i5_a_node_waits_for_a_storage_job_that_starts_and_ends_during_the_run()
     ended_s = [line["t_s"] for line in night.happened("storage_job_ended")]
     assert min(line["t_s"] for line in night.happened("node_rebooted")) >= ended_s[0]
     assert {turn.outcome for turn in night.report.maintenance} == {"done"}
+
+
+def test_a_run_that_has_done_all_and_leaves_a_volume_redirected_is_not_ok() -> None:
+    """The last backup goes wrong while the last node is away."""
+    aborted = [
+        {"at_s": 100, "do": "backup_starts", "volume": "CSV1"},
+        {"at_s": 110, "do": "backup_ends", "volume": "CSV1", "outcome": "aborted"},
+    ]
+    night = maintained(old([vm("a", "N3")]), ["N1"], faults=[*aborted, REFUSED])
+    assert {turn.node: turn.outcome for turn in night.report.maintenance} == {"N1": "done"}
+    assert (night.report.ok, [severity for severity, _ in r18(night)]) == (False, ["error"])
