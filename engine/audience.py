@@ -23,7 +23,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Something that has to wait, and what for."""
+    """Something that has to wait, and what for. `until_s`: at most so long, by the cluster's clock; infinite where
+    nobody can say.
+    """
 
     subject: str
     reason: str

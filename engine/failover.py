@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from shunter.clusters.port import ClusterPort, Unreachable
 from shunter.engine.audience import Audience, Waiting
@@ -203,9 +204,8 @@ class _Failover:
             return False
         left = [seen.vm_by_name[name] for name in self.ran if may_be_started(seen, name)]
         choice = choose_restarts(seen, [vm for vm in left if vm.priority > 0], tried=self.starting.tried)
-        now_s = self.cluster.clock.now_s()
-        waits = [Waiting(name, f"waits to be started on {node}", now_s) for name, node in choice.targets.items()]
-        waits += [Waiting(name, NO_PLACE, now_s) for name in choice.unplaced]
+        waits = [Waiting(name, f"waits to be started on {node}", inf) for name, node in choice.targets.items()]
+        waits += [Waiting(name, NO_PLACE, inf) for name in choice.unplaced]
         self.audience.waiting(tuple(waits))
         tried = len(self.starting.starts)
         await self.starting.start(choice.targets)

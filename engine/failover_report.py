@@ -121,15 +121,16 @@ class Fallout:
             if vm.holds_memory and not hidden:
                 continue
             known = () if hidden else self.reasons.get(name, ())
+            own = self.ran[name].node  # a start in vain leaves it on the node that was tried last
             yield Unplaced(
                 vm=name,
-                node=vm.node,
+                node=own,
                 verdicts=tuple(
                     verdict
                     for node in seen.nodes
-                    if node.name != vm.node
+                    if node.name != own or node.state in MEMBER
                     for verdict in [about for about in known if about.target == node.name]
-                    or [self._open(vm, node.name, hidden=hidden)]
+                    or ([self._open(vm, node.name, hidden=hidden)] if node.name != own else [])
                 ),
             )
 

@@ -27,7 +27,8 @@ def failover_headline(plan: Plan, nodes: Sequence[str]) -> str:
 
 def _restarted(plan: Plan, number: int) -> str:
     if not number:
-        return "nothing restarts" if plan.unplaced else "nothing has to restart"
+        nothing = "nothing runs again" if plan.executed else "nothing restarts"
+        return nothing if plan.unplaced else "nothing has to restart"
     what = ("runs again" if number == 1 else "run again") if plan.executed else "restarts" if number == 1 else "restart"
     return f"{count(number, 'VM')} {what} within {duration(plan.makespan_s)}"
 

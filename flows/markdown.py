@@ -198,7 +198,7 @@ def _figures(plan: Plan) -> str:
         return _rolling_figures(plan)
     if plan.kind == "failover":
         up = "was" if plan.executed else "is"
-        ends = f"The last VM {up} up after {duration(plan.makespan_s)}. " if plan.moves else ""
+        ends = f"The last VM {up} up after {duration(plan.makespan_s)}. " if plan.makespan_s else ""
         return f"Cluster {plain(plan.cluster)}. {ends}Afterwards {plain(cover_told(plan))}."
     if not plan.moves:
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Protocol
 
 from shunter.engine.audience import Audience, Nobody, Progress, Waiting
@@ -163,8 +164,8 @@ class FailoverHowFar(RestartsSeen):
             parts.append(f"lost sight of {_some([vm.vm for vm in doubtful])}, looking")
         if now_s is not None:
             for wait in self.waits():
-                left_s = wait.until_s - now_s
-                parts.append(wait.told() + (f", for at most {duration(left_s)} more" if left_s >= 1 else ""))
+                left_s = max(wait.until_s - now_s, 0.0)
+                parts.append(wait.told() + (f", for at most {duration(left_s)} more" if isfinite(left_s) else ""))
         return "; ".join(parts)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.new_owners import HandedOver
 from shunter.topology.plan import Finding, Loss, Severity, Verdict
-from shunter.topology.quorum import MEMBER, after_loss, would_end_it
+from shunter.topology.quorum import MEMBER, after_loss, votes_of, would_end_it
 from shunter.topology.requirements.differing import about, listed
 from shunter.topology.restart_times import ISOLATED_FOR_S, NEVER_ISOLATES
 from shunter.topology.restarting import Restarts
@@ -66,6 +66,8 @@ def _votes(cluster: Cluster, lost: Sequence[str]) -> Iterator[Finding]:
             f"only {best.there} of {best.of} votes are left without {listed(lost)}, no majority: the cluster stops "
         )
         message += f"on every node{also}"
+        if not votes_of(cluster).is_majority:
+            message = f"the cluster has stopped on every node: without {listed(lost)} no majority of votes is left"
         yield Finding(rule="I6", severity="error", subject=subject, message=message, remedy=FORCE_QUORUM)
     elif not worst.is_majority:
         yield Finding(

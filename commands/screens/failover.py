@@ -125,6 +125,8 @@ class FailoverParts:
     def figures(self) -> str:
         plan = self.plan
         cover = cover_told(plan)
+        if plan.executed and not any(move.outcome == "done" for move in plan.moves):
+            return sentence(_capital(cover))
         if plan.executed:
             return sentence(f"The last of them ran after {duration(plan.makespan_s)}", _capital(cover))
         if not plan.moves:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isfinite
 
 from rich.text import Text
 
@@ -48,12 +49,12 @@ class FailoverLines:
             case Fate.STOPPED:
                 yield signs.text(f"vm {vm.vm}: {step.target} on {vm.node}; somebody has stopped it")
 
-    def waiting(self, now_s: float, zero_s: float) -> Iterator[str]:
+    def waiting(self, zero_s: float) -> Iterator[str]:
         """What is waited for that was not said yet. `zero_s`: when the run began, by the cluster's clock."""
-        waits = [wait for wait in self._seen.waits() if wait.until_s > now_s or wait.reason == NO_PLACE]
+        waits = [wait for wait in self._seen.waits() if isfinite(wait.until_s) or wait.reason == NO_PLACE]
         self._said &= {wait.reason for wait in waits}
         for wait in waits:
             if wait.reason not in self._said:
                 self._said.add(wait.reason)
-                until = f", until {clock(wait.until_s - zero_s)} at the latest" if wait.until_s > now_s else ""
+                until = f", until {clock(wait.until_s - zero_s)} at the latest" if isfinite(wait.until_s) else ""
                 yield f"{wait.told()}{until}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -93,8 +94,8 @@ def _table(restarts: Sequence[Restart], now_s: float, width: int, signs: Signs) 
 
 
 def _wait(wait: Wait, now_s: float, signs: Signs) -> Text:
-    left_s = wait.until_s - now_s
-    return signs.text(f"  {wait.told()}" + (f", {clock(left_s)} more at most" if left_s >= 1 else ""), "yellow")
+    left = f", {clock(wait.until_s - now_s)} more at most" if isfinite(wait.until_s) else ""
+    return signs.text(f"  {wait.told()}{left}", "yellow")
 
 
 def _trouble(vm: Restart, signs: Signs) -> Text:

@@ -77,7 +77,7 @@ class Lines:
     def waiting(self, waiting: tuple[Waiting, ...]) -> None:
         self.view.waiting(waiting)
         if self._failover is not None:
-            for line in self._failover.waiting(self.view.now_s, self.view.zero_s):
+            for line in self._failover.waiting(self.view.zero_s):
                 self.say(line)
         rolling = self.view.rolling
         if rolling is None:
