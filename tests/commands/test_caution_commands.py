@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from shunter.commands.caution import options_of, precautions
 from shunter.topology.precautions import Precautions
 
 NIGHT = str(Path(__file__).resolve().parents[2] / "examples" / "backup-night.json")
+COMMAND = "import sys; from shunter.commands.main import main; main()"
 ENDS = [{"at_s": 600, "do": "backup_ends", "vm": "db-1", "outcome": "done"}]
 
 
@@ -50,9 +53,18 @@ def test_a_rolling_run_waits_for_a_backup_as_long_as_it_is_told(shunter: Any, fa
     assert short.document["untouched"][0]["reason"].endswith("is not over (R17), after more than 60 s")
 
 
-def test_one_vm_that_a_backup_holds_is_waited_for_by_the_command_too(shunter: Any) -> None:
-    moved = shunter("migrate", "db-1", "HV3", "--cluster", NIGHT, "--backups", "proceed", "--speed", "500", "--json")
-    assert (moved.code, moved.document["degraded_backups"]) == (0, ["db-1"])
+def test_the_command_that_moves_one_vm_takes_the_precautions_too() -> None:
+    """In a process of its own: it starts Prefect."""
+    given = ("migrate", "db-1", "HV3", "--cluster", NIGHT, "--backups", "proceed", "--speed", "500", "--json")
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, *given],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, json.loads(done.stdout)["degraded_backups"]) == (0, ["db-1"]), done.stderr
 
 
 @pytest.mark.parametrize(
