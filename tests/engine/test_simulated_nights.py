@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from building import cluster, vm
 from bad_days import BadDay
 from bad_days import draw as draw_bad_day
 from bad_days import spend as spend_bad_day
+from building import cluster, vm
 from nights import LIFECYCLES, Night, Outcome, draw, draw_tight, spend
 from rolling_nights import Outcome as RollingOutcome
 from rolling_nights import RollingNight
