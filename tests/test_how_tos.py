@@ -13,9 +13,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SHUNTER = "import sys; from shunter.commands.main import main; main()"
-HOW_TOS = sorted((ROOT / "docs").glob("how-to-*.md"))
+HOW_TOS = [*sorted((ROOT / "docs").glob("how-to-*.md")), ROOT / "docs" / "losing-a-node.md"]
 EXAMPLES = re.compile(r"^    shunter (.*)$(?:\n\n```text\n((?:.*\n)*?)```)?", re.MULTILINE)
-ENDS_WITH = {"--backup-limit-s 300": 1}
+ENDS_WITH = {
+    "--backup-limit-s 300": 1,
+    "examples/after-a-loss.json --speed 600": 1,
+    "examples/isolated-node.json --speed 600": 1,
+    "faults/does-not-come-up.json": 1,
+    "shunter failover N2 --cluster examples/six-nodes.json": 3,
+    "failover N1 N2 N3 N4 --cluster examples/six-nodes.json": 3,
+}
 """The end of a command line, and what it exits with, where that is not 0."""
 
 
@@ -28,7 +35,7 @@ def examples() -> list[tuple[str, str]]:
 def exit_code(arguments: str) -> int:
     if "hold-then-proceed" in arguments:
         return 0
-    return next((code for end, code in ENDS_WITH.items() if arguments.endswith(end)), 0)
+    return next((code for end, code in ENDS_WITH.items() if f"shunter {arguments}".endswith(end)), 0)
 
 
 def words(text: str) -> str:

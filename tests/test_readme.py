@@ -17,11 +17,14 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    (\S.*)$", README, re.MULTILINE)
 SHUNTER = "import sys; from shunter.commands.main import main; main()"
 ENDS_WITH = {
+    "shunter failover N2 --cluster examples/after-a-loss.json --speed 60": 1,
     "shunter plan evacuate HV1 --cluster examples/branch-office.json": 1,
     "shunter rehearse maintain --cluster examples/six-nodes.json --maintenance-s 1800 --nights 50": 1,
     "shunter why erp-1 HV2 --cluster examples/branch-office.json": 1,
 }
-DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/watching.md")]
+DOCUMENTS = [
+    ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "docs/architecture", "docs/watching")
+]
 
 
 @pytest.fixture
