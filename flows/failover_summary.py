@@ -8,6 +8,17 @@ from shunter.flows.spoken import count, duration, natural, together
 from shunter.topology.plan import Loss, Move, Plan
 from shunter.topology.requirements.differing import listed
 
+RESTART_OUTCOMES = {
+    "done": "runs",
+    "failed": "did not come up",
+    "refused": "refused",
+    "cancelled": "called off",
+    "lost_sight": "unknown: look whether it runs",
+    None: "",
+}
+DRAWN = "Each bar ends when the VM ran on that node, and begins with this run. Dashed: a start that came to nothing."
+LEAST_SHARE = 0.03
+"""Of the whole: a start that came to nothing is over in a moment, and is to be seen all the same."""
 LANE = "\0"
 """Between a node and the number of its lane: no name holds it."""
 
@@ -19,18 +30,25 @@ def failover_headline(plan: Plan, nodes: Sequence[str]) -> str:
         why = "; ".join(found.message for found in plan.errors)
         no_majority = any(found.rule == "I6" for found in plan.errors)
         return f"{without} nothing runs: {why}." if no_majority else f"Refused, nothing was touched: {why}."
-    restarted = [move for move in plan.moves if not plan.executed or move.outcome == "done"]
-    told = [_restarted(plan, len({move.vm for move in restarted})), *_left(plan)]
+    within = f" within {duration(plan.makespan_s)}" if up_again(plan) else ""
+    told = [f"{restarted(plan)}{within}", *_left(plan)]
     beginning = "Interrupted. " if plan.interrupted else ""
     return f"{beginning}{without}: {'; '.join(told)}."
 
 
-def _restarted(plan: Plan, number: int) -> str:
+def up_again(plan: Plan) -> int:
+    """How many VMs restart, or run again."""
+    return len({move.vm for move in plan.moves if not plan.executed or move.outcome == "done"})
+
+
+def restarted(plan: Plan) -> str:
+    """ "3 VMs restart", of a report "1 VM runs again"."""
+    number = up_again(plan)
     if not number:
         nothing = "nothing runs again" if plan.executed else "nothing restarts"
         return nothing if plan.unplaced else "nothing has to restart"
     what = ("runs again" if number == 1 else "run again") if plan.executed else "restarts" if number == 1 else "restart"
-    return f"{count(number, 'VM')} {what} within {duration(plan.makespan_s)}"
+    return f"{count(number, 'VM')} {what}"
 
 
 def _left(plan: Plan) -> Iterator[str]:
@@ -77,6 +95,41 @@ def cover_told(plan: Plan) -> str:
     if len(left) == len(plan.survives_loss):
         return "the loss of a further node is not covered"
     return f"the loss of {listed([loss.node for loss in left], 8)} as well is not covered"
+
+
+def restarts_table(plan: Plan) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Columns and rows of what happened, for a report."""
+    rows: list[tuple[str, ...]] = [
+        (
+            move.vm,
+            move.source,
+            move.target,
+            duration(move.end_s),
+            happened(move),
+        )
+        for move in plan.moves
+    ]
+    return ("VM", "lost with", "node", "at", "what happened"), rows
+
+
+def happened(move: Move) -> str:
+    """How the VM came to run, or what the start came to."""
+    if move.outcome == "done":
+        return move.why
+    return f"{RESTART_OUTCOMES[move.outcome]}{f': {move.reason}' if move.reason else ''}"
+
+
+def drawn_restarts(plan: Plan) -> tuple[Move, ...]:
+    """What a picture shows: of a plan the restarts; of a report how long it took until each VM ran."""
+    if not plan.executed:
+        return plan.moves
+    least_s = LEAST_SHARE * max((move.end_s for move in plan.moves), default=0.0)
+
+    def drawn(move: Move) -> Move:
+        begins_s = 0.0 if move.outcome == "done" else max(0.0, min(move.start_s, move.end_s - least_s))
+        return move.model_copy(update={"start_s": begins_s})
+
+    return tuple(drawn(move) for move in plan.moves)
 
 
 def lanes_of(moves: Sequence[Move]) -> tuple[list[str], list[str]]:

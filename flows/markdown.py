@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from shunter.flows.failover_summary import cover_told, failover_headline, uncovered_table
+from shunter.flows.failover_summary import cover_told, failover_headline, restarts_table, uncovered_table
 from shunter.flows.picture import timeline_svg
 from shunter.flows.rolling_summary import rolling_headline, troubles_told
 from shunter.flows.rolling_tables import alternatives_table, nodes_table, untouched_table
@@ -240,6 +240,8 @@ def _cut(plan: Plan, title: str, columns: Sequence[str], rows: Iterable[Sequence
 
 def _moves(plan: Plan) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Columns and rows of the live migrations; a report has others than a plan, and none that says nothing."""
+    if plan.kind == "failover" and plan.executed:
+        return restarts_table(plan)
     columns: dict[str, list[str]] = {
         "VM": [move.vm for move in plan.moves],
         "from": [move.source for move in plan.moves],

@@ -79,14 +79,17 @@ def _both(move: Move, frame: Frame, colours: tuple[str, str]) -> Iterable[str]:
         yield bar(move, node, other, frame, colours)
 
 
-def bar(move: Move, row: str, other: str, frame: Frame, colours: tuple[str, str]) -> str:
-    """One bar on one row, labelled with the VM and as far as it fits with the `other` end."""
+def bar(move: Move, row: str, other: str, frame: Frame, colours: tuple[str, str], *, told: Move | None = None) -> str:
+    """One bar on one row, labelled with the VM and as far as it fits with the `other` end.
+
+    `told`: what its tooltip tells of, if that is not what is drawn.
+    """
     fill, ink = colours
     x_px, y_px = frame.x_px(move.start_s), frame.bar_y_px(row)
     width_px = max(frame.x_px(move.end_s) - x_px, 1.5)
     wrong = went_wrong(move)
     parts = [
-        f"<title>{escape(_tooltip(move))}</title>",
+        f"<title>{escape(_tooltip(told or move))}</title>",
         tag(
             "rect",
             class_="wrong" if wrong else "edge",

@@ -10,6 +10,7 @@ from xml.sax.saxutils import quoteattr
 
 from shunter.flows import timeline_frame
 from shunter.flows.failover_picture import restart_bars
+from shunter.flows.failover_summary import DRAWN, restarted
 from shunter.flows.left_picture import left_height_px, left_panel
 from shunter.flows.memory_picture import memory_height_px, memory_panel
 from shunter.flows.migration_bars import bars
@@ -78,9 +79,8 @@ def _headline(plan: Plan) -> str:
     if plan.kind == "rolling_maintenance":
         return f"{what} of {plan.cluster}, {how}"
     if plan.kind == "failover":
-        restarts = count(len(plan.moves), "restart") if plan.moves else "nothing restarts"
-        down = f", {len(plan.unplaced)} stay down" if plan.unplaced else ""
-        return f"{what} on {plan.cluster}, {how}: {restarts}{down}"
+        down = f", {len(plan.unplaced)} stay{'s' if len(plan.unplaced) == 1 else ''} down" if plan.unplaced else ""
+        return f"{what} on {plan.cluster}, {how}: {restarted(plan)}{down}"
     moves = count(len(plan.moves), "live migration") if plan.moves else "nothing moves live"
     stays = f", {len(plan.unplaced)} stay" if plan.unplaced else ""
     return f"{what} of {plan.cluster}, {how}: {moves}{stays}"
@@ -97,6 +97,8 @@ def _below(plan: Plan) -> list[tuple[str, str]]:
     lines = []
     failover = plan.kind == "failover"
     handed = [*(move.name for move in plan.role_moves), *(move.volume for move in plan.volume_moves)]
+    if failover and plan.executed and plan.moves:
+        lines.append((DRAWN, "faint"))
     if handed:
         lines.append((f"Handed over without a migration: {', '.join(handed)}", "faint"))
     lines += [(line, "alarm") for line in _not_maintained(plan)]

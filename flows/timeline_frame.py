@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from math import ceil
 
-from shunter.flows.failover_summary import LANE, lanes_of
+from shunter.flows.failover_summary import LANE, drawn_restarts, lanes_of
 from shunter.flows.rolling_summary import not_done, rows_of_run
 from shunter.flows.spoken import duration, natural
 from shunter.flows.svg import FONT_PX, fitted, printable, tag, width_of_px, written
@@ -78,7 +78,9 @@ class Frame:
     @classmethod
     def of(cls, plan: Plan, width_px: int) -> Frame:
         rolling, failover = plan.kind == "rolling_maintenance", plan.kind == "failover"
-        nodes = tuple(rows_of_run(plan) if rolling else lanes_of(plan.moves)[0] if failover else rows_of(plan.moves))
+        nodes = tuple(
+            rows_of_run(plan) if rolling else lanes_of(drawn_restarts(plan))[0] if failover else rows_of(plan.moves)
+        )
         widest_px = max((width_of_px(printable(node), FONT_PX) for node in nodes), default=0.0)
         left_px = MARGIN_PX + LABEL_INDENT_PX + ceil(min(widest_px, width_px / 5)) + 10
         ends_s = chain((move.end_s for move in plan.moves), (each.end_s for each in plan.maintenance))
@@ -146,7 +148,9 @@ def marks(plan: Plan, frame: Frame) -> Iterable[str]:
     """The end, and what no schedule can beat; one line where they coincide."""
     if not frame.nodes:
         return
-    end = "end" if plan.executed else "forecast end"
+    if plan.kind == "failover" and not plan.makespan_s:
+        return
+    end = end_told(plan)
     end_label = f"{end} {frame.exact(plan.makespan_s)}"
     bound_label = f"lower bound {frame.exact(plan.lower_bound_s)}"
     apart_px = abs(frame.x_px(plan.makespan_s) - frame.x_px(plan.lower_bound_s))
@@ -157,6 +161,13 @@ def marks(plan: Plan, frame: Frame) -> Iterable[str]:
     higher = 0 if apart_px > width_of_px(end_label, FONT_PX) + 12 else -13
     if plan.lower_bound_s > 0:
         yield from _mark(frame, plan.lower_bound_s, bound_label, "5 4", 14 - higher if higher else 14)
+
+
+def end_told(plan: Plan) -> str:
+    """What the mark at the end of the plan says."""
+    if not plan.executed:
+        return "forecast end"
+    return "last one up" if plan.kind == "failover" else "end"
 
 
 def _mark(frame: Frame, at_s: float, label: str, dashes: str, rise_px: int) -> Iterable[str]:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from shunter.commands.page.chart import chart, memory_bars
 from shunter.commands.screens.reasons import grouped as grouped_reasons
 from shunter.commands.screens.words import count, listed
-from shunter.flows.failover_summary import uncovered
+from shunter.flows.failover_summary import DRAWN, RESTART_OUTCOMES, happened, uncovered, up_again
 from shunter.flows.markdown import check_headline, headline
 from shunter.flows.rolling_summary import left_out_alike
 from shunter.flows.spoken import duration, memory
@@ -62,6 +62,9 @@ def page_of_plan(plan: Plan, nodes: Sequence[str], *, when: str = "", forecast_s
         plan=plan,
         forecast_s=forecast_s,
         chart=chart(plan),
+        told_of=(RESTART_OUTCOMES if plan.kind == "failover" else OUTCOMES).__getitem__,
+        up_again=up_again(plan),
+        drawn=DRAWN if plan.kind == "failover" and plan.executed else "",
         left_out=left_out_alike(plan),
         memory=memory_bars(plan.memory),
         stays=grouped_reasons(plan.unplaced),
@@ -137,10 +140,10 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "duration": duration,
+        "happened": happened,
         "listed": listed,
         "gib": _gib,
         "memory": memory,
-        "outcome": OUTCOMES.__getitem__,
     }
     environment.globals |= {"count": count, "most_rows": MOST_ROWS}
     return environment

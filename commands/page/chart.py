@@ -8,13 +8,13 @@ from itertools import chain
 from math import ceil
 
 from shunter.commands.page.turns import Turns, percent, turns_of
-from shunter.flows.failover_summary import LANE, lanes_of
+from shunter.flows.failover_summary import LANE, drawn_restarts, lanes_of
 from shunter.flows.migration_bars import FILLS, bar_colours, went_wrong
 from shunter.flows.rolling_picture import MOST_BARS_OF_THEIR_OWN
 from shunter.flows.rolling_summary import rows_of_run
 from shunter.flows.spoken import duration
 from shunter.flows.svg import FONT_PX, printable, width_of_px
-from shunter.flows.timeline_frame import MOST_HIGH_ROWS, axis_label, axis_ticks, hour_label, rows_of
+from shunter.flows.timeline_frame import MOST_HIGH_ROWS, axis_label, axis_ticks, end_told, hour_label, rows_of
 from shunter.topology.plan import Move, NodeMemory, Plan
 
 ROW_PX, BAR_PX, HEAD_PX, FOOT_PX = 28, 20, 34, 22
@@ -55,7 +55,7 @@ class Chart:
     nodes: tuple[tuple[str, int], ...]
     bars: tuple[Bar, ...]
     ticks: tuple[Tick, ...]
-    end: Tick
+    end: Tick | None
     bound: Tick | None
     width_px: int
     height_px: int
@@ -86,13 +86,14 @@ def chart(plan: Plan) -> Chart | None:
     ends_s = chain((move.end_s for move in plan.moves), (each.end_s for each in plan.maintenance))
     total_s = max([plan.makespan_s, plan.lower_bound_s, 1.0, *ends_s]) * 1.01
     failover = plan.kind == "failover"
-    names = rows_of_run(plan) if rolling else lanes_of(plan.moves)[0] if failover else rows_of(plan.moves)
+    moves = drawn_restarts(plan) if failover else plan.moves
+    names = rows_of_run(plan) if rolling else lanes_of(moves)[0] if failover else rows_of(moves)
     row_px, bar_px = (ROW_PX, BAR_PX) if len(names) <= MOST_HIGH_ROWS or not (rolling or failover) else LOW_ROW_PX
     rows = {node: HEAD_PX + row_px * i for i, node in enumerate(names)}
     thin = rolling and len(plan.moves) > MOST_BARS_OF_THEIR_OWN
     move_px = round(bar_px * THIN_SHARE) if thin else bar_px
-    width_px = OVERVIEW_PX if rolling else _width_px(plan.moves, total_s)
-    end = "end" if plan.executed else "forecast end"
+    width_px = OVERVIEW_PX if rolling else _width_px(moves, total_s)
+    end = end_told(plan)
     label = (lambda at_s: hour_label(at_s, total_s)) if rolling else None
     bound = _tick(plan, plan.lower_bound_s, total_s, "lower bound") if plan.lower_bound_s > 0 else None
     if bound is not None and abs(plan.makespan_s - plan.lower_bound_s) < total_s / NARROWEST_PX:
@@ -103,12 +104,12 @@ def chart(plan: Plan) -> Chart | None:
     return Chart(
         nodes=tuple((named[row], y_px) for row, y_px in rows.items()),
         bars=tuple(
-            _restarts(plan.moves, rows, total_s, inset_px=(row_px - move_px) // 2)
+            _restarts(moves, rows, total_s, inset_px=(row_px - move_px) // 2)
             if failover
-            else _bars(plan.moves, rows, total_s, inset_px=(row_px - move_px) // 2, thin=thin)
+            else _bars(moves, rows, total_s, inset_px=(row_px - move_px) // 2, thin=thin)
         ),
         ticks=_ticks(total_s, width_px, label),
-        end=_tick(plan, plan.makespan_s, total_s, end),
+        end=_tick(plan, plan.makespan_s, total_s, end) if plan.makespan_s or not failover else None,
         bound=bound,
         width_px=width_px,
         height_px=HEAD_PX + row_px * len(rows) + FOOT_PX + (turned.height_px if turned else 0),

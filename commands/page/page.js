@@ -113,7 +113,8 @@
     const cell = (kind) => rows[i].querySelector(kind)?.textContent ?? "";
     const lines = [
       `${cell("th")}: ${cell(".f")} → ${cell(".g")}`,
-      `${cell(".s")} to ${cell(".e")}, takes ${cell(".d")}${cell(".x") && `, expected ${cell(".x")}`}`,
+      cell(".d") ? `${cell(".s")} to ${cell(".e")}, takes ${cell(".d")}${cell(".x") && `, expected ${cell(".x")}`}`
+        : `at ${cell(".e")}`,
       cell(".o"),
       cell(".y"),
     ];
