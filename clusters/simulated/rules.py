@@ -151,7 +151,7 @@ def unfit_processor(now: Cluster, vm: VirtualMachine, target: str) -> str | None
 def room_mib(now: Cluster, node: Node) -> int:
     """Memory on the node that nobody uses. A VM on its way counts at both ends until its migration is over."""
     free = node.memory_mib - node.reserved_mib
-    free -= sum([vm.memory_mib for vm in now.vms_by_node[node.name] if vm.state in RUNS])
+    free -= now.held_mib[node.name]
     for migration in now.migrations:
         vm = now.vm_by_name[migration.vm]
         if node.name in (migration.source, migration.target) and vm.node != node.name:
