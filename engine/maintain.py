@@ -80,7 +80,7 @@ async def maintain(
         seen,
         started_s,
         goes_on=done_since_s is not None,
-        done=set(done),
+        done=frozenset(done),
     )
     if plan.errors or not (plan.maintenance or run.pausing.ours or run.awaited.all):
         return plan

@@ -33,7 +33,7 @@ class MakingRoom:
         """Decide who makes room for which node; whether there is a way."""
         run = self._run
         fleet = run.standing.fleet(seen)
-        pending = run.deciding(fleet).may_be_next()
+        pending = run.beginning.deciding(fleet).may_be_next()
         able = [node for node in pending if self._times[node] < MOST_TIMES and self._could_leave(seen, fleet, node)]
         for node in able[:MOST_TRIED]:
             self._times[node] += 1
@@ -63,8 +63,8 @@ class MakingRoom:
         """Whether nothing but room keeps it."""
         run = self._run
         return (
-            not run.is_put_off(node)
-            and not run.partners_lost(seen, node)
+            not run.turns.is_put_off(node)
+            and not run.beginning.partners_lost(seen, node)
             and votes_of(seen, away={node}).is_majority
             and all(fleet.fitness.of(vm) - {node} for vm in fleet.on[node])
         )

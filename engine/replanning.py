@@ -52,10 +52,10 @@ class Replanning:
         Where what keeps a node that is to go first may pass, nothing of that: it is waited for.
         """
         run = self._run
-        if not run.pending() or seen.migrations or seen.storage_jobs or run.crew.asked_again_in_s():
+        if not run.turns.pending() or seen.migrations or seen.storage_jobs or run.crew.asked_again_in_s():
             return False
         fleet = run.standing.fleet(seen)
-        deciding = run.deciding(fleet)
+        deciding = run.beginning.deciding(fleet)
         first = deciding.to_go_first()
         if first is not None and run.first.is_kept(seen, fleet, first):
             return run.first.gives_way(seen, first)
@@ -74,7 +74,7 @@ class Replanning:
     def _world(self, seen: Cluster) -> object:
         """What the order was planned for: the VMs that run, and the nodes that are there, or away and not late."""
         now_s = self._run.cluster.clock.now_s()
-        expected = {turn.node for turn in self._run.away if now_s < self.late_s(turn)}
+        expected = {turn.node for turn in self._run.turns.away if now_s < self.late_s(turn)}
         there = {node.name for node in members(seen)}
         return self._run.standing.running(seen), frozenset(there | expected)
 
@@ -83,7 +83,7 @@ class Replanning:
         run = self._run
         self._planned_for, self._planned_s = self._world(seen), run.cluster.clock.now_s()
         self.is_due = False
-        left = [node for node in run.pending() if node not in run.awaited.nodes]
+        left = [node for node in run.turns.pending() if node not in run.awaited.nodes]
         if not left:
             return False
         reserve_nodes = run.plan.reserve_nodes

@@ -49,7 +49,7 @@ class Standing:
         return self._population
 
     def phases(self, seen: Cluster) -> Mapping[str, Phase]:
-        away, pending = self._run.nodes_away(), set(self._run.pending())
+        away, pending = self._run.turns.nodes_away(), set(self._run.turns.pending())
         return {node.name: self._phase(node, away, pending) for node in seen.nodes}
 
     def _phase(self, node: Node, away: set[str], pending: set[str]) -> Phase:
@@ -61,7 +61,7 @@ class Standing:
             return Phase.PENDING
         if node.state == "paused":
             return Phase.OUT
-        return Phase.DONE if node.name in self._run.done else Phase.STAYING
+        return Phase.DONE if node.name in self._run.turns.done else Phase.STAYING
 
     def _fitness_of(self, seen: Cluster) -> Fitness:
         """Where VMs may go, less what cannot move now and what failed lately."""

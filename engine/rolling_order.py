@@ -34,14 +34,14 @@ class FirstInOrder:
 
     def awaited(self) -> list[str]:
         """Those whose turn is still to come."""
-        pending = set(self._run.pending()) if self._run.strategy.first else set()
+        pending = set(self._run.turns.pending()) if self._run.strategy.first else set()
         return [name for name in self._run.strategy.first if name in pending]
 
     def is_kept(self, seen: Cluster, fleet: Fleet, node: str) -> bool:
         """Whether something keeps it against which nothing helps that other nodes could do."""
         return (
-            self._run.is_put_off(node)
-            or self._run.is_kept(seen, node)
+            self._run.turns.is_put_off(node)
+            or self._run.beginning.is_kept(seen, node)
             or seen.node_by_name[node].state not in ("up", "paused")
             or any(not fleet.fitness.of(vm) - {node} and vm not in fleet.heading for vm in fleet.on[node])
         )
@@ -50,7 +50,7 @@ class FirstInOrder:
         """Let the others go on without a node that is kept, once what keeps it does not pass; whether they may now."""
         given_up = self._run.crew.given_up()
         may_pass = not any(vm.name in given_up for vm in seen.vms_by_node[node] if vm.holds_memory)
-        if may_pass and self._run.is_worth_waiting(seen):
+        if may_pass and self._run.patience.is_worth_waiting(seen):
             return False
         return self.go_on_without(seen, node)
 
@@ -64,11 +64,11 @@ class FirstInOrder:
     def waits_for(self) -> str:
         """The node for which others wait; empty where none does."""
         first = next(iter(self.awaited()), "")
-        return first if any(name not in self.names for name in self._run.pending()) else ""
+        return first if any(name not in self.names for name in self._run.turns.pending()) else ""
 
     def findings(self) -> Iterator[Finding]:
         """Of those before which others have left."""
-        left_s = {turn.node: turn.started_s for turn in reversed(self._run.turns) if turn.started_s is not None}
+        left_s = {turn.node: turn.started_s for turn in reversed(self._run.turns.all) if turn.started_s is not None}
         for node, why in self.let_go.items():
             own_s = left_s.get(node, float("inf"))
             earlier = [name for name, at_s in left_s.items() if at_s < own_s and name not in self._before(node)]

@@ -24,7 +24,7 @@ def rolling_report(run: Rolling, seen: Cluster, log: Sequence[MigrationRecord]) 
     moves = report.moves(run.crew.errands, log, run.plan, run.started_s)
     followers = Rest(run.cluster, run.lives, (), 0, {}, {})
     followers.note_followers(run.crew.errands, seen, moves, run.started_s)
-    rests = [followers, *(turn.rest for turn in run.turns)]
+    rests = [followers, *(turn.rest for turn in run.turns.all)]
     role_moves = sorted(_role_moves(rests, run.started_s), key=lambda move: move.start_s)
     volume_moves = sorted(_volume_moves(rests, run.started_s), key=lambda move: move.start_s)
     maintenance = tuple(_maintenance(run))
@@ -38,14 +38,14 @@ def rolling_report(run: Rolling, seen: Cluster, log: Sequence[MigrationRecord]) 
         *_of_pauses(run, seen),
         *_of_cluster(run, seen),
         *run.first.findings(),
-        *(left := run.going_back.findings(seen, run.policy.failback) if run.going_back is not None else []),
+        *(left := run.going_back.findings(seen)),
     )
     in_doubt = any(move.outcome == "lost_sight" for move in moves)
     errors = any(finding.severity == "error" for finding in findings)
     return run.plan.model_copy(
         update={
             "executed": True,
-            "ok": not (untouched or unplaced or run.failed or left or in_doubt or errors or run.control.asked),
+            "ok": not (untouched or unplaced or run.turns.failed or left or in_doubt or errors or run.control.asked),
             "findings": findings,
             "moves": moves,
             "role_moves": tuple(role_moves),
@@ -74,7 +74,7 @@ def _volume_moves(rests: Sequence[Rest], started_s: float) -> Iterator[VolumeMov
 def _maintenance(run: Rolling) -> Iterator[Maintenance]:
     """One for each node whose maintenance began: from the first try to the end of the last."""
     tries: dict[str, list[Turn]] = {}
-    for turn in run.turns:
+    for turn in run.turns.all:
         if turn.started_s is not None:
             tries.setdefault(turn.node, []).append(turn)
     for node, turns in sorted(tries.items(), key=lambda item: (item[1][0].started_s, item[0])):
@@ -99,15 +99,16 @@ def _untouched_as_planned(run: Rolling) -> Iterator[Untouched]:
 
 def _untouched(run: Rolling, seen: Cluster, maintenance: Sequence[Maintenance]) -> Iterator[Untouched]:
     begun = {turn.node for turn in maintenance}
+    failed, refused = run.turns.failed, run.turns.refused
     for node in run.wanted:
         if node in begun:
             continue
         if node in run.control.skipped:
             yield Untouched(node=node, reason=f"{node} was skipped on request", remedy="maintain it in another run")
-        elif node in run.failed:
-            yield Untouched(node=node, reason=run.failed[node], remedy="mend that, then maintain it in another run")
-        elif node in run.refused:
-            yield Untouched(node=node, reason=run.refused[node], remedy="see to that, then maintain it in another run")
+        elif node in failed:
+            yield Untouched(node=node, reason=failed[node], remedy="mend that, then maintain it in another run")
+        elif node in refused:
+            yield Untouched(node=node, reason=refused[node], remedy="see to that, then maintain it in another run")
         else:
             remedy = "run it again: it goes on from where the cluster stands"
             yield Untouched(node=node, reason=why_not(run, seen, node), remedy=remedy)
@@ -117,8 +118,9 @@ def why_not(run: Rolling, seen: Cluster, node: str) -> str:
     """Why the turn of a node has not come."""
     if run.control.asked:
         return f"the run was stopped before the turn of {node}"
-    if len(run.failed) > run.budget.failed_nodes:
-        return f"{', '.join(run.failed)} failed, and no more nodes may fail (failure budget {run.budget.failed_nodes})"
+    if run.is_budget_spent:
+        failed = ", ".join(run.turns.failed)
+        return f"{failed} failed, and no more nodes may fail (failure budget {run.budget.failed_nodes})"
     state = seen.node_by_name[node].state
     if state not in ("up", "paused"):
         return f"{node} is {state}: nothing can be moved from it until it is back"
@@ -137,7 +139,7 @@ def _in_the_way(run: Rolling, seen: Cluster, node: str) -> str:
     held = run.awaited.why_not(seen, node)
     if held:
         return held
-    lost = run.partners_lost(seen, node)
+    lost = run.beginning.partners_lost(seen, node)
     if lost:
         return f"it must not be away together with {', '.join(lost)}, lost during the run"
     if seen.storage_jobs:
@@ -157,8 +159,8 @@ def _no_room(seen: Cluster, node: str, reserve_nodes: int) -> str:
 
 def _unplaced(run: Rolling, seen: Cluster, untouched: Collection[str]) -> Iterator[Unplaced]:
     """VMs that kept a node from its turn; not where it was simply not reached."""
-    reached = not (run.control.asked or run.failed)
-    crowded = [n for n in run.wanted if n in untouched and n not in run.control.skipped and n not in run.refused]
+    reached = not (run.control.asked or run.turns.failed)
+    crowded = [n for n in run.wanted if n in untouched and n not in run.control.skipped and n not in run.turns.refused]
     kept = f"reserve {run.plan.reserve_nodes}" if run.plan.reserve_nodes else "no reserve is kept"
     planned = {unplaced.vm for unplaced in run.plan.unplaced}
     hindered = {each.node for each in _untouched_as_planned(run)}
@@ -169,7 +171,7 @@ def _unplaced(run: Rolling, seen: Cluster, untouched: Collection[str]) -> Iterat
 
 
 def _of_failures(run: Rolling, seen: Cluster) -> Iterator[Finding]:
-    for node, why in run.failed.items():
+    for node, why in run.turns.failed.items():
         state = seen.node_by_name[node].state
         yield Finding(
             rule="I5",
@@ -184,7 +186,7 @@ def _of_pauses(run: Rolling, seen: Cluster) -> Iterator[Finding]:
     """Nodes that we paused and that do not take VMs yet, besides those that failed in their maintenance."""
     for node in run.pausing.ours:
         state = seen.node_by_name[node].state
-        if state == "up" or node in run.failed:
+        if state == "up" or node in run.turns.failed:
             continue
         paused = "is still paused" if state == "paused" else f"is {state}, and will perhaps come back paused"
         yield Finding(
