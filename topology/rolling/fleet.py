@@ -150,9 +150,10 @@ class Fleet:
     """`phase`: of each node. `closed`: nodes that are paused and take no VMs. `free_mib`: what no VM uses, those on
     their way counted at both ends. `on`: the running VMs of each node. `needed_mib`: what the VMs on a node and on
     their way to it need to restart. `heading`: VM → the node that it moves to. `busy`: nodes in a migration.
-    `fuller`: nodes to which something has come since whoever watches the reserve last looked. `resting`: where VMs that
-    do not run stand and that a rule binds to others; one whose node has left is put where it keeps the rule. `fixed`:
-    the same of VMs that are not in the cluster's care: they never move.
+    `fuller`: nodes to which something has come since whoever watches the reserve last looked; not the VM and the target
+    that were judged then as if it had come already (`foreseen`). `resting`: where VMs that do not run stand and that a
+    rule binds to others; one whose node has left is put where it keeps the rule. `fixed`: the same of VMs that are not
+    in the cluster's care: they never move.
     """
 
     def __init__(
@@ -178,6 +179,7 @@ class Fleet:
         self.resting, self.fixed = known.resting, known.fixed
         self.busy: set[str] = set()
         self.fuller: set[str] = set()
+        self.foreseen = ("", "")
         for migration in cluster.migrations:
             if migration.vm in self.vms and self.place[migration.vm] != migration.target:
                 self.begin(migration.vm, migration.target)
@@ -191,7 +193,8 @@ class Fleet:
         self.free_mib[target] -= self.vms[vm].memory_mib
         self.needed_mib[target] += self.restart_mib[vm]
         self.busy |= {self.place[vm], target}
-        self.fuller.add(target)
+        if (vm, target) != self.foreseen:
+            self.fuller.add(target)
 
     def arrive(self, vm: str) -> None:
         source, target = self.place[vm], self.heading.pop(vm)

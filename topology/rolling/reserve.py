@@ -27,24 +27,24 @@ class Packing(NamedTuple):
     def mended(self, needed_mib: Mapping[str, int], lost: str, free_mib: Mapping[str, int]) -> Packing | None:
         """The same for these VMs with this room, with as few as possible elsewhere; None where that is not found."""
         refuges: dict[str, str] = {}
-        load: dict[str, int] = {}
         homeless: list[str] = []
+        left_mib = {**dict.fromkeys(self.load_mib, -1), **free_mib, "": -1}  # nothing goes where nothing is there
         for vm, mib in needed_mib.items():
             refuge = self.refuges.get(vm, "")
-            used_mib = load.get(refuge, 0) + mib
-            if used_mib <= free_mib.get(refuge, -1):
+            if mib <= left_mib[refuge]:
                 refuges[vm] = refuge
-                load[refuge] = used_mib
+                left_mib[refuge] -= mib
             else:
                 homeless.append(vm)
         for vm in sorted(homeless, key=lambda vm: (-needed_mib[vm], vm)):
             mib = needed_mib[vm]
-            rooms = [(left, name) for name in free_mib if (left := free_mib[name] - load.get(name, 0)) >= mib]
-            _, refuge = min((room for room in rooms if room[1] != lost), default=(0, ""))
-            if not refuge:
+            rooms = [(left_mib[name], name) for name in free_mib if left_mib[name] >= mib and name != lost]
+            if not rooms:
                 return None
+            _, refuge = min(rooms)
             refuges[vm] = refuge
-            load[refuge] = load.get(refuge, 0) + mib
+            left_mib[refuge] -= mib
+        load = {name: mib - left_mib[name] for name, mib in free_mib.items() if left_mib[name] < mib}
         return Packing(refuges, load)
 
 
@@ -119,11 +119,9 @@ class Reserve:
                 return False
             found[name] = packing
         for name, packing in found.items():
-            self._forget(name)
-            self._packings[name] = packing
-            for refuge in packing.load_mib:
-                self._guests.setdefault(refuge, set()).add(name)
+            self._note(name, packing)
         fleet.fuller.clear()
+        fleet.foreseen = (vm, target)
         return True
 
     def _doubtful(self, there: Collection[str], target: str, left_mib: int) -> Collection[str]:
@@ -145,6 +143,14 @@ class Reserve:
         names = (*fleet.on[node], *fleet.inbound[node], coming) if coming else (*fleet.on[node], *fleet.inbound[node])
         restart_mib = fleet.restart_mib
         return {name: restart_mib[name] for name in names if restart_mib[name]}
+
+    def _note(self, name: str, packing: Packing) -> None:
+        before = self._packings.get(name)
+        if before is None or before.load_mib.keys() != packing.load_mib.keys():
+            self._forget(name)
+            for refuge in packing.load_mib:
+                self._guests.setdefault(refuge, set()).add(name)
+        self._packings[name] = packing
 
     def _forget(self, name: str) -> None:
         packing = self._packings.pop(name, None)
