@@ -59,8 +59,7 @@ class Reserve:
         self._guests: dict[str, set[str]] = {}  # refuge → nodes whose packing needs it
         if before is not None and before.nodes == nodes and before.fleet.restart_mib is fleet.restart_mib:
             self._packings, self._guests = before._packings, before._guests
-            fleet.fuller |= before.fleet.fuller
-            fleet.fuller |= {node for node in fleet.on if _is_fuller(node, before.fleet, fleet)}
+            fleet.fuller = before.fleet.fuller | {node for node in fleet.on if _is_fuller(node, before.fleet, fleet)}
 
     def holds(self) -> bool:
         """Whether it is kept now, as far as a long search finds."""
