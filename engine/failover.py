@@ -204,7 +204,7 @@ class _Failover:
             return False
         left = [seen.vm_by_name[name] for name in self.ran if may_be_started(seen, name)]
         choice = choose_restarts(seen, [vm for vm in left if vm.priority > 0], tried=self.starting.tried)
-        waits = [Waiting(name, f"waits to be started on {node}", inf) for name, node in choice.targets.items()]
+        waits = [Waiting(name, "waits for its turn to be started", inf) for name in choice.targets]
         waits += [Waiting(name, NO_PLACE, inf) for name in choice.unplaced]
         self.audience.waiting(tuple(waits))
         tried = len(self.starting.starts)

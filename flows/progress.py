@@ -165,7 +165,7 @@ class FailoverHowFar(RestartsSeen):
         if now_s is not None:
             for wait in self.waits():
                 left_s = max(wait.until_s - now_s, 0.0)
-                parts.append(wait.told() + (f", for at most {duration(left_s)} more" if isfinite(left_s) else ""))
+                parts.append(wait.told(f", for at most {duration(left_s)} more" if isfinite(left_s) else ""))
         return "; ".join(parts)
 
 

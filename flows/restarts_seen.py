@@ -7,11 +7,13 @@ from enum import StrEnum
 
 from shunter.engine.audience import Nobody, Waiting
 from shunter.flows.failover_summary import not_wanted
-from shunter.flows.spoken import natural
+from shunter.flows.spoken import count, natural
 from shunter.statemachines.lifecycle import Step
 from shunter.statemachines.vm import State
 from shunter.topology.plan import Plan
 from shunter.topology.requirements.differing import listed
+
+FEW, MOST_NAMED = 3, 6
 
 
 class Fate(StrEnum):
@@ -55,15 +57,25 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Who waits for the same, until the same time at most (the cluster's clock)."""
+    """Who waits for the same, until the same time at most (the cluster's clock). `noun`: what they are, VM or node."""
 
     names: tuple[str, ...]
     reason: str
     until_s: float
+    noun: str
 
-    def told(self, most: int = 6) -> str:
-        """ "web-1 waits to be …", "web-1 and web-2: each waits to be …"."""
-        return f"{listed(self.names, most)}{': each' if len(self.names) > 1 else ''} {self.reason}"
+    def told(self, until: str = "") -> str:
+        """ "web-1 waits to be …", "web-1 and web-2: each waits to be …"; of many the names come last: they may be cut.
+
+        `until`: how long at most, in words.
+        """
+        match len(self.names):
+            case 1:
+                return f"{self.names[0]} {self.reason}{until}"
+            case few if few <= FEW:
+                return f"{listed(self.names)}: each {self.reason}{until}"
+            case many:
+                return f"{count(many, self.noun)}: each {self.reason}{until} ({listed(self.names, MOST_NAMED)})"
 
 
 class RestartsSeen(Nobody):
@@ -132,12 +144,13 @@ class RestartsSeen(Nobody):
 
     def waits(self) -> list[Wait]:
         """What nodes and VMs wait for that are still as they were when this was told, those alike together."""
-        alike: dict[tuple[str, float], list[str]] = {}
+        alike: dict[tuple[str, float, str], list[str]] = {}
         for wait in self._waiting:
             known = self.vms.get(wait.subject)
             if known is None or known.fate in (Fate.DOWN, Fate.OUT_OF_SIGHT):
-                alike.setdefault((wait.reason, wait.until_s), []).append(wait.subject)
-        return [Wait(tuple(dict.fromkeys(names)), reason, until_s) for (reason, until_s), names in alike.items()]
+                noun = "VM" if known else "node"
+                alike.setdefault((wait.reason, wait.until_s, noun), []).append(wait.subject)
+        return [Wait(tuple(dict.fromkeys(names)), *what) for what, names in alike.items()]
 
 
 def node_told(step: Step) -> str | None:

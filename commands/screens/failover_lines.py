@@ -57,4 +57,4 @@ class FailoverLines:
             if wait.reason not in self._said:
                 self._said.add(wait.reason)
                 until = f", until {clock(wait.until_s - zero_s)} at the latest" if isfinite(wait.until_s) else ""
-                yield f"{wait.told()}{until}"
+                yield wait.told(until)

@@ -95,7 +95,7 @@ def _table(restarts: Sequence[Restart], now_s: float, width: int, signs: Signs) 
 
 def _wait(wait: Wait, now_s: float, signs: Signs) -> Text:
     left = f", {clock(wait.until_s - now_s)} more at most" if isfinite(wait.until_s) else ""
-    return signs.text(f"  {wait.told()}{left}", "yellow")
+    return signs.text(f"  {wait.told(left)}", "yellow")
 
 
 def _trouble(vm: Restart, signs: Signs) -> Text:

@@ -98,6 +98,17 @@ def test_the_display_says_who_waits_for_what_and_how_long_at_most() -> None:
     assert "  db-1 waits to be restarted by the cluster, 1:59 more at most" in screen(run, terminal(100))
 
 
+def test_of_many_that_wait_for_the_same_the_display_says_what_for_before_it_names_some() -> None:
+    of = cluster(3, [vm(f"machine-{i:02d}", memory_mib=512) for i in range(20)])
+    run = Run(of)
+    for i in range(20):
+        run.vm(f"machine-{i:02d}", 1, "running failed", "on N1")
+    run.waits(BY_CLUSTER, 180, *(f"machine-{i:02d}" for i in range(20)))
+    run.now_s = 60
+    told = "  20 VMs: each waits to be restarted by the cluster, 2:00 more at most (machine-00, machine-01"
+    assert told in screen(run, terminal(100))
+
+
 def test_the_display_says_what_starts_where_since_when_and_what_is_usual() -> None:
     run = begun()
     run.vm("db-1", 180, "failed starting", "on N3")
@@ -213,7 +224,7 @@ def test_plain_lines_tell_what_starts_what_runs_and_what_did_not_come_up() -> No
     run.vm("db-1", 212, "starting lost_sight", "no answer")
     run.vm("db-1", 215, "lost_sight failed", "on N3: it stops at once")
     run.waits("has no place as things are", inf, "db-1")
-    run.waits("waits to be started on N3", inf, "db-1")
+    run.waits("waits for its turn to be started", inf, "db-1")
     run.vm("web-1", 300, "running failed", "on N2")
     assert [line.strip() for line in on(console).splitlines()] == [
         "[ 0:00] Without N1: 2 VMs restart within 46 s; lab-1 of priority 0 is not started.",

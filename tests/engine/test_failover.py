@@ -207,7 +207,7 @@ def test_what_has_no_place_is_told_while_the_others_are_started() -> None:
     vms = [vm("low", memory_mib=65536, priority=1000, **GIVEN_UP), vm("high", memory_mib=65536, **GIVEN_UP)]
     night = failed_over(with_n1_down(vms, nodes=2), how=None)
     told = [{(wait.subject, wait.reason) for wait in waits} for waits in night.notes.waits]
-    assert {("high", "waits to be started on N2"), ("low", "has no place as things are")} in told
+    assert {("high", "waits for its turn to be started"), ("low", "has no place as things are")} in told
 
 
 def test_the_step_of_a_start_that_failed_says_why() -> None:
