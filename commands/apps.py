@@ -31,7 +31,7 @@ app = _app(
 )
 plan = _app("Say what would happen, and why. Touches nothing.")
 simulate = _app("Run the real engine on a simulated cluster in virtual time.")
-rehearse = _app("Simulate the same run many times: how long it takes, how many moves, what goes wrong how often.")
+rehearse = _app("Simulate the same run many times: how long it takes, what goes wrong.")
 app.add_typer(plan, name="plan")
 app.add_typer(simulate, name="simulate")
 app.add_typer(rehearse, name="rehearse")

@@ -87,7 +87,7 @@ def plan_maintain(
     exits.leave(lambda: rolling.plan(asked, cluster, as_json=as_json, pictures=Pictures(svg, html)))
 
 
-@app.command("maintain", epilog=EXIT_CODES, short_help="Take nodes through their maintenance, one after the other.")
+@app.command("maintain", epilog=EXIT_CODES, short_help="Take nodes through their maintenance, live.")
 def maintain(
     cluster: ClusterName,
     nodes: AnyNodes = None,
