@@ -51,7 +51,8 @@ class Budget:
 @dataclass(slots=True, eq=False)
 class Rolling:
     """One run, and the parts that it consists of. `done`: nodes that an earlier run has maintained, where this one
-    `goes_on` with it. `trouble`: what a hook of the run raised.
+    `goes_on` with it. `trouble`: what a hook of the run raised. `wanted`: the nodes that are to have their turn: those
+    of the plan, and those that wait for a backup.
     """
 
     cluster: ClusterPort
@@ -73,6 +74,7 @@ class Rolling:
     lives: Lives = field(init=False)
     care: Care = field(init=False)
     awaited: AwaitedNodes = field(init=False)
+    wanted: tuple[str, ...] = field(init=False)
     pausing: Pausing = field(init=False)
     crew: Crew = field(init=False)
     turns: Turns = field(init=False)
@@ -90,6 +92,7 @@ class Rolling:
         self.lives = Lives(self.before, (), self.cluster.clock, self.audience)
         self.care = Care(self.policy.precautions, self.cluster, self.lives)
         self.awaited = AwaitedNodes(self)
+        self.wanted = (*(turn.node for turn in self.plan.maintenance), *self.awaited.all)
         self.strategy = self.awaited.last_in(self.strategy)
         self.pausing = Pausing(self.cluster, self.lives)
         self.crew = Crew(self.cluster, self.holds, self.lives, self.audience, self.care, self.start)
@@ -108,11 +111,6 @@ class Rolling:
             for node in self.before.nodes
             if node.name in ours and node.state == "paused" and node.paused_by == "us"
         ]
-
-    @property
-    def wanted(self) -> tuple[str, ...]:
-        """The nodes that are to have their turn: those of the plan, and those that wait for a backup."""
-        return (*(turn.node for turn in self.plan.maintenance), *self.awaited.all)
 
     @property
     def is_idle(self) -> bool:

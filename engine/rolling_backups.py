@@ -67,12 +67,12 @@ class AwaitedNodes:
         too_long = backups.held_too_long(held)
         return f"{names} {verb} not over (R17)" + (f", after more than {limit_s:g} s" if too_long else "")
 
-    def waiting(self, seen: Cluster, pending: Sequence[str]) -> list[Waiting]:
-        """For the audience: whom backups hold."""
+    def waiting(self, seen: Cluster) -> list[Waiting]:
+        """For the audience: whom backups hold on nodes whose turn is still to come."""
         backups = self._run.care.backups
         if not backups.is_any_under_way:
             return []
-        return backups.waiting([vm.name for node in pending for vm in seen.vms_by_node[node]])
+        return backups.waiting([vm.name for node in self._run.turns.pending() for vm in seen.vms_by_node[node]])
 
     def _held(self, seen: Cluster, node: str) -> list[str]:
         return [vm.name for vm in seen.vms_by_node[node] if vm.backup and vm.holds_memory]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from shunter.topology.model import Cluster
-from shunter.topology.quorum import members
+from shunter.topology.quorum import MEMBER
 from shunter.topology.rolling.fleet import Fleet, Phase
 from shunter.topology.rolling.policy import not_together, partners_of
 from shunter.topology.rolling.reserve import Reserve
@@ -39,7 +39,7 @@ class Beginning:
             return "the operator holds the run"
         if run.is_budget_spent:
             return f"{', '.join(run.turns.failed)} failed, and no more may fail"
-        if not members(seen):
+        if not any(node.state in MEMBER for node in seen.nodes):
             return "no node is a member: the cluster has lost its quorum"
         return run.care.why_nothing_moves(seen)
 
@@ -118,13 +118,16 @@ class Beginning:
         await self._run.crew.send(seen, action.vm, action.target, away, together)
 
     def _is_something_free(self, seen: Cluster) -> bool:
-        """Whether anything may be possible that was not when it was decided last: while no node became free and no
-        phase changed, hardly anything is; it is decided again after a while all the same.
+        """Whether anything may be possible that was not when it was decided last: while no node became free and none
+        stands otherwise, hardly anything is; it is decided again after a while all the same.
         """
         run = self._run
         busy = frozenset(run.crew.busy(seen))
         now_s = run.cluster.clock.now_s()
-        standing = run.standing.phases(seen), [*run.turns.put_off_s()], seen.volumes, bool(seen.storage_jobs)
+        away = run.turns.nodes_away()
+        there = [node.state for node in seen.nodes if node.name not in away]
+        turns = run.turns.pending(), away, [*run.turns.put_off_s()]
+        standing = there, turns, seen.volumes, bool(seen.storage_jobs)
         last_busy, last_standing, decided_s = self._decided
         if run.is_idle or not busy >= last_busy or standing != last_standing or now_s >= decided_s + DECIDE_AGAIN_S:
             self._decided = busy, standing, now_s

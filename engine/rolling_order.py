@@ -64,7 +64,7 @@ class FirstInOrder:
     def waits_for(self) -> str:
         """The node for which others wait; empty where none does."""
         first = next(iter(self.awaited()), "")
-        return first if any(name not in self.names for name in self._run.turns.pending()) else ""
+        return first if first and any(name not in self.names for name in self._run.turns.pending()) else ""
 
     def findings(self) -> Iterator[Finding]:
         """Of those before which others have left."""

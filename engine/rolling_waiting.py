@@ -67,7 +67,7 @@ class Patience:
         for turn in run.turns.away:
             state = run.lives.nodes[turn.node].state.replace("_", " ")
             found.append(Waiting(f"node {turn.node}", f"is {state}", until_s))
-        return (*found, *run.awaited.waiting(seen, run.turns.pending()))
+        return (*found, *run.awaited.waiting(seen))
 
     def _since_s(self) -> float:
         return max(self.since_s, self._run.turns.ended_s, self._run.crew.last_event_s)
