@@ -14,6 +14,7 @@ from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file
 from shunter.commands.rolling import Asked
 from shunter.commands.running import Job, carry_out, evacuation, maintenance
+from shunter.engine.rolling import Budget
 from shunter.topology.plan import Plan
 from shunter.topology.planning import plan_evacuation
 from shunter.topology.preflight import with_requirements
@@ -85,7 +86,7 @@ def _maintain() -> Showing:
     seen = cluster_of_file(str(MAINTAINED))
     asked = Asked((), MAINTENANCE_S, None, "auto", "time", None, "none", None, None, False)
     plan = with_requirements(seen, asked.plan(seen))
-    job = maintenance(asked, str(MAINTAINED), speed=MAINTENANCE_SPEED)
+    job = maintenance(asked, str(MAINTAINED), Budget(), speed=MAINTENANCE_SPEED)
     of_this = f"--cluster {FOLDER}/cluster.json --maintenance-s {MAINTENANCE_S:g}"
     hints = [
         (

@@ -31,7 +31,9 @@ from shunter.commands.options import (
     Retries,
     Seed,
     Speed,
+    StopAfterS,
     Svg,
+    WarnAfterS,
     WindowS,
 )
 
@@ -106,6 +108,8 @@ def maintain(
     refresh_drifted: RefreshDrifted = False,
     retries: Retries = 0,
     failed_nodes: FailedNodes = 0,
+    warn_after_s: WarnAfterS = None,
+    stop_after_s: StopAfterS = None,
     speed: Speed = None,
     log: Log = None,
     as_json: Json = False,
@@ -123,6 +127,7 @@ def maintain(
     from shunter.commands import exits, running
     from shunter.commands.caution import precautions
     from shunter.commands.output import Pictures
+    from shunter.engine.rolling import Budget
 
     asked = _asked(
         nodes,
@@ -137,9 +142,10 @@ def maintain(
         one_fault_domain,
         precautions(backups, backup_limit_s, refresh_drifted),
     )
+    budget = Budget(failed_nodes, retries, warn_after_s, stop_after_s)
     exits.leave(
         lambda: running.run(
-            running.maintenance(asked, cluster, retries=retries, failed_nodes=failed_nodes, speed=speed, log=log),
+            running.maintenance(asked, cluster, budget, speed=speed, log=log),
             as_json=as_json,
             pictures=Pictures(svg, html),
         )

@@ -233,6 +233,26 @@ WindowS = Annotated[
         show_default=False,
     ),
 ]
+WarnAfterS = Annotated[
+    float | None,
+    typer.Option(
+        "--warn-after-s",
+        metavar="S",
+        parser=_seconds,
+        help="When to tell that the run still goes on, and what is left.",
+        show_default=False,
+    ),
+]
+StopAfterS = Annotated[
+    float | None,
+    typer.Option(
+        "--stop-after-s",
+        metavar="S",
+        parser=_seconds,
+        help="No node leaves that would not be back by then. Unlike --window-s it leaves the plan as it is.",
+        show_default=False,
+    ),
+]
 Failback = Annotated[
     str,
     typer.Option(

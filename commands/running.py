@@ -27,6 +27,7 @@ from shunter.commands.screens.words import listed, signs_of
 from shunter.engine.audience import Audience
 from shunter.engine.control import Control
 from shunter.engine.failover import failover_of
+from shunter.engine.rolling import Budget
 from shunter.flows.errors import RunError
 from shunter.flows.listeners import listening
 from shunter.flows.restarts_seen import Fate
@@ -183,9 +184,8 @@ def migration(
 def maintenance(
     asked: Asked,
     cluster: str,
+    budget: Budget,
     *,
-    retries: int = 0,
-    failed_nodes: int = 0,
     speed: float | None = None,
     log: Path | None = None,
 ) -> Job:
@@ -212,8 +212,10 @@ def maintenance(
             backups=policy.precautions.backups,
             backup_limit_s=policy.precautions.backup_limit_s,
             refresh_drifted=policy.precautions.refresh_drifted,
-            retries=retries,
-            failed_nodes=failed_nodes,
+            retries=budget.retries,
+            failed_nodes=budget.failed_nodes,
+            warn_after_s=budget.warn_after_s,
+            stop_after_s=budget.stop_after_s,
             speed=speed,
         )
 

@@ -33,7 +33,7 @@ from shunter.topology.errors import RequestError
 from shunter.topology.failover import lost_nodes
 from shunter.topology.jsontext import read_text, shown
 from shunter.topology.model import Cluster
-from shunter.topology.plan import Plan
+from shunter.topology.plan import Finding, Plan
 from shunter.topology.planning import emptied_nodes
 from shunter.topology.precautions import Precautions
 from shunter.topology.rolling import forecast
@@ -250,6 +250,9 @@ class Patience:
         pass
 
     def waiting(self, waiting: tuple[Waiting, ...]) -> None:
+        pass
+
+    def warned(self, finding: Finding, at_s: float) -> None:
         pass
 
     def over(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shunter.statemachines.lifecycle import Step
-from shunter.topology.plan import Plan
+from shunter.topology.plan import Finding, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,10 @@ class Audience(Protocol):
         """Everything that waits at the moment; replaces what was said before."""
         ...
 
+    def warned(self, finding: Finding, at_s: float) -> None:
+        """Something that people should know while the run goes on; it stands in the report, too."""
+        ...
+
 
 class Nobody:
     """Hears nothing: for callers who want the report alone."""
@@ -58,3 +62,5 @@ class Nobody:
     def progressed(self, progress: Progress) -> None: ...
 
     def waiting(self, waiting: tuple[Waiting, ...]) -> None: ...
+
+    def warned(self, finding: Finding, at_s: float) -> None: ...

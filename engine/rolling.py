@@ -40,11 +40,13 @@ from shunter.topology.rolling.strategy import Strategy
 @dataclass(frozen=True, slots=True)
 class Budget:
     """`failed_nodes`: how many more may fail before no further node is begun. `retries`: of a node whose maintenance
-    failed and that is up all the same. `stop_after_s`: no node is begun later, counted from the start of the run.
+    failed and that is up all the same. `warn_after_s`: people are told that the run still goes on. `stop_after_s`: no
+    node is begun that would not be back by then. Both are counted from the start of the run.
     """
 
     failed_nodes: int = 0
     retries: int = 0
+    warn_after_s: float | None = None
     stop_after_s: float | None = None
 
 
@@ -187,6 +189,7 @@ class Rolling:
         if not self.control.asked:
             looked = await self.care.attend(looked)
         seen = self.care.as_decided_on(looked)
+        self.patience.warn_when_late(seen)
         if self.control.asked or self.control.held:
             await self.crew.hold_back()
         if self.control.asked and self.control.running == "cancel":

@@ -38,6 +38,7 @@ def rolling_report(run: Rolling, seen: Cluster, log: Sequence[MigrationRecord]) 
         *_of_pauses(run, seen),
         *_of_cluster(run, seen),
         *run.first.findings(),
+        *run.patience.warnings,
         *(left := run.going_back.findings(seen)),
     )
     in_doubt = any(move.outcome == "lost_sight" for move in moves)

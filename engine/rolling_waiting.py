@@ -9,6 +9,8 @@ from shunter.engine.audience import Waiting
 from shunter.engine.looking import LOOK_AGAIN_S
 from shunter.engine.turn import BROKEN
 from shunter.topology.model import Cluster
+from shunter.topology.plan import Finding
+from shunter.topology.requirements.differing import listed
 
 if TYPE_CHECKING:
     from shunter.engine.rolling import Rolling
@@ -19,11 +21,12 @@ storage that is rebuilt, the operator's word to go on apart."""
 
 
 class Patience:
-    """Of one run. `since_s`: when it began to wait, if nothing of its own has ended since."""
+    """Of one run. `since_s`: when it began to wait, if nothing of its own has ended since. `warnings`: told so far."""
 
     def __init__(self, run: Rolling) -> None:
         self._run = run
         self.since_s = 0.0
+        self.warnings: list[Finding] = []
 
     def is_worth_waiting(self, seen: Cluster) -> bool:
         """Whether something that is in the way may still pass."""
@@ -55,7 +58,36 @@ class Patience:
         waits_s = [run.crew.asked_again_in_s() or LOOK_AGAIN_S * 12, run.care.changes_in_s() or PATIENCE_S]
         waits_s += [at_s - now_s for at_s in run.turns.put_off_s().values()]
         waits_s += [late_s - now_s for turn in run.turns.away if (late_s := run.replanning.late_s(turn)) > now_s]
+        if (warn_s := self._warn_in_s()) is not None:
+            waits_s.append(warn_s)
         return max(min(waits_s), 0.01)
+
+    def warn_when_late(self, seen: Cluster) -> None:
+        """Tell people once that the run still goes on, if that is wanted."""
+        run = self._run
+        warn_in_s = self._warn_in_s()
+        if warn_in_s is None or warn_in_s > 0:
+            return
+        away = [turn.node for turn in run.turns.away]
+        left = [node for node in run.turns.left() if node not in away]
+        parts = [f"{listed(away)} {'is' if len(away) == 1 else 'are'} away"] if away else []
+        parts += [f"{listed(left)} {'is' if len(left) == 1 else 'are'} still to come"] if left else []
+        after_s = run.cluster.clock.now_s() - run.started_s
+        finding = Finding(
+            rule="R16",
+            severity="warning",
+            subject=f"cluster {seen.name}",
+            message=f"the run goes on after {after_s:.0f} s: {'; '.join(parts) or 'its last migrations are under way'}",
+            remedy="let it go on, or stop it: it ends at the next safe point and says where it stands",
+        )
+        self.warnings.append(finding)
+        run.audience.warned(finding, run.cluster.clock.now_s())
+
+    def _warn_in_s(self) -> float | None:
+        run = self._run
+        if run.budget.warn_after_s is None or self.warnings:
+            return None
+        return run.started_s + run.budget.warn_after_s - run.cluster.clock.now_s()
 
     def waiting(self, seen: Cluster, why: str) -> tuple[Waiting, ...]:
         """For the audience. `why`: why nothing begins; empty where something may."""

@@ -21,7 +21,7 @@ from shunter.flows.progress import HowFar, MovesHowFar, how_far, vm_of
 from shunter.flows.restarts_seen import node_told
 from shunter.flows.turns_seen import TurnsSeen
 from shunter.statemachines.lifecycle import Step
-from shunter.topology.plan import Plan
+from shunter.topology.plan import Finding, Plan
 
 PROGRESS_EVERY_S = 2.0
 PROGRESS_AGAIN_S = 10.0
@@ -89,8 +89,7 @@ class RunAudience:
         self._turns.planned(plan, at_s)
         self._log.info(headline(plan, self._nodes))
         for found in plan.findings:
-            level = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}[found.severity]
-            self._log.log(level, "%s %s: %s. %s", found.rule, found.subject, found.message, found.remedy)
+            self._log_finding(found)
         self._changed.set()
         if self._also:
             self._also.planned(plan, at_s)
@@ -119,6 +118,18 @@ class RunAudience:
         self._changed.set()
         if self._also:
             self._also.waiting(waiting)
+
+    def warned(self, finding: Finding, at_s: float) -> None:
+        """An event of its own, which an automation may send on."""
+        self._log_finding(finding)
+        payload = {"subject": finding.subject, "reason": finding.message, "remedy": finding.remedy, "at_s": at_s}
+        self._tell("shunter.run.warning", "cluster", self._cluster, {**payload, "rule": finding.rule})
+        if self._also:
+            self._also.warned(finding, at_s)
+
+    def _log_finding(self, found: Finding) -> None:
+        level = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}[found.severity]
+        self._log.log(level, "%s %s: %s. %s", found.rule, found.subject, found.message, found.remedy)
 
     # -------------------------------------------------------------- what Prefect gets
 

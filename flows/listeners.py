@@ -16,7 +16,7 @@ from shunter.engine.audience import Audience, Progress, Waiting
 from shunter.engine.control import Control
 from shunter.engine.watch import Watcher
 from shunter.statemachines.lifecycle import Step
-from shunter.topology.plan import Plan
+from shunter.topology.plan import Finding, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +78,7 @@ class Together:
     def waiting(self, waiting: tuple[Waiting, ...]) -> None:
         for audience in self._audiences:
             audience.waiting(waiting)
+
+    def warned(self, finding: Finding, at_s: float) -> None:
+        for audience in self._audiences:
+            audience.warned(finding, at_s)

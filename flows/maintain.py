@@ -31,6 +31,8 @@ from shunter.flows.parameters import (
     Retries,
     RunningMigrations,
     Speed,
+    StopAfterS,
+    WarnAfterS,
     WindowS,
     spoken,
 )
@@ -65,6 +67,8 @@ async def rolling_maintenance(  # noqa: PLR0917 - each is a field of the form
     own_action: OwnAction = None,
     retries: Retries = 0,
     failed_nodes: FailedNodes = 0,
+    warn_after_s: WarnAfterS = None,
+    stop_after_s: StopAfterS = None,
     wait_for_approval_s: ApprovalS = None,
     go_on_within_s: GoOnWithinS = THREE_DAYS_S,
     speed: Speed = None,
@@ -104,6 +108,10 @@ async def rolling_maintenance(  # noqa: PLR0917 - each is a field of the form
             worker. It is given the node's name; it has maintained the node when it returns, and failed when it raises.
         retries: How often a node is tried again whose maintenance failed although it is up.
         failed_nodes: How many nodes may fail before no further one is begun.
+        warn_after_s: When people are told that the run still goes on, in seconds from its start: a log line and the
+            event shunter.run.warning.
+        stop_after_s: From when on no node leaves that would not be back by then, in seconds from the start. Unlike the
+            window it does not change the plan.
         wait_for_approval_s: Show the plan and wait so long for somebody to approve it, before the first node.
         go_on_within_s: A run of this cluster that did not finish is gone on with if it ended at most so long ago: nodes
             that were restarted since it began count as done. 0 begins anew.
@@ -130,7 +138,7 @@ async def rolling_maintenance(  # noqa: PLR0917 - each is a field of the form
         cluster,
         tuple(nodes),
         policy,
-        Budget(failed_nodes=failed_nodes, retries=retries),
+        Budget(failed_nodes=failed_nodes, retries=retries, warn_after_s=warn_after_s, stop_after_s=stop_after_s),
         action,
         own_work(own_action) if own_action else None,
         go_on_within_s,

@@ -47,6 +47,8 @@ AnyNodeNames = Annotated[_SomeNodes, _titled("Nodes (none: all)")]
 FirstNodes = Annotated[_SomeNodes, _titled("First")]
 MaintenanceS = Annotated[Seconds, _titled("Maintenance of a node (seconds)")]
 WindowS = Annotated[Seconds | None, _titled("Maintenance window (seconds)")]
+WarnAfterS = Annotated[Seconds | None, _titled("Warn after (seconds)")]
+StopAfterS = Annotated[Seconds | None, _titled("Begin no node that is not back after (seconds)")]
 ApprovalS = Annotated[
     Annotated[float, Field(ge=60, le=policy.LONGEST_S, allow_inf_nan=False)] | None,
     _titled("Wait for approval (seconds)"),

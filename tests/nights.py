@@ -32,7 +32,7 @@ from shunter.statemachines.vm import VM
 from shunter.statemachines.volume import VOLUME
 from shunter.topology.clusterfile import cluster_json
 from shunter.topology.model import Cluster
-from shunter.topology.plan import Plan
+from shunter.topology.plan import Finding, Plan
 from shunter.topology.precautions import USUAL_PRECAUTIONS, Precautions
 from shunter.topology.recheck import Violation, check_log, check_plan, check_report
 
@@ -238,4 +238,7 @@ class Listener:
         pass
 
     def waiting(self, waiting: tuple[Waiting, ...]) -> None:
+        pass
+
+    def warned(self, finding: Finding, at_s: float) -> None:
         pass

@@ -21,7 +21,7 @@ from shunter.engine.repair import repair
 from shunter.engine.resume import resume
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.model import Cluster
-from shunter.topology.plan import Plan
+from shunter.topology.plan import Finding, Plan
 from shunter.topology.rolling import RollingPolicy
 
 T = TypeVar("T")
@@ -44,6 +44,7 @@ class Notes:
     steps: list[Step] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)
     waits: list[tuple[Waiting, ...]] = field(default_factory=list)
+    warnings: list[tuple[Finding, float]] = field(default_factory=list)
 
     def planned(self, plan: Plan, at_s: float) -> None:
         self.plan, self.began_s = plan, at_s
@@ -56,6 +57,9 @@ class Notes:
 
     def waiting(self, waiting: tuple[Waiting, ...]) -> None:
         self.waits.append(waiting)
+
+    def warned(self, finding: Finding, at_s: float) -> None:
+        self.warnings.append((finding, at_s))
 
     def of(self, subject: str) -> list[str]:
         """The states that a subject went through."""

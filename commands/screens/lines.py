@@ -15,7 +15,7 @@ from shunter.engine.audience import Progress, Waiting
 from shunter.flows.spoken import duration
 from shunter.statemachines.lifecycle import Step
 from shunter.statemachines.migration import State
-from shunter.topology.plan import Plan
+from shunter.topology.plan import Finding, Plan
 
 
 class Lines:
@@ -87,6 +87,10 @@ class Lines:
             self._held_up = rolling.held_up
             if rolling.held_up:
                 self.say(f"nothing new begins: {rolling.held_up}")
+
+    def warned(self, finding: Finding, at_s: float) -> None:
+        self.view.warned(finding, at_s)
+        self.say(f"{signs_of(self.console).warning} {finding.message}")
 
     def say(self, what: str | Text) -> None:
         """One line, never wrapped: what reads it may be a program."""

@@ -25,6 +25,7 @@ from shunter.statemachines.node import State as NodeState
 
 FRAMES_PER_S = 8
 MOST_RUNNING, MOST_WAITING, MOST_TROUBLES, MOST_ENDED = 16, 5, 5, 3
+MOST_WARNINGS = 2
 MOST_RUNNING_BESIDE_NODES = 5
 CLOCK_TIME_FROM_S = 600.0
 """A run that takes that much longer yet, in real time, is told with the time of day when it should end."""
@@ -88,7 +89,7 @@ class LiveScreen:
         if view.running:
             lines.append(_movers(view, self.console.width, MOST_RUNNING, signs))
         lines += self._waiting(signs)
-        lines += _ended(view.troubles[-MOST_TROUBLES:], signs)
+        lines += [*self._warnings(signs), *_ended(view.troubles[-MOST_TROUBLES:], signs)]
         lines += _ended([end for end in view.ended if end not in view.troubles][-MOST_ENDED:], signs)
         if self.notice:
             lines += [Text(), signs.text(self.notice, "bold yellow")]
@@ -97,7 +98,8 @@ class LiveScreen:
     def _rolling(self, rolling: RollingView, signs: Signs) -> list[RenderableType]:
         """Within the height of the terminal: what is said last is left out first."""
         view, width = self.view, self.console.width
-        troubles = [*self._nodes_gone(rolling, signs), *_ended(view.troubles[-MOST_TROUBLES:], signs)]
+        troubles = [*self._warnings(signs), *self._nodes_gone(rolling, signs)]
+        troubles += _ended(view.troubles[-MOST_TROUBLES:], signs)
         said = [*self._waiting(signs), *troubles]
         said += _ended([end for end in view.ended if end not in view.troubles][-MOST_ENDED:], signs)
         if rolling.held_up and not self.notice:
@@ -124,6 +126,10 @@ class LiveScreen:
         room = self.console.height - 2 - len(nodes) - (len(notice) + 1 if notice else 0)
         rows = failover_rows(seen, self.view.now_s, width, room, signs)
         return [*nodes, *rows, *([Text(), *notice] if notice else [])]
+
+    def _warnings(self, signs: Signs) -> list[Text]:
+        last = self.view.warnings[-MOST_WARNINGS:]
+        return [signs.text(f"{signs.warning} {found.message}", "yellow") for found in last]
 
     def _nodes_gone(self, rolling: RollingView, signs: Signs) -> list[Text]:
         """Nodes that have no turn, or had it already, and left the cluster."""

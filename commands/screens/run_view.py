@@ -12,7 +12,7 @@ from shunter.statemachines.lifecycle import Step
 from shunter.statemachines.migration import MIGRATION, State
 from shunter.statemachines.node import State as NodeState
 from shunter.topology.pairing import Wanted
-from shunter.topology.plan import Plan
+from shunter.topology.plan import Finding, Plan
 from shunter.topology.timeline import schedule
 
 QUEUED = frozenset({State.PLANNED, State.WAITING})
@@ -77,6 +77,7 @@ class RunView:
     failover: RestartsSeen | None = None
     stopping: bool = False
     waits: tuple[Waiting, ...] = ()
+    warnings: list[Finding] = field(default_factory=list)
     _estimates_s: dict[tuple[str, str], float] = field(default_factory=dict)
     _heard: tuple[float, float] | None = None
     _forecast: tuple[float, float] | None = None
@@ -120,6 +121,10 @@ class RunView:
         if self.failover is not None:
             self.failover.waiting(waiting)
         self.waits = waiting if self.rolling is None else self.rolling.waiting(waiting)
+
+    def warned(self, finding: Finding, at_s: float) -> None:
+        self._hear(at_s)
+        self.warnings.append(finding)
 
     def _migration_stepped(self, step: Step) -> None:
         vm, source, target = parts_of(step.subject)

@@ -155,6 +155,8 @@ WRONG_COMMANDS: list[tuple[str, str]] = [
     ("rehearse maintain --cluster {good} --log x", "No such option: --log"),
     ("maintain N9 --cluster {good}", 'no node of cluster c is called "N9"; the nodes are N1, N2, N3, N4'),
     ("maintain N1 --cluster {good} --first N2", "N2 is not among the nodes to maintain; leave it out"),
+    ("maintain --cluster {good} --warn-after-s 0", "--warn-after-s"),
+    ("maintain --cluster {good} --stop-after-s soon", "--stop-after-s"),
     ("maintain --cluster {good} --retries -1", "'-1' is not a whole number from 0 to 64"),
     ("maintain --cluster {good} --failed-nodes x", "'x' is not a whole number from 0 to 63"),
     ("maintain --cluster {good} --speed 0", "'0' is not a number above 0 and up to 10000"),

@@ -255,6 +255,17 @@ def test_no_node_is_begun_that_would_not_be_back_within_the_window() -> None:
     assert "window of 1500 s" in reason
 
 
+def test_people_are_told_once_when_a_run_goes_on_for_longer_than_they_wanted_to_know_of() -> None:
+    night = maintained(small(), parallel=1, budget=Budget(warn_after_s=900))
+    ((finding, at_s),) = night.notes.warnings
+    assert at_s == pytest.approx(900.0)
+    assert "goes on after 900 s" in finding.message
+    assert "still to come" in finding.message
+    assert finding in night.report.findings
+    assert night.report.ok
+    assert maintained(small(), parallel=1, budget=Budget(warn_after_s=90_000)).notes.warnings == []
+
+
 def test_no_node_is_begun_after_the_time_that_the_budget_gives() -> None:
     night = maintained(small(), parallel=1, budget=Budget(stop_after_s=1500))
     assert len(outcomes(night)) == 2

@@ -84,6 +84,8 @@ def test_the_form_to_steer_offers_what_can_be_asked() -> None:
         {"own_action": "a:b:c"},
         {"retries": -1},
         {"failed_nodes": 64},
+        {"warn_after_s": 0},
+        {"stop_after_s": float("inf")},
         {"wait_for_approval_s": 59},
         {"go_on_within_s": -1},
         {"running_migrations_on_cancel": "kill"},
