@@ -1,16 +1,27 @@
-"""What holds for all tests: they test this checkout, and touch no Prefect server that somebody has configured."""
+"""What holds for all tests: they test this checkout, touch no Prefect server that somebody has configured, and find the
+same terminal everywhere."""
 
 from __future__ import annotations
 
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+if TYPE_CHECKING:
+    from commanding import Answer
+
+    from shunter.flows.embedded import EmbeddedServer
+
 SOURCES = Path(__file__).resolve().parents[1] / "src"
+TERMINAL = {"COLUMNS": "80", "LINES": "25"}
+COLOURS = ("CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "GITHUB_ACTIONS", "NO_COLOR", "PY_COLORS", "TERMINAL_WIDTH")
+"""What makes Rich and Typer draw otherwise than on a plain terminal."""
 PREFECT_HOME = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 
@@ -23,8 +34,9 @@ settings.load_profile("shunter")
 
 def pytest_configure(config: pytest.Config) -> None:
     _test_the_sources()
-    for name in [name for name in os.environ if name.startswith(("PREFECT_", "SHUNTER_"))]:
+    for name in [name for name in os.environ if name.startswith(("PREFECT_", "SHUNTER_")) or name in COLOURS]:
         del os.environ[name]
+    os.environ |= TERMINAL
     config.stash[PREFECT_HOME] = tempfile.TemporaryDirectory(prefix="shunter-tests-")
     os.environ["PREFECT_HOME"] = config.stash[PREFECT_HOME].name
 
@@ -43,3 +55,29 @@ def _test_the_sources() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join([str(SOURCES), *([before] if before else [])])
     else:
         sys.path[:] = [path for path in sys.path if Path(path) != SOURCES]
+
+
+# what follows imports sources, and so only once it is known which
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """One real Prefect server for all tests of a test process, on loopback; it ends with the session."""
+    from shunter.flows.embedded import EmbeddedServer  # noqa: PLC0415
+
+    with EmbeddedServer.started(tmp_path_factory.mktemp("prefect")) as server:
+        server.wait_until_ready()
+        yield server
+
+
+@pytest.fixture
+def answer(request: pytest.FixtureRequest) -> Callable[..., Answer]:
+    """Runs a command: in this process, or with the server in one of its own where it needs Prefect."""
+    from commanding import WITH_PREFECT, apart, command_line, here  # noqa: PLC0415
+
+    def run(*arguments: str) -> Answer:
+        if arguments[0] not in WITH_PREFECT:
+            return here(*arguments)
+        return apart(*command_line(*arguments), prefect=request.getfixturevalue("prefect_server"))
+
+    return run

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commanding import Answer
 
 ROOT = Path(__file__).resolve().parents[1]
-SHUNTER = "import sys; from shunter.commands.main import main; main()"
 HOW_TOS = [*sorted((ROOT / "docs").glob("how-to-*.md")), ROOT / "docs" / "losing-a-node.md"]
 EXAMPLES = re.compile(r"^    shunter (.*)$(?:\n\n```text\n((?:.*\n)*?)```)?", re.MULTILINE)
 ENDS_WITH = {
@@ -44,21 +42,15 @@ def words(text: str) -> str:
 
 
 @pytest.mark.parametrize(("arguments", "shown"), examples(), ids=[arguments for arguments, _ in examples()])
-def test_every_command_of_a_how_to_works_and_says_what_is_shown(arguments: str, shown: str, tmp_path: Path) -> None:
+def test_every_command_of_a_how_to_works_and_says_what_is_shown(
+    arguments: str, shown: str, answer: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    done = subprocess.run(
-        [sys.executable, "-c", SHUNTER, *arguments.split()],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == exit_code(arguments), done.stderr
+    monkeypatch.chdir(tmp_path)
+    done = answer(*arguments.split())
+    assert done.code == exit_code(arguments), done.err
     for line in shown.splitlines():
-        assert words(line) in words(done.stdout), done.stdout
+        assert words(line) in words(done.out), done.out
 
 
 @pytest.mark.parametrize("document", HOW_TOS, ids=lambda document: document.name)

@@ -6,16 +6,16 @@ import ast
 import inspect
 import re
 import shutil
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commanding import Answer, apart, here
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    (\S.*)$", README, re.MULTILINE)
-SHUNTER = "import sys; from shunter.commands.main import main; main()"
 ENDS_WITH = {
     "shunter failover N2 --cluster examples/after-a-loss.json --speed 60": 1,
     "shunter plan evacuate HV1 --cluster examples/branch-office.json": 1,
@@ -43,14 +43,14 @@ def test_the_two_commands_that_set_everything_up_are_there_word_for_word() -> No
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith("python3 ")])
-def test_every_other_command_of_the_readme_works(command: str, checkout: Path) -> None:
+def test_every_other_command_of_the_readme_works(
+    command: str, answer: Callable[..., Answer], checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(checkout)
     program, *arguments = command.split()
-    run = {"shunter": [sys.executable, "-c", SHUNTER], "python": [sys.executable]}[program]
-    done = subprocess.run(
-        [*run, *arguments], cwd=checkout, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False
-    )
-    assert done.returncode == ENDS_WITH.get(command, 0), done.stderr
-    assert done.stdout
+    done = answer(*arguments) if program == "shunter" else apart(sys.executable, *arguments)
+    assert done.code == ENDS_WITH.get(command, 0), done.err
+    assert done.out
 
 
 def test_the_call_from_python_fits_the_flow() -> None:
@@ -69,11 +69,10 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
-def test_the_picture_is_what_the_product_draws(tmp_path: Path) -> None:
-    arguments = ["simulate", "evacuate", "HV01", "HV02", "--cluster", "commands/demo.json", "--svg"]
+def test_the_picture_is_what_the_product_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    arguments = ("simulate", "evacuate", "HV01", "HV02", "--cluster", "commands/demo.json", "--svg")
     drawn = tmp_path / "demo.svg"
-    subprocess.run(
-        [sys.executable, "-c", SHUNTER, *arguments, str(drawn)], cwd=ROOT, check=True, capture_output=True, timeout=120
-    )
+    assert here(*arguments, str(drawn)).code == 0
     fresh = drawn.read_text(encoding="utf-8") == (ROOT / "docs" / "demo.svg").read_text(encoding="utf-8")
     assert fresh, f"docs/demo.svg is stale: run shunter {' '.join(arguments)} docs/demo.svg"

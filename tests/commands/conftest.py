@@ -8,36 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
-
-from shunter.commands.main import app
+from commanding import Answer, here
 
 INTEL = {"manufacturer": "GenuineIntel", "version": "6.106.6"}
 AMD = {"manufacturer": "AuthenticAMD", "version": "25.1.1"}
 
 
-class Answer:
-    """What a command said and ended with."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
-
-
 @pytest.fixture
 def shunter() -> Callable[..., Answer]:
     """Runs a command in this process. A bug in it is raised here."""
-
-    def run(*arguments: str) -> Answer:
-        result = CliRunner().invoke(app, list(arguments))
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Answer(result.exit_code, result.stdout, result.stderr)
-
-    return run
+    return here
 
 
 @pytest.fixture

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commanding import apart, command_line
 
 from shunter.commands.caution import options_of, precautions
+from shunter.flows.embedded import EmbeddedServer
 from shunter.topology.precautions import Precautions
 
 NIGHT = str(Path(__file__).resolve().parents[2] / "examples" / "backup-night.json")
-COMMAND = "import sys; from shunter.commands.main import main; main()"
 ENDS = [{"at_s": 600, "do": "backup_ends", "vm": "db-1", "outcome": "done"}]
 
 
@@ -53,18 +52,10 @@ def test_a_rolling_run_waits_for_a_backup_as_long_as_it_is_told(shunter: Any, fa
     assert short.document["untouched"][0]["reason"].endswith("is not over (R17), after more than 60 s")
 
 
-def test_the_command_that_moves_one_vm_takes_the_precautions_too() -> None:
-    """In a process of its own: it starts Prefect."""
+def test_the_command_that_moves_one_vm_takes_the_precautions_too(prefect_server: EmbeddedServer) -> None:
     given = ("migrate", "db-1", "HV3", "--cluster", NIGHT, "--backups", "proceed", "--speed", "500", "--json")
-    done = subprocess.run(
-        [sys.executable, "-c", COMMAND, *given],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
-    assert (done.returncode, json.loads(done.stdout)["degraded_backups"]) == (0, ["db-1"]), done.stderr
+    done = apart(*command_line(*given), prefect=prefect_server)
+    assert (done.code, done.document["degraded_backups"]) == (0, ["db-1"]), done.err
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commanding import apart, command_line
 from reading import Read
 
+from shunter.flows.embedded import EmbeddedServer
 from shunter.topology.recheck import check_log
 
-COMMAND = "from shunter.commands.main import main; main()"
 EXAMPLE = str(Path(__file__).resolve().parents[2] / "examples/after-a-loss.json")
 Write = Callable[[dict[str, Any]], str]
 
@@ -131,27 +130,25 @@ def test_a_file_that_cannot_be_written_is_found_out_before_anything_starts(
     assert "there is no folder" in answer.err
 
 
-def test_a_failover_runs_the_flow_and_prints_the_report_alone_on_standard_output(tmp_path: Path) -> None:
+def test_a_failover_runs_the_flow_and_prints_the_report_alone_on_standard_output(
+    tmp_path: Path, prefect_server: EmbeddedServer
+) -> None:
     log, page, picture = tmp_path / "run.jsonl", tmp_path / "run.html", tmp_path / "run.svg"
     files = ("--log", str(log), "--html", str(page), "--svg", str(picture))
-    done = subprocess.run(
-        [sys.executable, "-c", COMMAND, "failover", "N2", "--cluster", EXAMPLE, "--speed", "300", "--json", *files],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
+    done = apart(
+        *command_line("failover", "N2", "--cluster", EXAMPLE, "--speed", "300", "--json", *files),
+        prefect=prefect_server,
     )
-    assert done.returncode == 1, done.stderr
-    report = json.loads(done.stdout)
+    assert done.code == 1, done.err
+    report = done.document
     assert (report["kind"], report["executed"], report["ok"]) == ("failover", True, False)
     assert {move["vm"]: move["outcome"] for move in report["moves"]} == dict.fromkeys(
         ("dc-2", "erp-1", "web-1"), "done"
     )
     assert [stays["vm"] for stays in report["unplaced"]] == ["report-1", "lab-1"]
-    assert "vm erp-1: starting on N1" in done.stderr
-    assert "(3 of 4 VMs run again)" in done.stderr
-    assert re.search(r"each waits to be restarted by the cluster, until 3:\d\d at the latest", done.stderr)
+    assert "vm erp-1: starting on N1" in done.err
+    assert "(3 of 4 VMs run again)" in done.err
+    assert re.search(r"each waits to be restarted by the cluster, until 3:\d\d at the latest", done.err)
     assert check_log(log.read_text(encoding="utf-8").splitlines()) == ()
     assert "started by this run" in Read(page.read_text(encoding="utf-8")).text
     assert "erp-1" in picture.read_text(encoding="utf-8")

@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from commanding import apart, command_line
 
+from shunter.flows.embedded import EmbeddedServer
 from shunter.topology.recheck import check_log
 
-COMMAND = "import sys; from shunter.commands.main import main; main()"
+HEAVY = "prefect,networkx,transitions,rich.live,shunter.topology,shunter.engine"
 IMPORTED = """
 import atexit, sys
 from shunter.commands.main import main
@@ -23,62 +25,50 @@ main()
 """
 
 
-def shunter(*arguments: str, program: str = COMMAND, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=timeout_s,
-        check=False,
-    )
-
-
 @pytest.mark.parametrize(
     "arguments",
     [("--help",), ("evacuate", "--help"), ("plan", "maintain", "--help"), ("maintain", "--help"), ("--version",)],
 )
 def test_help_imports_neither_prefect_nor_a_planner(arguments: tuple[str, ...]) -> None:
-    done = shunter(
-        "prefect,networkx,transitions,rich.live,shunter.topology,shunter.engine", *arguments, program=IMPORTED
-    )
-    assert done.returncode == 0
-    assert done.stderr.strip() == "imported:"
+    done = apart(*command_line(HEAVY, *arguments, program=IMPORTED))
+    assert done.code == 0, done.err
+    assert done.err.strip() == "imported:"
 
 
 @pytest.mark.parametrize("what", ["evacuate", "maintain"])
 @pytest.mark.parametrize("command", ["plan", "simulate"])
 def test_a_plan_and_a_simulation_import_no_prefect(roomy: str, command: str, what: str) -> None:
-    done = shunter("prefect", command, what, "N1", "--cluster", roomy, program=IMPORTED)
-    assert done.returncode == 0
-    assert done.stderr.strip() == "imported:"
+    done = apart(*command_line("prefect", command, what, "N1", "--cluster", roomy, program=IMPORTED))
+    assert done.code == 0, done.err
+    assert done.err.strip() == "imported:"
 
 
 def test_an_evacuation_runs_the_flow_and_prints_the_report_alone_on_standard_output(roomy: str, tmp_path: Path) -> None:
     picture = tmp_path / "run.svg"
-    done = shunter("evacuate", "N1", "--cluster", roomy, "--speed", "50", "--json", "--svg", str(picture))
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    evacuation = ("evacuate", "N1", "--cluster", roomy, "--speed", "50", "--json", "--svg", str(picture))
+    done = apart(*command_line(*evacuation))
+    assert done.code == 0, done.err
+    report = done.document
     assert (report["executed"], report["ok"]) == (True, True)
     assert {(move["vm"], move["outcome"]) for move in report["moves"]} == {("web-1", "done"), ("web-2", "done")}
-    assert "node N1: drained" in done.stderr
+    assert "node N1: drained" in done.err
     assert "as it went" in picture.read_text(encoding="utf-8")
 
 
 def test_a_rolling_run_tells_each_nodes_way_and_prints_the_report_alone_on_standard_output(
-    roomy: str, tmp_path: Path
+    roomy: str, tmp_path: Path, prefect_server: EmbeddedServer
 ) -> None:
     log = tmp_path / "night.jsonl"
     rolling = ("maintain", "--cluster", roomy, "--maintenance-s", "120", "--speed", "60", "--log", str(log), "--json")
-    done = shunter(*rolling)
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    done = apart(*command_line(*rolling), prefect=prefect_server)
+    assert done.code == 0, done.err
+    report = done.document
     assert (report["kind"], report["executed"], report["ok"]) == ("rolling_maintenance", True, True)
     assert {(turn["node"], turn["outcome"]) for turn in report["maintenance"]} == {
         (node, "done") for node in ("N1", "N2", "N3")
     }
     for said in ("3 nodes and", "node N1: in maintenance, about 2 min 0 s", "node N1: done (", "3 of 3 nodes done"):
-        assert said in done.stderr
+        assert said in done.err
     assert check_log(log.read_text(encoding="utf-8").splitlines(), rolled=["N1", "N2", "N3"]) == ()
 
 
@@ -87,7 +77,7 @@ def test_an_interrupted_rolling_run_brings_back_what_is_away_and_ends_with_130(r
     log = tmp_path / "night.jsonl"
     rolling = ("maintain", "--cluster", roomy, "--maintenance-s", "300", "--speed", "60", "--log", str(log), "--json")
     with subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *rolling, "--parallel", "1"],
+        command_line(*rolling, "--parallel", "1"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -127,7 +117,7 @@ def test_an_interrupted_rolling_run_brings_back_what_is_away_and_ends_with_130(r
 def test_the_process_ends_with_2_and_says_nothing_on_standard_output(
     roomy: str, arguments: tuple[str, ...], said: str
 ) -> None:
-    done = shunter(*arguments, "--cluster", roomy, "--json")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+    done = apart(*command_line(*arguments, "--cluster", roomy, "--json"))
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+    assert "Traceback" not in done.err

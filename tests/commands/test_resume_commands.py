@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commanding import apart, command_line
 
+from shunter.flows.embedded import EmbeddedServer
 from shunter.topology.recheck import check_log
-
-COMMAND = "from shunter.commands.main import main; main()"
 
 
 @pytest.fixture
@@ -147,19 +145,14 @@ def test_wrong_usage_ends_with_2(shunter: Any, arguments: tuple[str, ...]) -> No
     assert answer.err
 
 
-def test_a_return_runs_the_flow_and_prints_the_report_alone_on_standard_output(emptied: str, tmp_path: Path) -> None:
+def test_a_return_runs_the_flow_and_prints_the_report_alone_on_standard_output(
+    emptied: str, tmp_path: Path, prefect_server: EmbeddedServer
+) -> None:
     log = tmp_path / "run.jsonl"
     options = ("--cluster", emptied, "--failback", "preferred", "--speed", "50", "--log", str(log), "--json")
-    done = subprocess.run(
-        [sys.executable, "-c", COMMAND, "resume", "N1", *options],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    done = apart(*command_line("resume", "N1", *options), prefect=prefect_server)
+    assert done.code == 0, done.err
+    report = done.document
     assert (report["kind"], report["executed"], report["ok"]) == ("resume", True, True)
-    assert "node N1: up" in done.stderr
+    assert "node N1: up" in done.err
     assert check_log(log.read_text(encoding="utf-8").splitlines()) == ()

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from building import cluster, node, vm
+from commanding import command_line
 from rich.console import Console
 
 from shunter.commands.screens.watch import WatchLines, WatchScreen
 from shunter.engine.watch import Glance
+from shunter.flows.embedded import EmbeddedServer
 from shunter.topology.model import Cluster
 from shunter.topology.watching.condition import Occurrence, Standing
-
-COMMAND = "import sys; from shunter.commands.main import main; main()"
 
 
 @pytest.fixture
@@ -124,9 +124,10 @@ def test_a_wrong_request_ends_with_2(shunter: Any, roomy: str, arguments: tuple[
     assert complaint in " ".join(answer.err.replace("│", " ").split())
 
 
-def test_ctrl_c_ends_a_watch_with_its_document_and_130(roomy: str) -> None:
+def test_ctrl_c_ends_a_watch_with_its_document_and_130(roomy: str, prefect_server: EmbeddedServer) -> None:
     watching = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "watch", "--cluster", roomy, "--json"],
+        command_line("watch", "--cluster", roomy, "--json"),
+        env={**os.environ, **prefect_server.environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -12,13 +12,10 @@ from shunter.flows.embedded import EmbeddedServer
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """One real Prefect server for all tests of a test process, on loopback; it ends with the session."""
-    home: Path = tmp_path_factory.mktemp("prefect")
-    settings = {PREFECT_HOME: home}
-    with EmbeddedServer.started(home) as server, temporary_settings({**settings, PREFECT_API_URL: server.api_url}):
-        server.wait_until_ready()
-        yield server
+def prefect_server(prefect_server: EmbeddedServer) -> Iterator[EmbeddedServer]:
+    """The same, for flows of this process too."""
+    with temporary_settings({PREFECT_HOME: prefect_server.home, PREFECT_API_URL: prefect_server.api_url}):
+        yield prefect_server
 
 
 @pytest.fixture
