@@ -30,7 +30,7 @@ NODES = ("N1", "N2", "N3", "N4")
 OF = cluster(4, [vm(f"vm-{i}", NODES[i % 4], memory_mib=3000 + 1500 * (i % 5)) for i in range(16)])
 MAINTENANCE_S = 300.0
 LASTS_S = 1260.0
-MOMENTS = [round(random.Random("moments").uniform(0, LASTS_S), 3) for _ in range(100)]
+MOMENTS = [round(random.Random("moments").uniform(0, LASTS_S), 3) for _ in range(60)]
 
 Ask = Callable[[Control, asyncio.Task[Plan]], object]
 Log = list[dict[str, Any]]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -24,9 +24,6 @@ from rolling_nights import spend as spend_rolling
 
 from shunter.clusters.simulated import read_faults
 from shunter.topology.model import VolumeState
-
-CHUNKS = tuple(range(0, 400, 50))
-
 
 AnyNight = Night | RollingNight | BadDay
 
@@ -48,7 +45,7 @@ def states_entered(nights: Iterable[AnyNight], replays: Path) -> Counter[tuple[s
     return states
 
 
-@pytest.mark.parametrize("first", CHUNKS)
+@pytest.mark.parametrize("first", range(0, 200, 50))
 def test_no_invariant_breaks_in_a_night_with_faults(first: int, tmp_path: Path) -> None:
     states_entered((draw(seed) for seed in range(first, first + 50)), tmp_path)
 
@@ -87,18 +84,29 @@ def storage_night() -> Night:
     return Night(0, of, ("N1",), "none", 0.0, given=faults)
 
 
+def night_that_loses_a_source() -> Night:
+    """Its node is lost while the VM is copied from it: the migration is overtaken."""
+    of = cluster(3, [vm("web", memory_mib=32768)])
+    return Night(0, of, ("N1",), "none", 0.0, given=read_faults('[{"do": "node_down", "node": "N1", "at_s": 5}]', of))
+
+
+def nights_of_every_kind() -> Iterator[AnyNight]:
+    yield storage_night()
+    yield night_that_loses_a_source()
+    for seed in range(20_000, 20_060):
+        yield draw(seed)
+        yield draw(seed, stops=True)
+        yield draw_rolling(seed)
+        yield draw_bad_day(seed)
+
+
 def test_every_state_of_every_lifecycle_is_entered_in_some_night(tmp_path: Path) -> None:
-    nights = [
-        *(draw(seed) for seed in range(20_000, 20_120)),
-        *(draw(seed, stops=True) for seed in range(20_120, 20_150)),
-        *(draw_rolling(seed) for seed in range(20_150, 20_180)),
-        *(draw_bad_day(seed) for seed in range(20_180, 20_240)),
-        storage_night(),
-    ]
-    entered = states_entered(nights, tmp_path)
-    begins = {(lifecycle.noun, lifecycle.initial) for lifecycle in LIFECYCLES}
-    all_states = {(lifecycle.noun, state) for lifecycle in LIFECYCLES for state in lifecycle.states}
-    assert all_states - begins - set(entered) == set()
+    left = {(about.noun, state) for about in LIFECYCLES for state in about.states if state != about.initial}
+    for night in nights_of_every_kind():
+        left -= states_entered([night], tmp_path).keys()
+        if not left:
+            break
+    assert left == set()
 
 
 def test_a_seed_gives_the_same_night_again() -> None:

@@ -115,7 +115,7 @@ def small(rooms: list[int], of_nodes: list[str], drawn: list[Any], rules: list[A
     lost=st.sets(st.integers(1, 4), min_size=1, max_size=4),
     chance=st.randoms(use_true_random=False),
 )
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200)
 def test_the_plan_of_a_tight_cluster_is_sound_and_restarts_as_many_as_can_be(
     rooms: list[int], vms: tuple[list[str], list[Any]], rules: list[Any], lost: set[int], chance: random.Random
 ) -> None:
@@ -153,7 +153,7 @@ def test_more_memory_elsewhere_never_lets_less_restart(
     rules=st.lists(rule, max_size=2),
     chance=st.randoms(use_true_random=False),
 )
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_of_vms_that_do_not_run_as_many_are_started_as_can_be_also_where_they_stand(
     rooms: list[int], vms: tuple[list[str], list[Any]], rules: list[Any], chance: random.Random
 ) -> None:

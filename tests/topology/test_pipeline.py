@@ -34,7 +34,7 @@ def drawn(chance: random.Random) -> tuple[Cluster, list[str]]:
 
 
 @given(chances)
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_a_cluster_that_is_written_and_read_again_is_the_same(chance: random.Random) -> None:
     cluster = read_cluster(draw_file(chance))
     assert read_cluster(cluster_json(cluster)) == cluster
@@ -53,7 +53,7 @@ def test_names_may_be_spelled_in_any_case_and_the_cluster_is_the_same(chance: ra
 
 
 @given(chances, st.sampled_from(["auto", "auto", 0, 1, 2]))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_the_plan_of_any_file_is_sound_and_survives_being_written_down(chance: random.Random, reserve: Any) -> None:
     cluster, nodes = drawn(chance)
     plan = plan_evacuation(cluster, nodes, reserve)

@@ -93,7 +93,7 @@ def test_the_plan_of_a_small_cluster_is_sound_and_names_every_node(
 
 
 @given(
-    seed=st.integers(0, 10_000), nodes=st.integers(3, 8), fill=st.floats(0.2, 0.8), maintenance_s=st.floats(10, 3000)
+    seed=st.integers(0, 10_000), nodes=st.integers(3, 6), fill=st.floats(0.2, 0.8), maintenance_s=st.floats(10, 3000)
 )
 @settings(deadline=None, max_examples=60)
 def test_no_plan_beats_the_floors(seed: int, nodes: int, fill: float, maintenance_s: float) -> None:
