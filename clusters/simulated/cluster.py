@@ -17,6 +17,7 @@ from shunter.clusters.simulated.failover import Failover
 from shunter.clusters.simulated.faults import OF_MIGRATIONS, OF_VOLUMES, Fault
 from shunter.clusters.simulated.flight import MOST_GLIMPSES, Flight, Outcome
 from shunter.clusters.simulated.hands import Hands
+from shunter.clusters.simulated.making import altered
 from shunter.clusters.simulated.news import News
 from shunter.clusters.simulated.presence import Presence
 from shunter.clusters.simulated.rules import MEMBER, RUNS, migration_refusal, role_refusal, volume_refusal
@@ -307,20 +308,20 @@ class SimulatedCluster:
     # ------------------------------------------------------------------ what is so from now on
 
     def put_vm(self, name: str, **fields: Any) -> None:
-        self._vms[name] = self._vms[name].model_copy(update=fields)
+        self._vms[name] = altered(self._vms[name], **fields)
         self.touch()
 
     def put_node(self, name: str, **fields: Any) -> None:
-        self._nodes[name] = self._nodes[name].model_copy(update=fields)
+        self._nodes[name] = altered(self._nodes[name], **fields)
         self.touch()
         self._node_changed[name].tell()
 
     def put_role(self, name: str, **fields: Any) -> None:
-        self._roles[name] = self._roles[name].model_copy(update=fields)
+        self._roles[name] = altered(self._roles[name], **fields)
         self.touch()
 
     def put_volume(self, name: str, **fields: Any) -> None:
-        self._volumes[name] = self._volumes[name].model_copy(update=fields)
+        self._volumes[name] = altered(self._volumes[name], **fields)
         self.touch()
 
     def touch(self) -> None:

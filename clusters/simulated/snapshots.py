@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from operator import is_
 from typing import Any, TypeVar
 
+from shunter.clusters.simulated.making import made_of
 from shunter.topology.changes import changed
 from shunter.topology.model import (
     Cluster,
@@ -29,7 +30,7 @@ class Snapshots:
     def __init__(self, cluster: Cluster) -> None:
         self.last: Cluster | None = cluster
         self._before = cluster
-        self._fields = dict(cluster)
+        self._fields = {name: getattr(cluster, name) for name in Cluster.model_fields}
         self._at = {vm.name: i for i, vm in enumerate(cluster.vms)}
 
     def something_changed(self) -> None:
@@ -56,7 +57,7 @@ class Snapshots:
             "migrations": tuple(migrations),
             "storage_jobs": tuple(storage_jobs),
         }
-        taken = Cluster.model_construct(**fields)
+        taken = made_of(Cluster, fields)
         known, memo = before.__dict__, taken.__dict__
         same = ["rules_by_vm"]
         if before.vms is taken.vms:
