@@ -21,6 +21,7 @@ from shunter.flows.failover import failover
 from shunter.flows.listeners import listening
 from shunter.flows.locks import PrefectHolds
 from shunter.flows.resume import resume_node
+from shunter.flows.spoken import duration
 from shunter.flows.whole_cluster import WholeCluster
 from shunter.topology.errors import RequestError
 from shunter.topology.plan import Plan
@@ -65,8 +66,10 @@ def test_a_failover_leaves_its_report_and_ends_partly_done_where_something_does_
     assert {(move.vm, move.outcome) for move in report.moves} == {("erp-1", "done"), ("web-1", "done")}
     assert [move.volume for move in report.volume_moves] == ["CSV1"]
     (document,) = asked.find("artifacts", artifacts={"key": {"any_": [f"failover-report-{dashed(name)}"]}})
-    assert document["description"].startswith("Without N2: 2 VMs run again within 3 min ")
-    assert document["description"].endswith("; big-1 does not; lab-1 of priority 0 is not started.")
+    within = duration(max(move.end_s for move in report.moves))  # at this speed a busy machine makes it minutes more
+    assert document["description"] == (
+        f"Without N2: 2 VMs run again within {within}; big-1 does not; lab-1 of priority 0 is not started."
+    )
     assert "What does not restart" in document["data"]
     (run,) = asked.find("flow_runs", flow_runs={"id": {"any_": [document["flow_run_id"]]}})
     assert (run["name"], run["state_name"], run["state_type"]) == ("failover of N2 on rack", "Partly done", "COMPLETED")
@@ -106,7 +109,8 @@ def test_each_vm_that_starts_is_an_event_with_its_node_and_a_log_line(
     related = {each["prefect.resource.id"]: each["prefect.resource.role"] for each in events[-1]["related"]}
     assert related[f"shunter.node.{name}.N1"] == "node"
     (document,) = asked.find("artifacts", artifacts={"key": {"any_": [f"failover-report-{dashed(name)}"]}})
-    lines = asked.find("logs", logs={"flow_run_id": {"any_": [document["flow_run_id"]]}}, limit=200)
+    of_run = {"flow_run_id": {"any_": [document["flow_run_id"]]}}
+    lines = asyncio.run(asked.until("logs", 15, logs=of_run, limit=200))
     levels = {line["message"]: line["level"] for line in lines if "erp-1" in line["message"]}
     (failed,) = [message for message in levels if "failed" in message.split("→")[-1]]
     assert levels[failed] == logging.WARNING
