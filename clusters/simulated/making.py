@@ -10,7 +10,7 @@ V = TypeVar("V", bound=Value)
 
 
 def made_of(kind: type[V], fields: dict[str, Any]) -> V:
-    """`fields`: all that the kind has; kept, not copied. As unpickling does it, with less ado than `model_construct`."""
+    """`fields`: all of the kind; kept, not copied. As unpickling does it, with less ado than `model_construct`."""
     made = kind.__new__(kind)
     made.__setstate__(
         {
