@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shunter.clusters.port import ClusterPort, Unreachable
+from shunter.clusters.port import ClusterPort
 from shunter.engine.audience import Audience, Waiting
 from shunter.engine.care import Care
 from shunter.engine.goals import Goal
 from shunter.engine.holds import Holds
 from shunter.engine.lives import Lives
-from shunter.engine.looking import LOOK_AGAIN_S, look
+from shunter.engine.looking import change_or_event, look
 from shunter.engine.migrate import Errand, StartMigration
 from shunter.engine.stop import Stop
 from shunter.statemachines.migration import MIGRATION, Event, Migration, State
@@ -143,18 +143,11 @@ class Dispatcher:
         now_s = self.cluster.clock.now_s()
         waits_s = [until - now_s for until in self._held_elsewhere.values()]
         within_s = min([*waits_s, self.care.changes_in_s() or BUSY_PATIENCE_S, BUSY_PATIENCE_S])
-        change = asyncio.create_task(self.cluster.wait_for_change(seen, max(within_s, 0.01)))
         stopped = asyncio.create_task(self.stop.wait())
         try:
-            await asyncio.wait({change, stopped, *self._running}, return_when=asyncio.FIRST_COMPLETED)
+            await change_or_event(self.cluster, seen, within_s, {stopped, *self._running})
         finally:
             stopped.cancel()
-            if not change.done():
-                change.cancel()
-        if change.done() and not change.cancelled() and (error := change.exception()) is not None:
-            if not isinstance(error, Unreachable):
-                raise error
-            await self.cluster.clock.sleep(LOOK_AGAIN_S)
         for task in [task for task in self._running if task.done()]:
             self._conclude(self._running.pop(task))
             task.result()

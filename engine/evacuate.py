@@ -19,7 +19,7 @@ from shunter.engine.dispatch import Dispatcher
 from shunter.engine.goals import Emptied
 from shunter.engine.holds import Holds
 from shunter.engine.lives import Lives
-from shunter.engine.looking import LOOK_AGAIN_S, change_or_stop, look
+from shunter.engine.looking import change_or_event, change_or_stop, look
 from shunter.engine.migrate import StartMigration, run_here
 from shunter.engine.pausing import Pausing
 from shunter.engine.rest import Rest
@@ -181,19 +181,12 @@ class _Evacuation:
             if self.stop.asked or not held:
                 return
             self.audience.waiting(tuple(map(backups.waiting_volume, held)))
-            await self._until_change(seen, self.care.changes_in_s() or RESTART_PATIENCE_S)
-
-    async def _until_change(self, seen: Cluster, within_s: float) -> None:
-        """Or until somebody asks to stop."""
-        change = asyncio.create_task(self.cluster.wait_for_change(seen, within_s))
-        stopped = asyncio.create_task(self.stop.wait())
-        try:
-            await asyncio.wait({change, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if change.done() and isinstance(change.exception(), Unreachable):
-                await self.cluster.clock.sleep(LOOK_AGAIN_S)
-        finally:
-            change.cancel()
-            stopped.cancel()
+            stopped = asyncio.create_task(self.stop.wait())
+            try:
+                within_s = self.care.changes_in_s() or RESTART_PATIENCE_S
+                await change_or_event(self.cluster, seen, within_s, {stopped})
+            finally:
+                stopped.cancel()
 
     # -------------------------------------------------------------- the end
 

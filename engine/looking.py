@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -57,6 +57,25 @@ async def change_or_stop(cluster: ClusterPort, seen: Cluster, within_s: float, s
         await asyncio.gather(*waits, return_exceptions=True)
     for wait in done:
         wait.result()
+
+
+async def change_or_event(
+    cluster: ClusterPort, seen: Cluster, within_s: float, events: Collection[asyncio.Task[None]]
+) -> None:
+    """Return when the cluster is no longer as in `seen`, when one of the events is there, or after `within_s`.
+
+    Out of reach, the cluster tells no change: then after a while, so that it is looked again.
+    """
+    change = asyncio.create_task(cluster.wait_for_change(seen, max(within_s, 0.01)))
+    try:
+        await asyncio.wait({change, *events}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not change.done():
+            change.cancel()
+    if change.done() and not change.cancelled() and (error := change.exception()) is not None:
+        if not isinstance(error, Unreachable):
+            raise error
+        await cluster.clock.sleep(LOOK_AGAIN_S)
 
 
 async def to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:
