@@ -27,7 +27,8 @@ FORGIVEN_AFTER_S = 1800.0
 class Crew:
     """Each migration holds its two nodes and is carried out by `start`.
 
-    `errands`: those that reached the cluster, in order of their end. `tried`: verdicts learnt, by (VM, node).
+    `ended`: set whenever one has ended. `errands`: those that reached the cluster, in order of their end. `tried`:
+    verdicts learnt, by (VM, node).
     """
 
     cluster: ClusterPort
@@ -36,6 +37,7 @@ class Crew:
     audience: Audience
     care: Care
     start: StartMigration
+    ended: asyncio.Event
     errands: list[Errand] = field(default_factory=list)
     tried: dict[tuple[str, str], Verdict] = field(default_factory=dict)
     running: dict[asyncio.Task[None], Errand] = field(default_factory=dict)
@@ -76,7 +78,9 @@ class Crew:
             care=self.care,
             promised=promised,
         )
-        self.running[asyncio.create_task(self._carry_out(errand))] = errand
+        task = asyncio.create_task(self._carry_out(errand))
+        task.add_done_callback(lambda _: self.ended.set())
+        self.running[task] = errand
         return True
 
     async def _carry_out(self, errand: Errand) -> None:

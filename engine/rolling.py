@@ -54,7 +54,7 @@ class Budget:
 class Rolling:
     """One run, and the parts that it consists of. `done`: nodes that an earlier run has maintained, where this one
     `goes_on` with it. `trouble`: what a hook of the run raised. `wanted`: the nodes that are to have their turn: those
-    of the plan, and those that wait for a backup.
+    of the plan, and those that wait for a backup. `woken`: set by what ends of its own, so that the loop goes on.
     """
 
     cluster: ClusterPort
@@ -88,6 +88,7 @@ class Rolling:
     first: FirstInOrder = field(init=False)
     going_back: GoingBack = field(init=False)
     patience: Patience = field(init=False)
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
     _asked: asyncio.Task[None] | None = None
 
     def __post_init__(self, done: frozenset[str]) -> None:
@@ -97,7 +98,7 @@ class Rolling:
         self.wanted = (*(turn.node for turn in self.plan.maintenance), *self.awaited.all)
         self.strategy = self.awaited.last_in(self.strategy)
         self.pausing = Pausing(self.cluster, self.lives)
-        self.crew = Crew(self.cluster, self.holds, self.lives, self.audience, self.care, self.start)
+        self.crew = Crew(self.cluster, self.holds, self.lives, self.audience, self.care, self.start, self.woken)
         self.turns = Turns(self, done)
         self.beginning = Beginning(self)
         self.paused_for_nothing = PausedForNothing(self)
@@ -209,18 +210,25 @@ class Rolling:
         return False
 
     async def _next_event(self, seen: Cluster) -> None:
+        """Until the cluster has changed, something of the run's own has ended, or something is asked of it."""
         change = asyncio.create_task(self.cluster.wait_for_change(seen, self.patience.changes_in_s()))
+        change.add_done_callback(self._wake)
         if self._asked is None or self._asked.done():
             self._asked = asyncio.create_task(self.control.wait())
-        events = {change, self._asked, *self.crew.running, *self.turns.tasks}
+            self._asked.add_done_callback(self._wake)
         try:
-            await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
+            await self.woken.wait()
         finally:
+            change.remove_done_callback(self._wake)
             if not change.done():
                 change.cancel()
         if change.done() and not change.cancelled() and (error := change.exception()) is not None:
             if not isinstance(error, Unreachable):
                 raise error
             await self.cluster.clock.sleep(LOOK_AGAIN_S)
+        self.woken.clear()
         self.crew.conclude()
         self.turns.conclude()
+
+    def _wake(self, _: asyncio.Task[None]) -> None:
+        self.woken.set()

@@ -118,7 +118,9 @@ class Turns:
             run.beginning.held_back,
         )
         self.all.append(turn)
-        self.tasks[asyncio.create_task(turn.run())] = turn
+        task = asyncio.create_task(turn.run())
+        task.add_done_callback(lambda _: run.woken.set())
+        self.tasks[task] = turn
 
     def try_again(self, seen: Cluster) -> None:
         """Nodes whose maintenance failed, before any other node has its turn."""
