@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import product
+from itertools import chain, product, zip_longest
 from math import ceil
 from typing import Literal
 
@@ -70,6 +70,15 @@ class Turns:
         groups.sort(key=lambda group: (sum(self.vms[name] for name in group), group))
         return tuple(dict.fromkeys((*self.first, *(name for group in groups for name in group))))
 
+    def large_before_small(self, count: int, *, longest_begin: bool) -> tuple[str, ...]:
+        """So many of the largest nodes, then the others, the smallest first."""
+        rooms = self.memory.rooms_mib
+        largest = sorted(self._sorted(self._rest(), not longest_begin), key=lambda name: rooms[name], reverse=True)
+        begin = largest[: max(0, count - len(self.first))]
+        others = [name for name in self._sorted(self._rest(), longest_first=True) if name not in begin]
+        others.sort(key=lambda name: rooms[name])
+        return (*self.first, *self._sorted(begin, longest_first=True), *others)
+
     def _groups(self, *, longest_first: bool) -> list[list[str]] | None:
         rooms = self.memory.rooms_mib
         sizes = sorted(Counter(rooms.values()).items())
@@ -111,17 +120,39 @@ class Turns:
 
 
 def candidates(turns: Turns) -> Iterator[Strategy]:
-    """For the shortest run."""
+    """For the shortest run. Where nodes differ in size, ways to begin with large ones take turns with the others."""
     seen: set[Strategy] = set()
+    pairs = zip_longest(_of_all(turns), _large_before_small(turns))
+    for strategy in chain.from_iterable(pairs):
+        if strategy is not None and strategy not in seen:
+            seen.add(strategy)
+            yield strategy
+
+
+def _of_all(turns: Turns) -> Iterator[Strategy]:
     even = ceil(len(turns.nodes) / ceil(len(turns.nodes) / turns.parallel))
     at_once = tuple(dict.fromkeys((turns.parallel, even)))
     shares = (1.0, 0.75, 0.5, 0.25)
     for share, few, parallel in product(shares, (True, False), at_once):
         for ahead in (FEW_AHEAD, parallel) if few else (1, 0):
-            for strategy in _with(turns, parallel, ceil(parallel * share), ahead):
-                if strategy not in seen:
-                    seen.add(strategy)
-                    yield strategy
+            yield from _with(turns, parallel, ceil(parallel * share), ahead)
+
+
+def _large_before_small(turns: Turns) -> Iterator[Strategy]:
+    """Large nodes begin while they have only their own VMs, and small ones follow: those that are done then have room
+    for many of the large ones that are left, which otherwise would wait for one another.
+    """
+    away_mib = turns.away_mib
+    if away_mib is None:
+        return
+    fitting = max(1, away_mib // max(turns.memory.rooms_mib.values()))
+    half, most = ceil(turns.parallel / 2), turns.parallel
+    for ahead, also, longest_begin, more, spread in product(
+        (half, most), (ceil(fitting / 4), most, 0), (False, True), (1, 0), SPREADS
+    ):
+        order = turns.large_before_small(fitting + more, longest_begin=longest_begin)
+        seeds = turns.seeds_of(order, fitting + more + also)
+        yield Strategy(order, turns.parallel, seeds, ahead, spread, away_mib, turns.first)
 
 
 def with_seeds(turns: Turns, seeds: int) -> Iterator[Strategy]:

@@ -25,6 +25,9 @@ from shunter.topology.rolling.strategy import Strategy
 MOST_LEGS, MOST_COURSES = 60_000, 40
 """Of all forecasts together: their moves, and how many there are. What limits the search counts work, not seconds."""
 
+MORE_OF_SIZES = 1.5
+"""So many times as many of both where nodes differ in size: there is more to try."""
+
 FIRST_SHARE, GOOD_ENOUGH = 0.6, 1.002
 """How much of the search is for different strategies, before the best is varied; what need not be improved."""
 
@@ -167,12 +170,16 @@ class Planner:
             return self.best(0), 0, (no_reserve(self.cluster, why),)
         return Course(Strategy(self.nodes, 1), undone=self.nodes), reserve, (refusal(self.cluster, reserve, why),)
 
-    def best(self, reserve_nodes: int, parallel: int | None = None, *, most_courses: int = MOST_COURSES) -> Course:
-        """The course that leaves fewest nodes undone, and of these the one that is preferred."""
-        search = _Search(self, reserve_nodes, most_courses)
+    def best(self, reserve_nodes: int, parallel: int | None = None, *, most_courses: int | None = None) -> Course:
+        """The course that leaves fewest nodes undone, and of these the one that is preferred. `most_courses`: forecasts
+        at most; None: as many as are worth it before a run.
+        """
+        turns = self._turns(reserve_nodes, parallel)
+        more = 1.0 if turns.away_mib is None else MORE_OF_SIZES
+        most_courses = round(MOST_COURSES * more) if most_courses is None else most_courses
+        search = _Search(self, reserve_nodes, most_courses, round(MOST_LEGS * more))
         if not self.nodes:
             return search.best
-        turns = self._turns(reserve_nodes, parallel)
         if self.policy.prefer == "moves":
             self._search_moves(search, turns)
             if not search.best.undone and (self.policy.window_s is None or search.is_good):
@@ -296,6 +303,7 @@ class _Search:
     planner: Planner
     reserve_nodes: int
     most_courses: int
+    most_legs: int
     best: Course = field(default_factory=lambda: Course(Strategy((), 1)))
     courses: int = 0
     legs: int = 0
@@ -303,7 +311,7 @@ class _Search:
 
     @property
     def is_over(self) -> bool:
-        return self.courses >= self.most_courses or self.legs > MOST_LEGS
+        return self.courses >= self.most_courses or self.legs > self.most_legs
 
     @property
     def is_good(self) -> bool:
