@@ -110,12 +110,14 @@ class SimulatedCluster:
         return self.now()
 
     async def wait_for_change(self, seen: Cluster, within_s: float, node: str | None = None) -> None:
-        await asyncio.sleep(0)
-        if node is not None:
-            if seen.node_by_name[node] is self._nodes[node]:
-                await self._node_changed[node].wait(self._clock.loop_s(within_s))
-        elif seen is self._snapshots.last:
-            await self._changed.wait(self._clock.loop_s(within_s))
+        if node is None:
+            is_as_seen, news = seen is self._snapshots.last, self._changed
+        else:
+            is_as_seen, news = seen.node_by_name[node] is self._nodes[node], self._node_changed[node]
+        if is_as_seen:
+            await news.wait(self._clock.loop_s(within_s))
+        else:
+            await asyncio.sleep(0)
 
     async def migration_log(self) -> tuple[MigrationRecord, ...]:
         await asyncio.sleep(0)

@@ -8,6 +8,7 @@ from typing import Any, Literal, TextIO
 from shunter.clusters.clock import Clock
 from shunter.topology.model import Cluster
 
+ENCODER = json.JSONEncoder(ensure_ascii=False)
 Doer = Literal["us", "elsewhere", "cluster", "fault"]
 
 
@@ -26,7 +27,7 @@ class Witness:
         return at_s
 
     def _write(self, event: dict[str, Any]) -> None:
-        line = json.dumps(event, ensure_ascii=False)
+        line = ENCODER.encode(event)
         self.lines.append(line)
         if self._file is not None:
             self._file.write(line + "\n")
