@@ -85,6 +85,8 @@ class BackupWatch:
 
     def limit_in_s(self) -> float | None:
         """When the next of those that are waited for is waited for no longer."""
+        if not self._since_s:
+            return None
         now_s = self._clock.now_s()
         return min((self._until_s(s) - now_s for s in self._since_s if self._is_waited_for(s)), default=None)
 

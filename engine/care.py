@@ -46,9 +46,8 @@ class Care:
 
     def changes_in_s(self) -> float | None:
         """When something is due that no look would show: a limit passes, an order is given again."""
-        return min(
-            (s for s in (self.backups.limit_in_s(), self.direct_io.ask_again_in_s()) if s is not None), default=None
-        )
+        due_s = [s for s in (self.backups.limit_in_s(), self.direct_io.ask_again_in_s()) if s is not None]
+        return min(due_s, default=None)
 
     def findings(self, planned: Sequence[Finding], seen: Cluster) -> tuple[Finding, ...]:
         """Those of the plan and of this run; what the plan expected of backups and drift gives way to what happened."""

@@ -162,12 +162,15 @@ class Crew:
 
     def busy(self, seen: Cluster) -> set[str]:
         """Nodes in a migration, whoever started it, and those that another run holds."""
-        now_s = self.cluster.clock.now_s()
-        self._held_elsewhere = {node: until_s for node, until_s in self._held_elsewhere.items() if until_s > now_s}
+        if self._held_elsewhere:
+            now_s = self.cluster.clock.now_s()
+            self._held_elsewhere = {node: until_s for node, until_s in self._held_elsewhere.items() if until_s > now_s}
         busy = {node for migration in seen.migrations for node in (migration.source, migration.target)}
         return busy.union(self._held_elsewhere, *(errand.nodes for errand in self.running.values()))
 
     def asked_again_in_s(self) -> float | None:
         """When a node that another run holds will be asked for again."""
+        if not self._held_elsewhere:
+            return None
         now_s = self.cluster.clock.now_s()
-        return min((until_s - now_s for until_s in self._held_elsewhere.values()), default=None)
+        return min(self._held_elsewhere.values()) - now_s

@@ -95,6 +95,8 @@ class DirectIo:
 
     def ask_again_in_s(self) -> float | None:
         """When the next order or the end of the patience is due."""
+        if not self._since_s:
+            return None
         now_s = self._cluster.clock.now_s()
         ends_s = [self._asked_s.get(name, now_s) + RESTORE_AGAIN_S - now_s for name in self._since_s]
         ends_s += [since_s + PATIENCE_S - now_s for since_s in self._since_s.values()]
