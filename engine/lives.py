@@ -33,6 +33,14 @@ SEEN_VOLUME: dict[VolumeState, tuple[volume.State, volume.Event]] = {
     "offline": (volume.State.OFFLINE, volume.Event.SEEN_OFFLINE),
     "failed": (volume.State.FAILED, volume.Event.SEEN_FAILED),
 }
+SEEN_NODE: dict[NodeState, node.State] = {
+    "up": node.State.UP,
+    "paused": node.State.PAUSED,
+    "down": node.State.DOWN,
+    "joining": node.State.DOWN,
+    "isolated": node.State.ISOLATED,
+    "quarantined": node.State.DOWN,
+}
 VM_IN_HAND = (vm.State.MIGRATING, vm.State.CHANGING_NODE, vm.State.STARTING, vm.State.LOST_SIGHT)
 NODE_PAUSED = (node.State.PAUSED, node.State.DRAINING, node.State.DRAINED)
 NODE_IN_HAND = (node.State.PAUSING, node.State.RESUMING, node.State.LOST_SIGHT)
@@ -80,7 +88,9 @@ class Lives:
                 self.observe_vm(seen.vm_by_name[name], self.vms[name])
                 self._unobserved.pop(name, None)
         for seen_node in seen.nodes:
-            self.observe_node(seen_node.state, self.nodes[seen_node.name])
+            life = self.nodes[seen_node.name]
+            if life.state is not SEEN_NODE[seen_node.state]:
+                self.observe_node(seen_node.state, life)
         for seen_volume in seen.volumes:
             if self.volumes[seen_volume.name].state not in VOLUME_IN_HAND:
                 self.observe_volume(seen_volume.state, self.volumes[seen_volume.name])
