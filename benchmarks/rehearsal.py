@@ -9,7 +9,6 @@ not counted. Fails where it is fewer nights a minute than asked for.
 from __future__ import annotations
 
 import argparse
-import gc
 import multiprocessing
 import sys
 import time
@@ -17,7 +16,7 @@ import time
 from instances import VM_MIB
 from rolling import of_so_many
 
-from shunter.commands.rehearsing import Script
+from shunter.commands.rehearsing import Script, search_garbage_seldom
 from shunter.commands.rolling import Asked
 from shunter.topology.rolling import forecast
 
@@ -30,7 +29,7 @@ def main() -> int:
     parser.add_argument("--at-least", type=float, default=200.0, help="nights a minute (default 200)")
     options = parser.parse_args()
     script = _script()
-    with multiprocessing.Pool(initializer=gc.freeze) as pool:  # as a rehearsal's own
+    with multiprocessing.Pool(initializer=search_garbage_seldom) as pool:  # as a rehearsal's own
         pool.map(script.spend, range(multiprocessing.cpu_count()), chunksize=1)  # what is imported late is there now
         begun_s = time.monotonic()
         spent = pool.map(script.spend, range(options.nights), chunksize=1)
