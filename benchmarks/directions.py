@@ -15,7 +15,7 @@ import random
 import statistics
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -81,12 +81,12 @@ def ratios(nodes: int, moves: int, rng: random.Random) -> tuple[float, float]:
 
 
 def bound_s(moves: Sequence[Wanted], takes_s: Mapping[str, float]) -> float:
-    load: Counter[str] = Counter()
-    between: Counter[frozenset[str]] = Counter()
+    load: defaultdict[str, float] = defaultdict(float)
+    between: defaultdict[frozenset[str], float] = defaultdict(float)
     for move in moves:
-        between[frozenset((move.source, move.target))] += takes_s[move.vm]  # type: ignore[assignment]
+        between[frozenset((move.source, move.target))] += takes_s[move.vm]
         for node in (move.source, move.target):
-            load[node] += takes_s[move.vm]  # type: ignore[assignment]
+            load[node] += takes_s[move.vm]
     sizes = (3, 5, 7) if len(load) <= 8 else (3,)
     odd = [
         sum(between[frozenset(two)] for two in combinations(nodes, 2)) / (len(nodes) // 2)

@@ -6,7 +6,7 @@ it does not decide within them is `open`, never `impossible`.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
@@ -25,11 +25,11 @@ Answer = Literal["possible", "impossible", "open"]
 
 def bound_s(instance: Instance, takes_s: Mapping[str, float]) -> float:
     """What no targets and no order can beat: the source with most to send, all work spread evenly, the longest move."""
-    sent_s: Counter[str] = Counter()
+    sent_s: defaultdict[str, float] = defaultdict(float)
     for vm in instance.leavers:
-        sent_s[vm.node] += takes_s[vm.name]  # type: ignore[assignment]  # a Counter adds floats just as well
+        sent_s[vm.node] += takes_s[vm.name]
     longest_s = max(takes_s[vm.name] for vm in instance.leavers)
-    return max(*sent_s.values(), sent_s.total() / len(instance.staying), longest_s)
+    return max(*sent_s.values(), sum(sent_s.values()) / len(instance.staying), longest_s)
 
 
 def bound_with_memory_s(instance: Instance, takes_s: Mapping[str, float]) -> float:

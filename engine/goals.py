@@ -78,7 +78,7 @@ class Emptied:
         pass  # it is asked anew of every look
 
 
-class _KeepsTargets:
+class KeepsTargets:
     """Moves that lead to one end: no other target would do."""
 
     __slots__ = ()
@@ -95,7 +95,7 @@ class _KeepsTargets:
 
 
 @dataclass(slots=True)
-class InOrder(_KeepsTargets):
+class InOrder(KeepsTargets):
     """Nothing stands where it must not. `planned`: VM → node of the moves that lead there, whoever they are for."""
 
     reserve_nodes: ReserveNodes
@@ -127,7 +127,7 @@ class InOrder(_KeepsTargets):
 
 
 @dataclass(frozen=True, slots=True)
-class MovedTo(_KeepsTargets):
+class MovedTo(KeepsTargets):
     """One VM goes to one node, and nowhere else."""
 
     vm: str

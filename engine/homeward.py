@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from shunter.engine.goals import KeepsTargets
 from shunter.topology.capacity import available
 from shunter.topology.choosing import Choice
 from shunter.topology.homes import choose_homes
 from shunter.topology.model import Cluster, VirtualMachine
-from shunter.topology.pairing import Backlog
 from shunter.topology.plan import Verdict
 from shunter.topology.reasons import Tried
 
 
 @dataclass(slots=True)
-class Homeward:
+class Homeward(KeepsTargets):
     """A goal. `homes`: VM → node of all that are wanted there, whether they can go now or not.
 
     Nobody must move here: when a node is lost or comes back, those that have not begun are weighed anew, and what would
@@ -56,16 +56,6 @@ class Homeward:
     ) -> Choice:
         homes = {vm.name: self.homes[vm.name] for vm in vms}
         return Choice(choose_homes(seen, homes, self.reserve_nodes, promised=promised, tried=tried), self.reserve_nodes)
-
-    def redirected(
-        self,
-        seen: Cluster,  # noqa: ARG002
-        backlog: Backlog,  # noqa: ARG002
-        busy: Collection[str],  # noqa: ARG002
-        promised: Mapping[str, str],  # noqa: ARG002
-        tried: Tried,  # noqa: ARG002
-    ) -> Mapping[str, str]:
-        return {}  # no other target would do
 
     def take(self, targets: Mapping[str, str]) -> None:
         pass  # each has one target only

@@ -13,6 +13,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from shunter.flows import locks
 from shunter.flows.errors import RunRefused
+from shunter.flows.lock_server import LockServer
 from shunter.flows.locks import PrefectHolds, limit_name
 from shunter.flows.whole_cluster import WholeCluster
 
@@ -114,12 +115,23 @@ def test_a_lease_that_the_server_ended_is_lost(cluster: str, caplog: pytest.LogC
 @pytest.mark.usefixtures("prefect_server")
 def test_a_hold_is_renewed_as_long_as_it_is_held(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "RENEW_EVERY_S", 0.1)
+    renewed = asyncio.Semaphore(0)
+    renew = LockServer.renew
+
+    async def counted(self: LockServer, lease: uuid.UUID) -> bool:
+        answer = await renew(self, lease)
+        renewed.release()
+        return answer
+
+    monkeypatch.setattr(LockServer, "renew", counted)
 
     async def story() -> None:
         async with PrefectHolds.opened(cluster, LOG) as holds, get_client() as client:
             hold = await holds.try_hold(("N1",))
             assert hold is not None
-            await asyncio.sleep(0.5)
+            async with asyncio.timeout(10):
+                for _ in range(3):
+                    await renewed.acquire()
             assert not hold.lost
             await client.release_concurrency_slots_with_lease(lease_id=hold.lease)
             async with asyncio.timeout(10):
