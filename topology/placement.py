@@ -205,7 +205,7 @@ class Problem:
         for unit in (unit for unit in self.units if unit.name in ends):
             target = ends[unit.name]
             duration_s = self.takes_s(unit, target)
-            fitting = sum(unit.memory_mib <= state.free_mib[node] for node in self.fit_nodes(unit))
+            fitting = sum(_has_room(unit, state.free_mib[node]) for node in self.fit_nodes(unit))
             option = Option(target, duration_s, soft_breaks=0, preferred=False)
             self._take(unit, option, max(fitting, 1), state, placement)
         placement.unplaced = {vm.name: () for unit in self.units if unit.name not in ends for vm in unit.vms}
@@ -327,7 +327,7 @@ class Problem:
         options: Iterable[Option] = self.options[unit.name]
         if self.ruled[unit.name]:
             options = list(self._options(unit, _without(promised, unit)))
-        fitting = [option for option in options if unit.memory_mib <= state.free_mib[option.target]]
+        fitting = [option for option in options if _has_room(unit, state.free_mib[option.target])]
         now = fitting if among is None else [option for option in fitting if option.target in among]
         if not now:
             return False
@@ -395,6 +395,11 @@ def _longest_first(problem: Problem, unit: Unit) -> tuple[float, ...]:
     return (-min((o.duration_s for o in problem.options[unit.name]), default=0.0),)
 
 
+def _has_room(unit: Unit, free_mib: int) -> bool:
+    """What is off needs none, and may go to a node whose VMs have outgrown it as well."""
+    return not unit.memory_mib or unit.memory_mib <= free_mib
+
+
 def _busiest_source_first(problem: Problem, unit: Unit) -> tuple[float, ...]:
     return (-problem.outbound_s.get(unit.vms[0].node, 0.0), *_longest_first(problem, unit))
 
@@ -408,7 +413,7 @@ def _smallest_first(_: Problem, unit: Unit) -> tuple[float, ...]:
 
 
 def _pickiest_first(problem: Problem, unit: Unit) -> tuple[float, ...]:
-    roomy = sum(unit.memory_mib <= problem.free_mib[option.target] for option in problem.options[unit.name])
+    roomy = sum(_has_room(unit, problem.free_mib[option.target]) for option in problem.options[unit.name])
     return (roomy, -unit.memory_mib)
 
 

@@ -69,6 +69,14 @@ def test_a_vm_crowded_out_by_others_of_the_run_gets_rule_i3() -> None:
     assert "left by the other VMs of this run" in plan.unplaced[0].verdicts[0].reason
 
 
+def test_i3_a_vm_that_is_off_needs_no_room_even_where_there_is_less_than_none() -> None:
+    plan = plan_evacuation(
+        cluster([node("N1"), node("N2", 4096)], [vm("old", state="off"), vm("grown", "N2", 8192)]), ["N1"]
+    )
+    assert [(move.name, move.target) for move in plan.role_moves] == [("old", "N2")]
+    assert plan.unplaced == ()
+
+
 def test_r11_the_off_vms_on_a_disk_go_where_its_running_vm_goes_and_the_disk_with_them() -> None:
     vms = [vm("web", volumes=["LUN1"]), vm("old", volumes=["LUN1"], state="saved"), vm("other", memory_mib=20000)]
     plan = plan_evacuation(cluster(4, vms, volumes=[{"name": "LUN1", "kind": "disk", "owner": "N1"}]), ["N1"])
