@@ -19,7 +19,7 @@ from shunter.engine.dispatch import Dispatcher
 from shunter.engine.goals import Emptied
 from shunter.engine.holds import Holds
 from shunter.engine.lives import Lives
-from shunter.engine.looking import change_or_event, change_or_stop, look
+from shunter.engine.looking import change_or_stop, look
 from shunter.engine.migrate import StartMigration, run_here
 from shunter.engine.pausing import Pausing
 from shunter.engine.rest import Rest
@@ -181,12 +181,7 @@ class _Evacuation:
             if self.stop.asked or not held:
                 return
             self.audience.waiting(tuple(map(backups.waiting_volume, held)))
-            stopped = asyncio.create_task(self.stop.wait())
-            try:
-                within_s = self.care.changes_in_s() or RESTART_PATIENCE_S
-                await change_or_event(self.cluster, seen, within_s, {stopped})
-            finally:
-                stopped.cancel()
+            await change_or_stop(self.cluster, seen, self.care.changes_in_s() or RESTART_PATIENCE_S, self.stop)
 
     # -------------------------------------------------------------- the end
 

@@ -46,36 +46,37 @@ async def within_deadline(clock: Clock, state: About) -> AsyncIterator[None]:
         raise OutcomeUnknown(f"no answer within {deadline_s:g} s") from error
 
 
-async def change_or_stop(cluster: ClusterPort, seen: Cluster, within_s: float, stop: Stop) -> None:
-    """Return when the cluster is no longer as in `seen`, when the run is asked to stop, or after `within_s`."""
-    waits = [asyncio.ensure_future(cluster.wait_for_change(seen, within_s)), asyncio.ensure_future(stop.wait())]
+async def until_change(cluster: ClusterPort, seen: Cluster, within_s: float, node: str | None = None) -> None:
+    """Return when the cluster is no longer as in `seen`, or after `within_s`; with `node`, when that node is not.
+
+    Out of reach, the cluster tells no change: then after a while, so that it is looked again.
+    """
     try:
-        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        await cluster.wait_for_change(seen, within_s, node)
+    except Unreachable:
+        await cluster.clock.sleep(LOOK_AGAIN_S)
+
+
+async def change_or_stop(cluster: ClusterPort, seen: Cluster, within_s: float, stop: Stop) -> None:
+    """As `until_change`, and when the run is asked to stop."""
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await change_or_event(cluster, seen, within_s, {stopped})
     finally:
-        for wait in waits:
-            wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
-    for wait in done:
-        wait.result()
+        stopped.cancel()
 
 
 async def change_or_event(
     cluster: ClusterPort, seen: Cluster, within_s: float, events: Collection[asyncio.Task[None]]
 ) -> None:
-    """Return when the cluster is no longer as in `seen`, when one of the events is there, or after `within_s`.
-
-    Out of reach, the cluster tells no change: then after a while, so that it is looked again.
-    """
-    change = asyncio.create_task(cluster.wait_for_change(seen, max(within_s, 0.01)))
+    """As `until_change`, and when one of the events is there."""
+    change = asyncio.create_task(until_change(cluster, seen, max(within_s, 0.01)))
     try:
         await asyncio.wait({change, *events}, return_when=asyncio.FIRST_COMPLETED)
+        if change.done():
+            change.result()
     finally:
-        if not change.done():
-            change.cancel()
-    if change.done() and not change.cancelled() and (error := change.exception()) is not None:
-        if not isinstance(error, Unreachable):
-            raise error
-        await cluster.clock.sleep(LOOK_AGAIN_S)
+        change.cancel()
 
 
 async def to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from shunter.clusters.clock import Clock
 from shunter.clusters.port import ClusterError, ClusterPort, Failed, OutcomeUnknown, Refused
 from shunter.engine.control import Control
-from shunter.engine.looking import LOOK_AGAIN_S, look
+from shunter.engine.looking import LOOK_AGAIN_S, look, until_change
 
 Action = Callable[[ClusterPort, str], Awaitable[None]]
 """Given the cluster and the node's name."""
@@ -74,7 +74,7 @@ class Reboot:
             now_s = await _booted_s(cluster, node) if is_member else None
             if now_s is not None and now_s > before_s:
                 return
-            await cluster.wait_for_change(seen, LOOK_AGAIN_S if is_member else ABSENT_AGAIN_S, node=node)
+            await until_change(cluster, seen, LOOK_AGAIN_S if is_member else ABSENT_AGAIN_S, node=node)
 
 
 async def _order(cluster: ClusterPort, node: str) -> bool:
@@ -100,7 +100,7 @@ async def _is_on_its_way(cluster: ClusterPort, node: str, before_s: float) -> bo
         left_s = until_s - cluster.clock.now_s()
         if left_s <= 0:
             break
-        await cluster.wait_for_change(seen, left_s)
+        await until_change(cluster, seen, left_s)
     if state != "paused" or any(vm.holds_memory for vm in seen.vms_by_node[node]):
         raise Failed(f"{node} did not take the order to restart up, and is {state} and in use now")
     return False

@@ -16,6 +16,7 @@ from shunter.engine.care import Care
 from shunter.engine.followers import Followers, followers
 from shunter.engine.holds import Hold
 from shunter.engine.lives import Lives
+from shunter.engine.looking import until_change
 from shunter.statemachines import vm as vm_life
 from shunter.statemachines.migration import MIGRATION, Event, Migration, State
 from shunter.topology.eligibility import verdicts
@@ -252,11 +253,11 @@ class Errand:
             if not any(migration.vm == self.migration.vm for migration in seen.migrations):
                 if seen.vm_by_name[self.migration.vm].node == self.migration.target or clock.now_s() >= sure_s:
                     return seen
-                await self.cluster.wait_for_change(seen, sure_s - clock.now_s())
+                await until_change(self.cluster, seen, sure_s - clock.now_s())
             elif clock.now_s() >= until_s:
                 return seen
             else:
-                await self.cluster.wait_for_change(seen, until_s - clock.now_s())
+                await until_change(self.cluster, seen, until_s - clock.now_s())
 
     def _is_under_way(self, seen: Cluster) -> bool:
         """Whether a look shows this migration itself, and not one of the VM that somebody else has started."""

@@ -18,7 +18,7 @@ from shunter.engine.dispatch import Dispatcher
 from shunter.engine.holds import Hold, Holds
 from shunter.engine.homeward import Homeward
 from shunter.engine.lives import Lives
-from shunter.engine.looking import look
+from shunter.engine.looking import change_or_stop, look
 from shunter.engine.migrate import StartMigration, run_here
 from shunter.engine.pausing import Pausing
 from shunter.engine.rest import Rest
@@ -195,7 +195,7 @@ class _Return:
                 return seen
             names = ", ".join(vm.name for vm in crashed)
             self.audience.waiting((Waiting(names, "waits to be restarted by the cluster", until_s),))
-            await self.cluster.wait_for_change(seen, left_s)
+            await change_or_stop(self.cluster, seen, left_s, self.stop)
 
     def _crashed(self, seen: Cluster) -> list[VirtualMachine]:
         return [seen.vm_by_name[name] for name in self.goal.homes if seen.vm_by_name[name].state == "failed"]

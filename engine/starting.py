@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from shunter.clusters.port import ClusterPort, Failed, OutcomeUnknown, Refused
 from shunter.engine.followers import Followers, followers
 from shunter.engine.lives import Lives
-from shunter.engine.looking import look, within_deadline
+from shunter.engine.looking import look, until_change, within_deadline
 from shunter.engine.stop import Stop
 from shunter.statemachines.vm import STATES, VM, Event, State
 from shunter.topology.model import Cluster
@@ -100,7 +100,7 @@ class Starting:
             seen = await look(self.cluster)
             if seen.vm_by_name[vm].holds_memory:
                 return
-            await self.cluster.wait_for_change(seen, left_s)
+            await until_change(self.cluster, seen, left_s)
 
 
 def may_be_started(seen: Cluster, name: str) -> bool:

@@ -15,7 +15,7 @@ from shunter.clusters.port import ClusterPort, Failed, Unreachable
 from shunter.engine.audience import Audience, Waiting
 from shunter.engine.holds import Hold, Holds
 from shunter.engine.lives import Lives
-from shunter.engine.looking import LOOK_AGAIN_S, look
+from shunter.engine.looking import LOOK_AGAIN_S, look, until_change
 from shunter.engine.maintenance import Action, Hooks
 from shunter.engine.pausing import Pausing
 from shunter.engine.rest import Rest
@@ -198,7 +198,7 @@ class Turn:
                 return
             reason = waits or f"is {state}"
             self.audience.waiting((Waiting(f"node {self.node}", f"is not proven back: {reason}", 0.0),))
-            await self.cluster.wait_for_change(seen, LOOK_AGAIN_S)
+            await until_change(self.cluster, seen, LOOK_AGAIN_S)
 
     async def _resume(self) -> None:
         """Let it take VMs again, if we paused it (I8)."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from virtual import Night, Notes, evacuated, in_virtual_time, returned
 
 from shunter.clusters.clock import Clock
-from shunter.clusters.simulated import SimulatedCluster, draw_faults
+from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults
 from shunter.engine.evacuate import evacuate
 from shunter.engine.holds import OwnHolds
 from shunter.engine.resume import resume
@@ -268,6 +268,22 @@ def test_a_cancelled_return_leaves_every_vm_in_a_known_place() -> None:
     assert after.migrations == ()
     assert all(vm.state == "running" for vm in after.vms)
     assert check_log(log) == ()
+
+
+def test_a_return_that_is_stopped_waits_no_longer_for_the_cluster_to_restart_a_vm() -> None:
+    async def day() -> tuple[Plan, float]:
+        faults = [Fault(do="node_down", node="N1", at_s=5.0), Fault(do="node_down", node="N2", at_s=5.0)]
+        world, stop = SimulatedCluster(away(nodes=5), clock=Clock(), faults=faults), Stop()
+        run = asyncio.create_task(
+            resume(world, "N1", failback="preferred", holds=OwnHolds(), audience=Notes(), stop=stop)
+        )
+        await asyncio.sleep(15)
+        stop.request()
+        return await run, world.clock.now_s()
+
+    report, ended_s = in_virtual_time(day)
+    assert report.interrupted
+    assert ended_s < 20
 
 
 def done_in(log: list[Any]) -> list[Any]:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
-from building import cluster, vm
+from building import cluster, node, vm
 from virtual import Notes, in_virtual_time
 
 from shunter.clusters.clock import Clock
 from shunter.clusters.port import Unreachable
-from shunter.clusters.simulated import SimulatedCluster
+from shunter.clusters.simulated import Fault, SimulatedCluster
+from shunter.clusters.simulated.faults import When
 from shunter.engine.evacuate import evacuate
+from shunter.engine.failover import fail_over
 from shunter.engine.holds import OwnHolds
+from shunter.engine.maintain import maintain
+from shunter.engine.resume import resume
+from shunter.topology.homes import Before
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
+from shunter.topology.rolling import RollingPolicy
 
 
 class Silent(SimulatedCluster):
@@ -72,3 +78,57 @@ def test_a_cluster_that_stays_out_of_reach_ends_the_run_with_what_had_been_touch
 ) -> None:
     with pytest.raises(Unreachable, match=r"this run had paused (N1|nothing) and moved .*: look at these"):
         evacuated(lambda of: Silent(of, verb, deaf_from_s))
+
+
+class NoNews(SimulatedCluster):
+    """Can be looked at and told what to do, but the wait for a change always breaks off."""
+
+    async def wait_for_change(self, *_: object, **__: object) -> None:
+        raise Unreachable("the connection to the cluster test broke")
+
+
+VMS = [vm(f"vm-{i}", "N2", memory_mib=8192) for i in range(3)]
+
+
+def emptied(world: SimulatedCluster) -> Awaitable[Plan]:
+    return evacuate(world, ["N2"], holds=OwnHolds(), audience=Notes())
+
+
+def taken_back(world: SimulatedCluster) -> Awaitable[Plan]:
+    before = Before({f"vm-{i}": "N1" for i in range(3)}, ours=True)
+    return resume(world, "N1", failback="as-before", before=before, holds=OwnHolds(), audience=Notes())
+
+
+def failed_over(world: SimulatedCluster) -> Awaitable[Plan]:
+    return fail_over(world, ["N2"], audience=Notes())
+
+
+def maintained(world: SimulatedCluster) -> Awaitable[Plan]:
+    return maintain(world, ["N2"], RollingPolicy(maintenance_s=300), holds=OwnHolds(), audience=Notes())
+
+
+@pytest.mark.parametrize(
+    ("procedure", "lost_at_s", "ok"),
+    [(emptied, 5.0, True), (taken_back, 5.0, False), (failed_over, 0.0, True), (maintained, 5e5, True)],
+)
+def test_a_run_that_hears_of_no_change_looks_again_and_comes_to_its_end(
+    procedure: Callable[[SimulatedCluster], Awaitable[Plan]], lost_at_s: float, ok: bool
+) -> None:
+    """N2 is lost meanwhile, the cluster restarts its VMs, and an answer is lost."""
+
+    async def day() -> tuple[Plan, Cluster]:
+        of = cluster([node("N1", state="paused", paused_by="us"), *(node(f"N{i}") for i in (2, 3, 4))], VMS)
+        faults = [
+            Fault(do="node_down", node="N2", at_s=lost_at_s),
+            Fault(do="answer_lost", when=When(vm="vm-1"), moved=True),
+        ]
+        world = NoNews(of, clock=Clock(), faults=faults, reboot_s=300.0)
+        await world.clock.sleep(0.001)
+        report = await procedure(world)
+        seen = await world.look()
+        await world.close()
+        return report, seen
+
+    report, seen = in_virtual_time(day)
+    assert (report.executed, report.ok) == (True, ok)
+    assert {vm.state for vm in seen.vms} == {"running"}
