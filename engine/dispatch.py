@@ -237,6 +237,7 @@ class Dispatcher:
         for name in names:
             if name not in patient:
                 self.unplaced[name] = self._given_up(seen, name)
+        self._passing = self._passing - placement.targets.keys() | {vm for vm, _ in placement.onward}
         self._want(seen, placement.targets, placement.after, placement.order)
 
     def _placement(self, seen: Cluster, names: list[str], tried: Tried | None = None) -> Placement:
@@ -322,7 +323,6 @@ class Dispatcher:
                     promised=self._promised(),
                     passing=move.vm in self._passing,
                 )
-                self._passing.discard(move.vm)
                 self._running[asyncio.create_task(self._carry_out(errand))] = errand
 
     def _redirect(self, seen: Cluster) -> bool:

@@ -167,7 +167,7 @@ def _spent(
         planned = read_faults(json.dumps(list(faults)), cluster)
         world = SimulatedCluster(cluster, clock=Clock(), seed=seed, faults=planned, **of_world)
         notes = Notes()
-        report = await procedure(world, holds=OwnHolds(), audience=notes, **options)
+        report = await procedure(world, **{"holds": OwnHolds(), "audience": notes, **options})
         log = [json.loads(line) for line in world.witness.lines]
         after = await world.look()
         await world.close()

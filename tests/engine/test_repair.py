@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from building import cluster, node, vm
 from virtual import Night, repaired
 
+from shunter.engine.holds import Hold, OwnHolds
 from shunter.topology.breaches import breaches
 from shunter.topology.model import Cluster
 from shunter.topology.recheck import check_log
@@ -69,6 +72,34 @@ def test_two_vms_that_must_change_places_do_so_by_way_of_a_third_node() -> None:
     assert breaches(night.after) == ()
     assert night.report.ok
     assert check_log(night.log) == ()
+
+
+def test_a_way_by_a_third_node_is_gone_again_after_its_first_migration_has_failed() -> None:
+    fails = {"when": {"target": "N3"}, "do": "migration_fails", "fraction": 0.3}
+    night = repaired(swapped(spare_mib=60), reserve_nodes=0, faults=[fails])
+    assert breaches(night.after) == ()
+    assert night.report.ok
+    assert check_log(night.log) == ()
+
+
+class LocksLostAtFirst(OwnHolds):
+    """The first two nodes that are held are no longer ours when that is asked."""
+
+    first = True
+
+    async def try_hold(self, nodes: Sequence[str]) -> Hold | None:
+        hold = await super().try_hold(nodes)
+        if self.first and hold is not None:
+            self.first = False
+            await hold.release()
+        return hold
+
+
+def test_a_way_by_a_third_node_is_gone_again_after_its_first_migration_was_put_off() -> None:
+    night = repaired(swapped(spare_mib=60), reserve_nodes=0, holds=LocksLostAtFirst())
+    assert any(step.event == "postpone" for step in night.notes.steps)
+    assert breaches(night.after) == ()
+    assert night.report.ok
 
 
 def test_where_no_vm_can_move_before_another_has_nothing_is_touched_and_the_reason_is_said() -> None:
