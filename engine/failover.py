@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
+from operator import gt
 
 from shunter.clusters.port import ClusterPort, Unreachable
 from shunter.engine.audience import Audience, Waiting
@@ -30,12 +31,17 @@ from shunter.topology.quorum import MEMBER
 from shunter.topology.restarting import choose_restarts
 
 QUIET_S = 180.0
-"""The cluster is done when it has restarted nothing for so long (delay of a group's restart, twice over)."""
+"""So long the cluster may take over the next of what it says it is restarting (a resource's PendingTimeout)."""
+BEGINS_WITHIN_S = 30.0
+"""So long a cluster may say that it is restarting nothing, and begin all the same: it has just lost the node, forms
+anew without it, and gives its volumes to other owners."""
 ISOLATED_PATIENCE_S = 600.0
 """An isolated node is declared down after four minutes by default (ResiliencyDefaultPeriod)."""
 AGAIN_AFTER_S = 60.0
 MOST_ROUNDS = 20
 ISOLATED = "is isolated; nothing of it is started before the cluster declares it down"
+BY_CLUSTER = "waits to be restarted by the cluster"
+GIVEN_UP = "is not being restarted by the cluster; this run starts it if that stays so"
 NO_PLACE = "has no place as things are"
 
 
@@ -141,32 +147,50 @@ class _Failover:
     # ------------------------------------------------------------------ the cluster's own work
 
     async def _watch_cluster(self) -> None:
-        """Until the cluster has restarted everything, or nothing for a while, and knows which nodes live."""
+        """Until the cluster has restarted everything, or gets on no more, and knows which nodes live."""
         clock = self.cluster.clock
         isolated_until_s = clock.now_s() + ISOLATED_PATIENCE_S
-        quiet_until_s, running = clock.now_s() + QUIET_S, -1
+        since_s, furthest = 0.0, [-inf] * 4
         while True:
-            seen = self._noted(await look(self.cluster))
+            seen, now_s = self._noted(await look(self.cluster)), clock.now_s()
             if self.stop.asked or not has_quorum(seen):
                 return
             isolated = [name for name in self.lost if seen.node_by_name[name].state == "isolated"]
-            down = self._down(seen)
+            down, pending = self._down(seen), self._pending(seen)
             moving = [move.vm for move in seen.migrations if {move.source, move.target}.intersection(self.lost)]
-            if (now_running := len(self.ran) - len(down)) != running or isolated:
-                quiet_until_s, running = clock.now_s() + QUIET_S, now_running
-            until_s = isolated_until_s if isolated else quiet_until_s
-            if not (isolated or down or moving) or until_s <= clock.now_s():
-                return
+            again = sum(ran.since_s is not None for ran in self.ran.values())
+            this_far = [len(self.ran), again, -len(pending), -len(isolated)]
+            if any(map(gt, this_far, furthest)):
+                since_s, furthest = now_s, [*map(max, this_far, furthest)]
+            settled_s = max(since_s + BEGINS_WITHIN_S, isolated_until_s if isolated else 0.0)
             waits = [Waiting(name, ISOLATED, isolated_until_s) for name in isolated]
-            waits += [Waiting(name, "waits to be restarted by the cluster", until_s) for name in down]
-            waits += [Waiting(name, "its migration is still under way", until_s) for name in moving]
+            waits += [Waiting(name, BY_CLUSTER, since_s + QUIET_S) for name in pending]
+            waits += [Waiting(name, GIVEN_UP, settled_s) for name in down if name not in pending]
+            waits += [Waiting(name, "its migration is still under way", since_s + QUIET_S) for name in moving]
+            until_s = max((wait.until_s for wait in waits), default=now_s)
+            if until_s <= now_s:
+                return
             self.audience.waiting(tuple(waits))
-            await change_or_stop(self.cluster, seen, min(until_s, quiet_until_s) - clock.now_s(), self.stop)
+            await change_or_stop(self.cluster, seen, until_s - now_s, self.stop)
+
+    async def _let_cluster_restart(self) -> None:
+        """What it has begun itself: it tries those that wait whenever something changes."""
+        until_s = self.cluster.clock.now_s() + QUIET_S
+        while not self.stop.asked and (left_s := until_s - self.cluster.clock.now_s()) > 0:
+            seen = self._noted(await look(self.cluster))
+            pending = self._pending(seen)
+            if not pending:
+                return
+            self.audience.waiting(tuple(Waiting(name, BY_CLUSTER, until_s) for name in pending))
+            await change_or_stop(self.cluster, seen, left_s, self.stop)
 
     def _down(self, seen: Cluster) -> list[str]:
         """What is to run again and does not. Nobody restarts a VM of priority 0."""
         vms = (seen.vm_by_name[name] for name in self.ran)
         return [vm.name for vm in vms if vm.state == "failed" and vm.priority > 0]
+
+    def _pending(self, seen: Cluster) -> list[str]:
+        return [name for name in self.ran if seen.vm_by_name[name].restart_pending]
 
     def _noted(self, seen: Cluster) -> Cluster:
         """Remember what failed, and since when what had failed runs again."""
@@ -184,6 +208,7 @@ class _Failover:
     async def _start_what_is_left(self) -> None:
         """Start whatever fits somewhere, what does not come up on one node on another, each there once."""
         for _ in range(MOST_ROUNDS):
+            await self._let_cluster_restart()
             if not await self._start_once():
                 break
 

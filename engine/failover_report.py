@@ -145,6 +145,9 @@ class Fallout:
         elif vm.priority == 0:
             reason = f"{vm.name} has priority 0: it is not started after a failover"
             remedy = f"start it by hand where it fits (Start-ClusterGroup {vm.name})"
+        elif vm.restart_pending:
+            reason = f"the cluster says that it is restarting {vm.name} itself, and had not done so when this run ended"
+            remedy = f"look what it waits for (Get-ClusterGroup {vm.name}, Get-ClusterResource); then run it again"
         elif not has_quorum(self.seen):
             reason, remedy = "the cluster has stopped: no majority of votes is left", "bring nodes back"
         elif self.interrupted:

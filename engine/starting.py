@@ -1,7 +1,7 @@
 """Starting VMs that run nowhere: each after a fresh look, one at a time on a node, the most important first (I2).
 
-A VM is started only where it cannot be running: the cluster itself says that it failed, and the node it was on is not
-one that the others merely lost sight of.
+A VM is started only where it cannot be running: the cluster itself says that it failed and that nobody is restarting
+it, and the node it was on is not one that the others merely lost sight of.
 """
 
 from __future__ import annotations
@@ -104,10 +104,13 @@ class Starting:
 
 
 def may_be_started(seen: Cluster, name: str) -> bool:
-    """Whether the cluster itself says that this VM runs nowhere. Of an isolated node it cannot know that."""
+    """Whether the cluster itself says that this VM runs nowhere and is not about to. Of an isolated node it cannot know
+    that.
+    """
     vm = seen.vm_by_name[name]
+    given_up = vm.state == "failed" and not vm.restart_pending
     under_way = any(migration.vm == name for migration in seen.migrations)
-    return vm.state == "failed" and not under_way and seen.node_by_name[vm.node].state != "isolated"
+    return given_up and not under_way and seen.node_by_name[vm.node].state != "isolated"
 
 
 def _lesson(vm: str, node: str, outcome: str, reason: str) -> Verdict:

@@ -61,6 +61,8 @@ def _of_vms(cluster: Cluster) -> Iterator[str]:
                 f"vms[{i}].memory_maximum_mib: {vm.memory_maximum_mib} is less than memory_mib {vm.memory_mib} of "
                 f"{vm.name}; give at least that, or leave it out"
             )
+        if vm.restart_pending and vm.state != "failed":
+            yield f"vms[{i}].restart_pending: {vm.name} is {vm.state}, not failed; give false, or leave it out"
 
 
 def _of_volumes_and_roles(cluster: Cluster) -> Iterator[str]:

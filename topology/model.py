@@ -124,6 +124,9 @@ class VirtualMachine(Value):
     volumes: tuple[Name, ...] = ()
     backup: bool = False
     configuration_in_cluster_is_current: bool = True
+    restart_pending: bool = False
+    """It has failed, and the cluster is starting it or has it in its queue (its group is Pending, or WaitingToStart):
+    nobody else may."""
 
     @property
     def holds_memory(self) -> bool:

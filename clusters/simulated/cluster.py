@@ -83,6 +83,7 @@ class SimulatedCluster:
         self._pending = [fault for fault in faults if fault.when is not None]
         self.witness = Witness(cluster, clock, log)
         self.storage_jobs = StorageJobs(self, cluster.storage_jobs)
+        self.failover.go_on()
         for migration in cluster.migrations:
             self.take_off(self._vms[migration.vm], migration.target, migration.by)
         for fault in sorted((f for f in faults if f.at_s is not None), key=lambda fault: fault.at_s or 0.0):

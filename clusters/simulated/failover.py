@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -53,6 +53,10 @@ class Failover:
         self._wakes: set[float] = set()
         self._asked = False
 
+    def go_on(self) -> None:
+        """With the restarts that were pending when this cluster began."""
+        self._queue(vm.name for vm in self._world.now().vms if vm.restart_pending and _is_restarted(vm))
+
     # ------------------------------------------------------------------ nodes go
 
     def crash_all_on(self, name: str, by: Doer) -> None:
@@ -66,15 +70,18 @@ class Failover:
         lost = [vm for vm in world.now().vms_by_node[name] if vm.state in RUNS]
         for vm in lost:
             self._crash(vm, by)
-        waiting = [vm.name for vm in lost if vm.clustered and vm.priority > 0]
-        if waiting:
-            due_s = world.clock.now_s() + RESTART_AFTER_S
-            self._waiting |= {vm: _Restart(due_s) for vm in waiting}
+        self._queue(vm.name for vm in lost if _is_restarted(vm))
+
+    def _queue(self, names: Iterable[str]) -> None:
+        """These VMs are started elsewhere after a while."""
+        due_s = self._world.clock.now_s() + RESTART_AFTER_S
+        for name in names:
+            self._waiting[name] = _Restart(due_s)
             self._wake_at(due_s)
 
     def _crash(self, vm: VirtualMachine, by: Doer) -> None:
         world = self._world
-        world.put_vm(vm.name, state="failed", backup=False)
+        world.put_vm(vm.name, state="failed", backup=False, restart_pending=_is_restarted(vm))
         world.witness.saw("vm_crashed", vm=vm.name, node=vm.node, by=by)
         if vm.backup:
             world.witness.saw("backup_ended", vm=vm.name, outcome="failed")
@@ -154,6 +161,7 @@ class Failover:
                 self.leave_to_others(vm.name)
                 continue
             target = self._best_node(vm, start_refusal, self._waiting[vm.name].failed_on)
+            self._show(vm.name, is_pending=target is not None)
             if target is None:
                 continue
             free_s = self._node_is_free_s.get(target, 0.0)
@@ -182,6 +190,12 @@ class Failover:
         else:
             restart.due_s = now_s + RETRY_AFTER_S
             self._wake_at(restart.due_s)
+            self._show(vm.name, is_pending=True)
+
+    def _show(self, name: str, *, is_pending: bool) -> None:
+        """Whether the VM is about to be started, or waits for something to change."""
+        if self._world.now().vm_by_name[name].restart_pending is not is_pending:
+            self._world.put_vm(name, restart_pending=is_pending)
 
     def _best_node(self, vm: VirtualMachine, refusal: Refusal, failed_on: Collection[str] = ()) -> str | None:
         """Of the nodes against which nothing stands one where it has not failed; of these a preferred owner, else where
@@ -195,3 +209,7 @@ class Failover:
             if refusal(seen, vm, node.name) is None
         ]
         return min(fitting)[-1] if fitting else None
+
+
+def _is_restarted(vm: VirtualMachine) -> bool:
+    return vm.clustered and vm.priority > 0

@@ -24,7 +24,8 @@ class Hands:
         self.carry_disks(vm, vm.node, target, by)
         memory_mib = vm.restart_mib
         maximum_mib = max(memory_mib, vm.memory_maximum_mib)
-        world.put_vm(vm.name, state="running", node=target, memory_mib=memory_mib, memory_maximum_mib=maximum_mib)
+        memory = {"memory_mib": memory_mib, "memory_maximum_mib": maximum_mib}
+        world.put_vm(vm.name, state="running", node=target, restart_pending=False, **memory)
         wrongly = {"wrongly_configured": True} if wrongly_configured else {}
         world.witness.saw("vm_started", vm=vm.name, node=target, by=by, memory_mib=memory_mib, **wrongly)
 

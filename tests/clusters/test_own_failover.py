@@ -154,3 +154,39 @@ def test_r19_where_it_was_a_drifted_vm_starts_as_it_is(play: Play) -> None:
         of = cluster(2, [vm("web", state="off", configuration_in_cluster_is_current=False)])
         (started,) = happened(play(of, script, seed=seed), "vm_started")
         assert "wrongly_configured" not in started
+
+
+# ------------------------------------------------------------------ what the cluster says of it
+
+
+def test_it_says_of_each_vm_whether_it_is_restarting_it_and_no_more_of_one_that_fits_nowhere(play: Play) -> None:
+    pending: dict[float, list[str]] = {}
+
+    async def script(world: SimulatedCluster) -> None:
+        for at_s in (2, 33, 41):
+            await world.clock.sleep(at_s - world.clock.now_s())
+            pending[at_s] = [each.name for each in (await world.look()).vms if each.restart_pending]
+
+    vms = [vm("web"), vm("big", memory_mib=60000), vm("lab", priority=0), vm("stays", "N2", 8192)]
+    faults = [N1_IS_LOST, {"at_s": 40, "do": "vm_memory_changed", "vm": "stays", "memory_mib": 512}]
+    log = play(cluster(2, vms), script, faults=faults)
+    assert pending == {2: ["web", "big"], 33: [], 41: []}
+    assert starts(log) == [("web", "N2"), ("big", "N2")]
+
+
+def test_one_that_it_has_given_up_is_pending_no_more(play: Play) -> None:
+    pending: list[bool] = []
+
+    async def script(world: SimulatedCluster) -> None:
+        for _ in range(3):
+            await world.clock.sleep(25)
+            pending.append((await world.look()).vm_by_name["web"].restart_pending)
+
+    play(cluster(3, [vm("web")]), script, faults=[fails("web", "N2"), fails("web", "N3"), N1_IS_LOST])
+    assert pending == [True, True, False]
+
+
+def test_a_cluster_that_begins_with_pending_restarts_goes_on_with_them(play: Play) -> None:
+    vms = [vm("web", state="failed", restart_pending=True), vm("given-up", state="failed")]
+    log = play(cluster([node("N1", state="down"), node("N2")], vms))
+    assert starts(log) == [("web", "N2")]

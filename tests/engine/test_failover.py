@@ -29,6 +29,11 @@ def started_by(night: Night) -> dict[str, str]:
     return {line["vm"]: line["by"] for line in night.happened("vm_started")}
 
 
+def started_after_s(night: Night, name: str) -> float:
+    (line,) = night.happened("vm_started", vm=name)
+    return float(line["t_s"]) - night.notes.began_s
+
+
 def test_what_the_cluster_restarts_by_itself_is_watched_and_told_and_nothing_is_started_twice() -> None:
     night = failed_over(cluster(3, [vm("web"), vm("db", memory_mib=8192), vm("other", "N2")]))
     assert night.report.ok
@@ -49,6 +54,59 @@ def test_i2_what_the_cluster_gave_up_is_started_where_it_fits_the_most_important
         ("low", "us"),
     ]
     assert night.notes.of("vm high") == ["failed", "starting", "running"]
+
+
+def test_i2_what_the_cluster_gave_up_long_ago_is_started_after_half_a_minute_in_which_it_begins_nothing() -> None:
+    night = failed_over(with_n1_down([vm("web", **GIVEN_UP)]), how=None)
+    assert started_by(night) == {"web": "us"}
+    assert started_after_s(night, "web") == pytest.approx(30.0)
+    (wait,) = night.notes.waits[0]
+    assert wait.reason == "is not being restarted by the cluster; this run starts it if that stays so"
+    assert wait.until_s == night.notes.began_s + 30.0
+
+
+def test_i2_what_the_cluster_says_that_it_is_restarting_is_left_to_it() -> None:
+    night = failed_over(with_n1_down([vm("web", restart_pending=True, **GIVEN_UP), vm("db", **GIVEN_UP)]), how=None)
+    assert started_by(night) == {"web": "cluster", "db": "us"}
+    assert started_after_s(night, "db") > started_after_s(night, "web")
+    assert night.report.ok
+
+
+def test_i2_what_the_cluster_says_for_ever_that_it_is_restarting_is_never_started_by_us_and_is_named() -> None:
+    of = with_n1_down([vm("web", restart_pending=True, **GIVEN_UP)])
+
+    async def night() -> tuple[Plan, list[str]]:
+        world = SimulatedCluster(of, clock=Clock())
+        world.failover.leave_to_others("web")  # it stays in the queue, and nothing comes of it
+        report = await fail_over(world, ["N1"], audience=Notes())
+        lines = list(world.witness.lines)
+        await world.close()
+        return report, lines
+
+    report, lines = in_virtual_time(night)
+    assert not any("vm_started" in line for line in lines)
+    assert not report.ok
+    (stays,) = report.unplaced
+    assert {verdict.reason for verdict in stays.verdicts} == {
+        "the cluster says that it is restarting web itself, and had not done so when this run ended"
+    }
+
+
+def test_i2_what_the_cluster_begins_while_the_run_tries_others_is_left_to_it_and_waited_for() -> None:
+    """Nine have room on N3 once `full` needs less; by then `web` has failed on N2, and is about to be tried again."""
+    small = [f"small-{i}" for i in range(9)]
+    vms = [
+        vm("web", possible_owners=["N2"], **GIVEN_UP),
+        vm("full", "N3", memory_mib=65536),
+        *(vm(name, restart_pending=True, possible_owners=["N3"], **GIVEN_UP) for name in small),
+    ]
+    faults = [
+        {"at_s": 0, "do": "role_fails", "vm": "web", "node": "N2"},
+        {"at_s": 65, "do": "vm_memory_changed", "vm": "full", "memory_mib": 1024},
+    ]
+    night = failed_over(with_n1_down(vms), how=None, faults=faults)
+    assert {name: by for name, by in started_by(night).items() if name != "web"} == dict.fromkeys(small, "cluster")
+    assert [stays.vm for stays in night.report.unplaced] == ["web"]
 
 
 def test_i3_where_memory_is_short_the_lower_priority_waits_and_is_named() -> None:

@@ -122,6 +122,10 @@ def test_a_volume_without_owner_belongs_to_the_first_node_that_is_up() -> None:
             "vms[0].memory_maximum_mib: 2 is less than memory_mib 4 of v; give at least that, or leave it out",
         ),
         (
+            {"vms": [{"name": "v", "node": "N1", "memory_mib": 4, "restart_pending": True}]},
+            "vms[0].restart_pending: v is running, not failed; give false, or leave it out",
+        ),
+        (
             {"vms": [{"name": "v", "node": "N1", "memory_mib": 4, "volumes": ["X"]}]},
             'vms[0].volumes[0]: no volume is called "X"; the volumes are none',
         ),
