@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from shunter.clusters.port import ClusterPort
@@ -15,10 +15,13 @@ from shunter.engine.holds import Holds
 from shunter.engine.lives import Lives
 from shunter.engine.migrate import Errand, StartMigration
 from shunter.statemachines.migration import MIGRATION, Event, Migration, State
-from shunter.topology.model import Cluster
+from shunter.topology.changes import changed
+from shunter.topology.model import Cluster, MigrationUnderWay
 from shunter.topology.placement import wanted_move
 from shunter.topology.plan import Verdict
 
+WHAT_MIGRATIONS_LEAVE = [name for name in Cluster.model_fields if name not in ("vms", "migrations")]
+"""Of a cluster all but what a migration under way changes."""
 FORGIVEN_AFTER_S = 1800.0
 """What failed between a VM and a node may be tried once more after so long."""
 
@@ -148,6 +151,17 @@ class Crew:
         """VMs that are moving, or of which nobody knows where they are."""
         return {errand.migration.vm for errand in self.running.values()} | self._lost.keys()
 
+    def is_all_that_changed(self, before: Cluster, after: Cluster) -> bool:
+        """Whether two looks differ by nothing but migrations that are under way here."""
+        targets = {errand.migration.vm: errand.migration.target for errand in self.running.values()}
+        vms = changed(before.vms, after.vms)
+        return (
+            vms is not None
+            and all(new in (old, old.model_copy(update={"node": targets.get(old.name)})) for old, new in vms)
+            and all(getattr(before, name) == getattr(after, name) for name in WHAT_MIGRATIONS_LEAVE)
+            and _of_others(before, targets) == _of_others(after, targets)
+        )
+
     def given_up(self) -> set[str]:
         """VMs that were tried often enough."""
         return {
@@ -174,3 +188,7 @@ class Crew:
             return None
         now_s = self.cluster.clock.now_s()
         return min(self._held_elsewhere.values()) - now_s
+
+
+def _of_others(seen: Cluster, ours: Collection[str]) -> list[MigrationUnderWay]:
+    return [migration for migration in seen.migrations if migration.vm not in ours]

@@ -211,7 +211,7 @@ class Rolling:
 
     async def _next_event(self, seen: Cluster) -> None:
         """Until the cluster has changed, something of the run's own has ended, or something is asked of it."""
-        change = asyncio.create_task(self.cluster.wait_for_change(seen, self.patience.changes_in_s()))
+        change = asyncio.create_task(self._news(seen, self.patience.changes_in_s()))
         change.add_done_callback(self._wake)
         if self._asked is None or self._asked.done():
             self._asked = asyncio.create_task(self.control.wait())
@@ -229,6 +229,15 @@ class Rolling:
         self.woken.clear()
         self.crew.conclude()
         self.turns.conclude()
+
+    async def _news(self, seen: Cluster, within_s: float) -> None:
+        """Until the cluster has changed otherwise than by the run's own migrations, whose end wakes it anyway."""
+        until_s = self.cluster.clock.now_s() + within_s
+        while (left_s := until_s - self.cluster.clock.now_s()) > 0:
+            await self.cluster.wait_for_change(seen, left_s)
+            before, seen = seen, await self.cluster.look()
+            if not self.crew.is_all_that_changed(before, seen):
+                return
 
     def _wake(self, _: asyncio.Task[None]) -> None:
         self.woken.set()

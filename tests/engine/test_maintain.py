@@ -271,3 +271,9 @@ def test_no_node_is_begun_after_the_time_that_the_budget_gives() -> None:
     assert len(outcomes(night)) == 2
     (reason,) = untouched(night).values()
     assert reason.endswith("would not be back within the window of 1500 s")
+
+
+def test_what_begins_next_is_decided_when_a_migration_ends_and_not_at_each_of_its_steps() -> None:
+    night = maintained(cluster(4, [vm(f"vm-{i}", f"N{i % 4 + 1}", memory_mib=4096) for i in range(40)]))
+    assert night.report.ok
+    assert len(night.notes.waits) < 3 * len(night.report.moves)
