@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum, auto
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from shunter.clusters.clock import Clock
 from shunter.topology.errors import ShunterError
@@ -53,8 +53,7 @@ class Phase(StrEnum):
     SETTLING = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationSeen:
+class MigrationSeen(NamedTuple):
     """One observation of a migration under way. `at_s`: the cluster's clock; `percent` of the copying, 0 to 100."""
 
     at_s: float

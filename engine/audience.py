@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.plan import Finding, Plan
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """How far the copying of one migration is. `at_s`: the cluster's clock; `percent`: 0 to 100."""
 
     vm: str
@@ -21,8 +19,7 @@ class Progress:
     estimate_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """Something that has to wait, and what for. `until_s`: at most so long, by the cluster's clock; infinite where
     nobody can say.
     """

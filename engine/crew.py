@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from shunter.clusters.port import ClusterPort
 from shunter.engine.audience import Audience
@@ -20,7 +21,7 @@ from shunter.topology.model import Cluster, MigrationUnderWay
 from shunter.topology.placement import wanted_move
 from shunter.topology.plan import Verdict
 
-WHAT_MIGRATIONS_LEAVE = [name for name in Cluster.model_fields if name not in ("vms", "migrations")]
+what_migrations_leave = attrgetter(*(name for name in Cluster.model_fields if name not in ("vms", "migrations")))
 """Of a cluster all but what a migration under way changes."""
 FORGIVEN_AFTER_S = 1800.0
 """What failed between a VM and a node may be tried once more after so long."""
@@ -158,7 +159,7 @@ class Crew:
         return (
             vms is not None
             and all(new in (old, old.model_copy(update={"node": targets.get(old.name)})) for old, new in vms)
-            and all(getattr(before, name) == getattr(after, name) for name in WHAT_MIGRATIONS_LEAVE)
+            and what_migrations_leave(before) == what_migrations_leave(after)
             and _of_others(before, targets) == _of_others(after, targets)
         )
 

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from transitions import EventData, Machine, Transition
 
@@ -85,8 +85,7 @@ class Row(Generic[S, E]):
         return self.sources if isinstance(self.sources, tuple) else (self.sources,)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One move of one subject: the same value is event, log line and row of a report. `at_s`: the cluster's clock."""
 
     lifecycle: str

@@ -114,7 +114,7 @@ class Host:
                 await self._look(asked, writer)
             elif verb == "follow_migration":
                 async for seen in self._cluster.follow_migration(_name(asked, "vm")):
-                    writer.write(line_of({"seen": asdict(seen)}))
+                    writer.write(line_of({"seen": seen._asdict()}))
                     await writer.drain()
                 writer.write(line_of({"answer": None}))
             elif verb in self._verbs:
