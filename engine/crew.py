@@ -11,8 +11,7 @@ from operator import attrgetter
 from shunter.clusters.port import ClusterPort
 from shunter.engine.audience import Audience
 from shunter.engine.care import Care
-from shunter.engine.dispatch import HOLD_AGAIN_S, MOST_ATTEMPTS, MOST_REFUSALS, lesson
-from shunter.engine.holds import Holds
+from shunter.engine.holds import Hold, Holds
 from shunter.engine.lives import Lives
 from shunter.engine.migrate import Errand, StartMigration
 from shunter.statemachines.migration import MIGRATION, Event, Migration, State
@@ -23,6 +22,9 @@ from shunter.topology.plan import Verdict
 
 what_migrations_leave = attrgetter(*(name for name in Cluster.model_fields if name not in ("vms", "migrations")))
 """Of a cluster all but what a migration under way changes."""
+MOST_ATTEMPTS = 3
+MOST_REFUSALS = 6
+HOLD_AGAIN_S = 3.0
 FORGIVEN_AFTER_S = 1800.0
 """What failed between a VM and a node may be tried once more after so long."""
 
@@ -32,7 +34,7 @@ class Crew:
     """Each migration holds its two nodes and is carried out by `start`.
 
     `ended`: set whenever one has ended. `errands`: those that reached the cluster, in order of their end. `tried`:
-    verdicts learnt, by (VM, node).
+    verdicts learnt, by (VM, node). `last_event_s`: when one ended last, or was found again.
     """
 
     cluster: ClusterPort
@@ -41,7 +43,7 @@ class Crew:
     audience: Audience
     care: Care
     start: StartMigration
-    ended: asyncio.Event
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
     errands: list[Errand] = field(default_factory=list)
     tried: dict[tuple[str, str], Verdict] = field(default_factory=dict)
     running: dict[asyncio.Task[None], Errand] = field(default_factory=dict)
@@ -52,28 +54,61 @@ class Crew:
     _lost: dict[str, Errand] = field(default_factory=dict)
     _held_elsewhere: dict[str, float] = field(default_factory=dict)
 
+    # -------------------------------------------------------------- beginning
+
     async def send(
         self, seen: Cluster, vm: str, target: str, emptied: tuple[str, ...], promised: Mapping[str, str]
     ) -> bool:
-        """Begin to move a VM; False where another run holds one of the two nodes, which is then asked again soon."""
+        """Begin to move a VM; False where another run holds one of the two nodes."""
         move = wanted_move(seen, vm, target)
-        hold = await self.holds.try_hold((move.source, target))
-        if hold is None:
-            await self._leave_aside(move.source, target)
-            return False
+        hold = await self.hold(move.source, target)
+        if hold is not None:
+            self.begin(hold, self.enqueue(seen, vm, target), move.duration_s, emptied, promised)
+        return hold is not None
+
+    def enqueue(self, seen: Cluster, vm: str, target: str) -> Migration:
+        """A migration that is to begin, now or later."""
+        source = seen.vm_by_name[vm].node
         self.lives.take_in(seen.vm_by_name[vm])
         migration = Migration(
             vm=vm,
-            source=move.source,
+            source=source,
             target=target,
             attempt=self._attempts[vm] + 1,
-            source_offloads=seen.node_by_name[move.source].tcp_offload,
+            source_offloads=seen.node_by_name[source].tcp_offload,
             target_offloads=seen.node_by_name[target].tcp_offload,
         )
         self.lives.step(MIGRATION, migration, Event.ENQUEUE)
+        return migration
+
+    async def hold(self, source: str, target: str) -> Hold | None:
+        """Both nodes; None where another run holds one of them: that one is passed over, and asked for again soon."""
+        hold = await self.holds.try_hold((source, target))
+        if hold is None:
+            held = []
+            for node in (source, target):
+                alone = await self.holds.try_hold((node,))
+                if alone is None:
+                    held.append(node)
+                else:
+                    await alone.release()
+            self._pass_over(*(held or (source, target)))
+        return hold
+
+    def begin(
+        self,
+        hold: Hold,
+        migration: Migration,
+        estimate_s: float,
+        emptied: tuple[str, ...],
+        promised: Mapping[str, str],
+        *,
+        passing: bool = False,
+    ) -> None:
+        """The rest of the arguments: as in Errand."""
         errand = Errand(
             migration=migration,
-            estimate_s=move.duration_s,
+            estimate_s=estimate_s,
             emptied=emptied,
             cluster=self.cluster,
             hold=hold,
@@ -81,11 +116,11 @@ class Crew:
             audience=self.audience,
             care=self.care,
             promised=promised,
+            passing=passing,
         )
         task = asyncio.create_task(self._carry_out(errand))
         task.add_done_callback(lambda _: self.ended.set())
         self.running[task] = errand
-        return True
 
     async def _carry_out(self, errand: Errand) -> None:
         try:
@@ -93,51 +128,51 @@ class Crew:
         finally:
             await errand.hold.release()
 
-    async def _leave_aside(self, *nodes: str) -> None:
-        """Of two nodes that cannot be held together, pass over the one that another run holds."""
-        until_s = self.cluster.clock.now_s() + HOLD_AGAIN_S
-        held = []
-        for node in nodes:
-            alone = await self.holds.try_hold((node,))
-            if alone is None:
-                held.append(node)
-            else:
-                await alone.release()
-        self._held_elsewhere |= dict.fromkeys(held or nodes, until_s)
+    def _pass_over(self, *nodes: str) -> None:
+        self._held_elsewhere |= dict.fromkeys(nodes, self.cluster.clock.now_s() + HOLD_AGAIN_S)
 
     # -------------------------------------------------------------- what is over
 
-    def conclude(self) -> None:
-        """Draw the consequences of the migrations that are over."""
+    def conclude(self) -> list[Errand]:
+        """The migrations that are over, whose consequences have been drawn. One in WAITING was put off."""
+        over = []
         for task in [task for task in self.running if task.done()]:
             errand = self.running.pop(task)
             self.last_event_s = self.cluster.clock.now_s()
             if errand.asked_s is not None and errand.migration.state is not State.WAITING:
                 self.errands.append(errand)
             self._learn(errand)
+            over.append(errand)
             task.result()
+        return over
 
-    def find_the_lost(self, seen: Cluster) -> None:
-        for name, errand in list(self._lost.items()):
-            if errand.is_found(seen):
-                del self._lost[name]
-                self.last_event_s = self.cluster.clock.now_s()
-                self._learn(errand)
+    def find_the_lost(self, seen: Cluster) -> list[Errand]:
+        """Those that were out of sight and that this look has found."""
+        found = [errand for errand in self._lost.values() if errand.is_found(seen)]
+        for errand in found:
+            del self._lost[errand.migration.vm]
+            self.last_event_s = self.cluster.clock.now_s()
+            self._learn(errand)
+        return found
 
     def _learn(self, errand: Errand) -> None:
-        migration, now_s = errand.migration, self.cluster.clock.now_s()
+        migration = errand.migration
         match migration.state:
             case State.WAITING:
-                self.lives.step(MIGRATION, migration, Event.CANCEL, "postponed; a fresh decision follows")
-                self._held_elsewhere |= dict.fromkeys(errand.nodes, now_s + HOLD_AGAIN_S)
+                self._pass_over(*errand.nodes)
             case State.CANCELLED if errand.asked_s is None:
                 pass  # it was held back
             case State.REFUSED | State.ROLLED_BACK | State.CANCELLED:
                 (self._refusals if migration.state is State.REFUSED else self._attempts)[migration.vm] += 1
                 about = migration.vm, migration.target
-                self.tried[about], self._tried_s[about] = lesson(errand), now_s
+                self.tried[about], self._tried_s[about] = lesson(errand), self.cluster.clock.now_s()
             case State.LOST_SIGHT:
                 self._lost[migration.vm] = errand
+
+    def forgive(self, vm: str, node: str) -> None:
+        """What failed between them may be tried once more."""
+        self.tried.pop((vm, node), None)
+        self._tried_s.pop((vm, node), None)
 
     async def hold_back(self) -> None:
         """What has not been asked of the cluster yet is not asked."""
@@ -163,6 +198,15 @@ class Crew:
             and _of_others(before, targets) == _of_others(after, targets)
         )
 
+    def heading(self) -> dict[str, str]:
+        """Where those go that are moving (VM → node)."""
+        return {errand.migration.vm: errand.migration.target for errand in self.running.values()}
+
+    @property
+    def tries(self) -> int:
+        """How often a migration was refused or failed."""
+        return self._attempts.total() + self._refusals.total()
+
     def given_up(self) -> set[str]:
         """VMs that were tried often enough."""
         return {
@@ -177,18 +221,43 @@ class Crew:
 
     def busy(self, seen: Cluster) -> set[str]:
         """Nodes in a migration, whoever started it, and those that another run holds."""
+        return self.moving(seen).union(self.held_elsewhere())
+
+    def moving(self, seen: Cluster) -> set[str]:
+        """Nodes in a migration, whoever started it."""
+        moving = {node for migration in seen.migrations for node in (migration.source, migration.target)}
+        return moving.union(*(errand.nodes for errand in self.running.values()))
+
+    def held_elsewhere(self) -> Collection[str]:
+        """Nodes that another run held when they were last asked for, which was not long ago."""
         if self._held_elsewhere:
             now_s = self.cluster.clock.now_s()
             self._held_elsewhere = {node: until_s for node, until_s in self._held_elsewhere.items() if until_s > now_s}
-        busy = {node for migration in seen.migrations for node in (migration.source, migration.target)}
-        return busy.union(self._held_elsewhere, *(errand.nodes for errand in self.running.values()))
+        return self._held_elsewhere.keys()
+
+    def ask_again(self) -> None:
+        """Whatever other runs held may be free now."""
+        self._held_elsewhere.clear()
 
     def asked_again_in_s(self) -> float | None:
         """When a node that another run holds will be asked for again."""
-        if not self._held_elsewhere:
+        if not self.held_elsewhere():
             return None
-        now_s = self.cluster.clock.now_s()
-        return min(self._held_elsewhere.values()) - now_s
+        return min(self._held_elsewhere.values()) - self.cluster.clock.now_s()
+
+
+def lesson(errand: Errand) -> Verdict:
+    """What a migration that came to nothing teaches of its target: the check's verdict, or what the cluster said."""
+    if errand.refusals:
+        return errand.refusals[0]
+    migration = errand.migration
+    ended = "was refused" if migration.state is State.REFUSED else "failed"
+    return Verdict(
+        target=migration.target,
+        rule="R01",
+        reason=f"attempt {migration.attempt} {ended}: {errand.why}",
+        remedy=f"look into the event logs of {migration.source} and {migration.target}",
+    )
 
 
 def _of_others(seen: Cluster, ours: Collection[str]) -> list[MigrationUnderWay]:

@@ -11,14 +11,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shunter.clusters.port import ClusterPort
-from shunter.engine.audience import Audience, Waiting
-from shunter.engine.care import Care
+from shunter.engine.audience import Waiting
+from shunter.engine.crew import Crew
 from shunter.engine.goals import Goal
-from shunter.engine.holds import Holds
-from shunter.engine.lives import Lives
 from shunter.engine.looking import change_or_event, look
-from shunter.engine.migrate import Errand, StartMigration
+from shunter.engine.migrate import Errand
 from shunter.engine.stop import Stop
 from shunter.statemachines.migration import MIGRATION, Event, Migration, State
 from shunter.topology.model import Cluster, MigrationUnderWay
@@ -28,9 +25,6 @@ from shunter.topology.plan import Finding, Move, Verdict
 from shunter.topology.reasons import Tried
 from shunter.topology.timeline import how_to_start
 
-MOST_ATTEMPTS = 3
-MOST_REFUSALS = 6
-HOLD_AGAIN_S = 3.0
 BUSY_PATIENCE_S = 1800.0
 OFF_PLAN = 0.02
 """By so much of its estimate a migration took another time than planned."""
@@ -38,34 +32,21 @@ OFF_PLAN = 0.02
 
 @dataclass(slots=True, eq=False)
 class Dispatcher:
-    """Moves what the goal wants moved. After `run`: `errands` are the migrations that were carried out or refused,
-    in order of their start, `unplaced` says of each VM that could not be moved why not, `findings` what came up when
-    targets had to be chosen anew, by rule and subject.
+    """Moves what the goal wants moved. After `run`: `crew.errands` are the migrations that were carried out or refused,
+    `unplaced` says of each VM that could not be moved why not, `findings` what came up when targets had to be chosen
+    anew, by rule and subject.
     """
 
-    cluster: ClusterPort
     goal: Goal
-    holds: Holds
-    lives: Lives
-    audience: Audience
-    care: Care
-    start: StartMigration
+    crew: Crew
     stop: Stop
-    errands: list[Errand] = field(default_factory=list)
     unplaced: dict[str, tuple[Verdict, ...]] = field(default_factory=dict)
-    tried: dict[tuple[str, str], Verdict] = field(default_factory=dict)
     findings: dict[tuple[str, str], Finding] = field(default_factory=dict)
     _backlog: Backlog = field(default_factory=Backlog)
     _waiting: dict[str, Migration] = field(default_factory=dict)
-    _running: dict[asyncio.Task[None], Errand] = field(default_factory=dict)
-    _held_elsewhere: dict[str, float] = field(default_factory=dict)
-    _attempts: Counter[str] = field(default_factory=Counter)
-    _refusals: Counter[str] = field(default_factory=Counter)
-    _lost: dict[str, Errand] = field(default_factory=dict)
     _helpers: set[str] = field(default_factory=set)
     _passing: set[str] = field(default_factory=set)
     _considered: tuple[Cluster, tuple[int, list[str]]] | None = None
-    _last_event_s: float = 0.0
     _off_plan: bool = False
     _waits_for: str = ""
     _others_moves: tuple[MigrationUnderWay, ...] = ()
@@ -76,7 +57,7 @@ class Dispatcher:
 
         Cancelled, it starts nothing new, brings what runs to its end as `stop` says, and then raises CancelledError.
         """
-        self._last_event_s = self.cluster.clock.now_s()
+        self.crew.last_event_s = self._now_s()
         first = {move.vm: move for move in reversed(planned)}
         self._passing = {vm for vm, times in Counter(move.vm for move in planned).items() if times > 1}
         moves = [
@@ -102,10 +83,10 @@ class Dispatcher:
                 self.stop.request(running=self.stop.running)
             except Exception:
                 # whatever went wrong here, the migrations under way are seen to their end
-                await asyncio.gather(*self._running, return_exceptions=True)
+                await asyncio.gather(*self.crew.running, return_exceptions=True)
                 raise
         self._drop_all("stopped" if self.stop.asked else "nothing left to do")
-        self.audience.waiting(())
+        self.crew.audience.waiting(())
         if cancelled is not None:
             raise cancelled
 
@@ -113,44 +94,59 @@ class Dispatcher:
 
     async def _turn(self) -> bool:
         """One turn of the loop; True when it was the last."""
-        looked = await look(self.cluster)
-        self.lives.observe(looked)
-        self._find_the_lost(looked)
+        looked = await look(self.crew.cluster)
+        self.crew.lives.observe(looked)
+        for errand in self.crew.find_the_lost(looked):
+            self._conclude(errand)
         if not self.stop.asked:
-            looked = await self.care.attend(looked)
-        seen = self.care.as_decided_on(looked)
-        self._waits_for = self.care.why_nothing_moves(looked)
+            looked = await self.crew.care.attend(looked)
+        seen = self.crew.care.as_decided_on(looked)
+        self._waits_for = self.crew.care.why_nothing_moves(looked)
         if seen.migrations != self._others_moves:
             # as long as others get on, their nodes will be free some day
-            self._others_moves, self._last_event_s = seen.migrations, self.cluster.clock.now_s()
-            self._held_elsewhere.clear()
+            self._others_moves, self.crew.last_event_s = seen.migrations, self._now_s()
+            self.crew.ask_again()
         if self.stop.asked:
             self._drop_all("the run was stopped")
             if self.stop.running == "cancel":
-                await asyncio.gather(*(errand.call_off() for errand in self._running.values()))
+                await self.crew.call_off()
         else:
             self._revise(seen)
             if not self._waits_for:
                 await self._start_pairs(seen)
-        if not self._running and (self.stop.asked or not self._worth_waiting(seen)):
+        if not self.crew.running and (self.stop.asked or not self._worth_waiting(seen)):
             return True
-        self.audience.waiting(self._who_waits(seen))
+        self.crew.audience.waiting(self._who_waits(seen))
         await self._next_event(looked)
         return False
 
     async def _next_event(self, seen: Cluster) -> None:
         """Until a migration of ours ends, the cluster changes, somebody asks to stop, or a wait is over."""
-        now_s = self.cluster.clock.now_s()
-        waits_s = [until - now_s for until in self._held_elsewhere.values()]
-        within_s = min([*waits_s, self.care.changes_in_s() or BUSY_PATIENCE_S, BUSY_PATIENCE_S])
+        waits_s = (self.crew.asked_again_in_s(), self.crew.care.changes_in_s(), BUSY_PATIENCE_S)
+        within_s = min(wait_s for wait_s in waits_s if wait_s is not None)
         stopped = asyncio.create_task(self.stop.wait())
         try:
-            await change_or_event(self.cluster, seen, within_s, {stopped, *self._running})
+            await change_or_event(self.crew.cluster, seen, within_s, {stopped, *self.crew.running})
         finally:
             stopped.cancel()
-        for task in [task for task in self._running if task.done()]:
-            self._conclude(self._running.pop(task))
-            task.result()
+        for errand in self.crew.conclude():
+            self._backlog.end(errand.migration.vm)
+            if errand.asked_s is not None and errand.ended_s is not None:
+                took_s = errand.ended_s - errand.asked_s
+                self._off_plan |= abs(took_s - errand.estimate_s) > OFF_PLAN * errand.estimate_s
+            self._conclude(errand)
+
+    def _conclude(self, errand: Errand) -> None:
+        """Draw the consequences of a migration that is over for those that wait."""
+        migration = errand.migration
+        if migration.state is State.WAITING:
+            self._waiting[migration.vm] = migration
+            self._backlog.add(Wanted(migration.vm, *errand.nodes, errand.estimate_s))
+        elif migration.state is not State.DONE:
+            self._drop_linked(Wanted(migration.vm, *errand.nodes, 0.0), f"{migration.vm} did not move as planned")
+
+    def _now_s(self) -> float:
+        return self.crew.cluster.clock.now_s()
 
     # -------------------------------------------------------------- what is wanted
 
@@ -168,18 +164,8 @@ class Dispatcher:
                 continue
             if name not in asked_for:
                 self._helpers.add(name)
-            self.lives.take_in(vm)
+            self._waiting[name] = self.crew.enqueue(seen, name, target)
             self._backlog.add(wanted_move(seen, name, target, after.get(name, ()), order.get(name)))
-            migration = Migration(
-                vm=name,
-                source=vm.node,
-                target=target,
-                attempt=self._attempts[name] + 1,
-                source_offloads=seen.node_by_name[vm.node].tcp_offload,
-                target_offloads=seen.node_by_name[target].tcp_offload,
-            )
-            self._waiting[name] = migration
-            self.lives.step(MIGRATION, migration, Event.ENQUEUE)
 
     def _drop(self, name: str, why: str) -> None:
         """Want this move no more. Whoever waited for its room is planned anew, and so is who made room for it."""
@@ -187,7 +173,7 @@ class Dispatcher:
             return
         move = self._backlog.remove(name)
         self._helpers.discard(name)
-        self.lives.step(MIGRATION, self._waiting.pop(name), Event.CANCEL, why)
+        self.crew.lives.step(MIGRATION, self._waiting.pop(name), Event.CANCEL, why)
         self._drop_linked(move, why)
 
     def _drop_linked(self, move: Wanted, why: str) -> None:
@@ -210,32 +196,32 @@ class Dispatcher:
             elif state != "up":
                 self._drop(move.vm, f"{move.target} is {state}")
         self._drop_what_has_no_room(seen)
-        in_hand = {errand.migration.vm for errand in self._running.values()} | self._lost.keys()
+        in_hand = self.crew.in_hand()
         homeless = [vm for name, vm in to_move.items() if name not in self._backlog and name not in in_hand]
         self.unplaced = {name: why for name, why in self.unplaced.items() if name in to_move}
         names = [vm.name for vm in homeless]
-        asked = (self._attempts.total() + self._refusals.total(), names)
+        asked = (self.crew.tries, names)
         if names and not (self._considered and self._considered[0] is seen and self._considered[1] == asked):
             self._considered = seen, asked
             self._find_targets(seen, names)
 
     def _find_targets(self, seen: Cluster, names: list[str]) -> None:
-        patient = [
-            name for name in names if self._attempts[name] < MOST_ATTEMPTS and self._refusals[name] < MOST_REFUSALS
-        ]
+        given_up = self.crew.given_up()
+        patient = [name for name in names if name not in given_up]
         placement = self._placement(seen, patient)
-        if placement.unplaced and self.tried:
+        if placement.unplaced and self.crew.tried:
             # where no other way is left, one that failed before may do better now
             anew = self._placement(seen, patient, tried={})
             if len(anew.unplaced) < len(placement.unplaced):
                 placement = anew
-                self.tried = {(vm, n): why for (vm, n), why in self.tried.items() if anew.targets.get(vm) != n}
-        if placement.targets or not self._running:
+                for vm, node in anew.targets.items():
+                    self.crew.forgive(vm, node)
+        if placement.targets or not self.crew.running:
             self.goal.take({**self._promised(), **placement.targets})
         self.unplaced = {name: why for name, why in self.unplaced.items() if name not in placement.targets}
         self.unplaced.update(placement.unplaced)
         for name in names:
-            if name not in patient:
+            if name in given_up:
                 self.unplaced[name] = self._given_up(seen, name)
         self._passing = self._passing - placement.targets.keys() | {vm for vm, _ in placement.onward}
         self._want(seen, placement.targets, placement.after, placement.order)
@@ -245,26 +231,25 @@ class Dispatcher:
         if not vms:
             return Placement()
         # while others move anyway, there is time: a long search is for when nothing else is left
-        tried = {**(self.tried if tried is None else tried), **self._exhausted(seen)}
-        choice = self.goal.targets(seen, vms, self._promised(), tried, search=not self._running)
+        tried = {**(self.crew.tried if tried is None else tried), **self._exhausted(seen)}
+        choice = self.goal.targets(seen, vms, self._promised(), tried, search=not self.crew.running)
         self.findings |= {(finding.rule, finding.subject): finding for finding in choice.findings}
         return choice.placement
 
     def _exhausted(self, seen: Cluster) -> dict[tuple[str, str], Verdict]:
         """VMs that were tried often enough make no room for others either."""
-        tired = {vm for vm, tries in self._attempts.items() if tries >= MOST_ATTEMPTS}
-        tired |= {vm for vm, tries in self._refusals.items() if tries >= MOST_REFUSALS}
-        return {(vm, verdict.target): verdict for vm in sorted(tired) for verdict in self._given_up(seen, vm)}
+        tired = sorted(self.crew.given_up())
+        return {(vm, verdict.target): verdict for vm in tired for verdict in self._given_up(seen, vm)}
 
     def _promised(self) -> dict[str, str]:
         waiting = {move.vm: move.target for move in self._backlog}
-        return waiting | {errand.migration.vm: errand.migration.target for errand in self._running.values()}
+        return waiting | self.crew.heading()
 
     def _given_up(self, seen: Cluster, name: str) -> tuple[Verdict, ...]:
-        tries = [errand for errand in self.errands if errand.migration.vm == name]
+        tries = [errand for errand in self.crew.errands if errand.migration.vm == name]
         last = tries[-1].why if tries else "refused"
         return tuple(
-            self.tried.get((name, node.name))
+            self.crew.tried.get((name, node.name))
             or Verdict(
                 target=node.name,
                 rule="R01",
@@ -281,7 +266,7 @@ class Dispatcher:
         room = {node.name: seen.free_mib(node.name) for node in seen.nodes}
         for migration in seen.migrations:
             room[migration.source] += seen.vm_by_name[migration.vm].memory_mib
-        ends = [(e.migration.vm, *e.nodes) for e in self._running.values() if e.migration.vm not in under_way]
+        ends = [(e.migration.vm, *e.nodes) for e in self.crew.running.values() if e.migration.vm not in under_way]
         for name, source, target in (*ends, *((move.vm, move.source, move.target) for move in self._backlog)):
             vm = seen.vm_by_name[name]
             if vm.node == source:
@@ -299,115 +284,48 @@ class Dispatcher:
 
     async def _start_pairs(self, seen: Cluster) -> None:
         """Start what can start. Nodes that another run holds are passed over, and asked for again soon."""
-        now_s = self.cluster.clock.now_s()
-        self._held_elsewhere = {node: until for node, until in self._held_elsewhere.items() if until > now_s}
         while not self.stop.asked:
-            pairs = pair(self._backlog, self._busy(seen) | self._held_elsewhere.keys())
+            pairs = pair(self._backlog, self.crew.busy(seen))
             if not pairs and not self._redirect(seen):
                 return
             for move in pairs:
-                hold = await self.holds.try_hold((move.source, move.target))
+                hold = await self.crew.hold(move.source, move.target)
                 if hold is None:
-                    await self._find_out_who_is_held(move.source, move.target)
                     continue
                 self._backlog.begin(move.vm)
-                errand = Errand(
-                    migration=self._waiting.pop(move.vm),
-                    estimate_s=move.duration_s,
-                    emptied=self.goal.emptied,
-                    cluster=self.cluster,
-                    hold=hold,
-                    lives=self.lives,
-                    audience=self.audience,
-                    care=self.care,
-                    promised=self._promised(),
+                self.crew.begin(
+                    hold,
+                    self._waiting.pop(move.vm),
+                    move.duration_s,
+                    self.goal.emptied,
+                    self._promised(),
                     passing=move.vm in self._passing,
                 )
-                self._running[asyncio.create_task(self._carry_out(errand))] = errand
 
     def _redirect(self, seen: Cluster) -> bool:
         """Once the plan's times do not hold: other targets for moves that wait, so that no node waits that need not."""
         if not self._off_plan:
             return False
-        busy = self._busy(seen) | self._held_elsewhere.keys()
-        tried = {**self.tried, **self._exhausted(seen)}
-        targets = self.goal.redirected(seen, self._backlog, busy, self._promised(), tried)
+        tried = {**self.crew.tried, **self._exhausted(seen)}
+        targets = self.goal.redirected(seen, self._backlog, self.crew.busy(seen), self._promised(), tried)
         for name in targets:
             self._drop(name, "another target is idle already")
         self._want(seen, targets, {}, {})
         return bool(targets)
-
-    async def _find_out_who_is_held(self, *nodes: str) -> None:
-        """Of two nodes that cannot be held together, leave the one aside that another run holds."""
-        free = []
-        for node in nodes:
-            alone = await self.holds.try_hold((node,))
-            if alone is not None:
-                await alone.release()
-                free.append(node)
-        held = [node for node in nodes if node not in free] or nodes
-        self._leave_aside(*held)
-
-    def _leave_aside(self, *nodes: str) -> None:
-        self._held_elsewhere |= dict.fromkeys(nodes, self.cluster.clock.now_s() + HOLD_AGAIN_S)
-
-    async def _carry_out(self, errand: Errand) -> None:
-        try:
-            await self.start(errand)
-        finally:
-            await errand.hold.release()
-
-    def _busy(self, seen: Cluster) -> set[str]:
-        busy = {node for migration in seen.migrations for node in (migration.source, migration.target)}
-        return busy.union(*(errand.nodes for errand in self._running.values()))
-
-    def _conclude(self, errand: Errand) -> None:
-        """Draw the consequences of a migration that is over."""
-        self._last_event_s = self.cluster.clock.now_s()
-        self._backlog.end(errand.migration.vm)
-        if errand.asked_s is not None and errand.ended_s is not None:
-            took_s = errand.ended_s - errand.asked_s
-            self._off_plan |= abs(took_s - errand.estimate_s) > OFF_PLAN * errand.estimate_s
-        if errand.asked_s is not None and errand.migration.state is not State.WAITING:
-            self.errands.append(errand)
-        self._learn(errand)
-
-    def _find_the_lost(self, seen: Cluster) -> None:
-        for name, errand in list(self._lost.items()):
-            if errand.is_found(seen):
-                del self._lost[name]
-                self._last_event_s = self.cluster.clock.now_s()
-                self._learn(errand)
-
-    def _learn(self, errand: Errand) -> None:
-        migration = errand.migration
-        match migration.state:
-            case State.WAITING:
-                self._leave_aside(*errand.nodes)
-                self._waiting[migration.vm] = migration
-                self._backlog.add(Wanted(migration.vm, *errand.nodes, errand.estimate_s))
-            case State.REFUSED | State.ROLLED_BACK | State.CANCELLED:
-                counted = self._refusals if migration.state is State.REFUSED else self._attempts
-                counted[migration.vm] += 1
-                self.tried[migration.vm, migration.target] = lesson(errand)
-            case State.LOST_SIGHT:
-                self._lost[migration.vm] = errand
-        if migration.state is not State.DONE and migration.state is not State.WAITING:
-            self._drop_linked(Wanted(migration.vm, *errand.nodes, 0.0), f"{migration.vm} did not move as planned")
 
     # -------------------------------------------------------------- waiting
 
     def _worth_waiting(self, seen: Cluster) -> bool:
         """Whether something that waits may still come to pass within its patience."""
         if self._waits_for:
-            return bool(len(self._backlog) or self.unplaced) and self.care.direct_io.is_worth_waiting(seen)
-        waited_s = self.cluster.clock.now_s() - self._last_event_s
+            return bool(len(self._backlog) or self.unplaced) and self.crew.care.direct_io.is_worth_waiting(seen)
+        waited_s = self._now_s() - self.crew.last_event_s
         if (len(self._backlog) or self._still_busy(seen)) and waited_s < BUSY_PATIENCE_S:
             return True
         return any(
             any(verdict.rule == "R17" for verdict in why)
             for name, why in self.unplaced.items()
-            if self.care.backups.is_waited_for(name)
+            if self.crew.care.backups.is_waited_for(name)
         )
 
     def _still_busy(self, seen: Cluster) -> list[MigrationUnderWay]:
@@ -415,34 +333,20 @@ class Dispatcher:
         return [m for m in seen.migrations if m.source in self.goal.emptied or m.target in self.goal.emptied]
 
     def _who_waits(self, seen: Cluster) -> tuple[Waiting, ...]:
-        busy = self._busy(seen)
-        ours = set[str]().union(*(errand.nodes for errand in self._running.values()))
-        until_s = self._last_event_s + BUSY_PATIENCE_S
+        moving, held_elsewhere = self.crew.moving(seen), self.crew.held_elsewhere()
+        ours = set[str]().union(*(errand.nodes for errand in self.crew.running.values()))
+        until_s = self.crew.last_event_s + BUSY_PATIENCE_S
         found = []
         for move in self._backlog:
             nodes = (move.source, move.target)
-            occupied = [f"{n}{'' if n in ours else ' (another migration)'}" for n in nodes if n in busy]
-            held = [node for node in nodes if node in self._held_elsewhere]
-            occupied += [f"{node} (held by another run)" for node in held if node not in busy]
+            occupied = [f"{n}{'' if n in ours else ' (another migration)'}" for n in nodes if n in moving]
+            held = [node for node in nodes if node in held_elsewhere]
+            occupied += [f"{node} (held by another run)" for node in held if node not in moving]
             reason = self._waits_for or f"waits for {' and '.join(occupied) or 'its turn'}"
             found.append(Waiting(f"{move.vm}: {move.source} → {move.target}", reason, until_s))
-        ours_vms = {errand.migration.vm for errand in self._running.values()}
+        ours_vms = self.crew.heading()
         for other in self._still_busy(seen):
             if other.vm not in ours_vms:
                 label, reason = f"{other.vm}: {other.source} → {other.target}", "is moved by somebody else"
                 found.append(Waiting(label, reason, until_s))
-        return (*found, *self.care.backups.waiting(list(self.unplaced)))
-
-
-def lesson(errand: Errand) -> Verdict:
-    """What a migration that came to nothing teaches of its target: the check's verdict, or what the cluster said."""
-    if errand.refusals:
-        return errand.refusals[0]
-    migration = errand.migration
-    ended = "was refused" if migration.state is State.REFUSED else "failed"
-    return Verdict(
-        target=migration.target,
-        rule="R01",
-        reason=f"attempt {migration.attempt} {ended}: {errand.why}",
-        remedy=f"look into the event logs of {migration.source} and {migration.target}",
-    )
+        return (*found, *self.crew.care.backups.waiting(list(self.unplaced)))

@@ -14,6 +14,7 @@ from shunter.clusters.port import ClusterPort, Unreachable
 from shunter.engine import report
 from shunter.engine.audience import Audience, Waiting
 from shunter.engine.care import Care
+from shunter.engine.crew import Crew
 from shunter.engine.direct_io import planned_on_direct_io
 from shunter.engine.dispatch import Dispatcher
 from shunter.engine.goals import Emptied
@@ -92,6 +93,7 @@ class _Evacuation:
     lives: Lives = field(init=False)
     care: Care = field(init=False)
     pausing: Pausing = field(init=False)
+    crew: Crew = field(init=False)
     dispatcher: Dispatcher = field(init=False)
     rest: Rest = field(init=False)
 
@@ -100,19 +102,12 @@ class _Evacuation:
         self.lives = Lives(self.before, to_leave, self.cluster.clock, self.audience)
         self.care = Care(self.precautions, self.cluster, self.lives)
         self.pausing = Pausing(self.cluster, self.lives)
-        self.dispatcher = Dispatcher(
-            cluster=self.cluster,
-            goal=Emptied(self.emptied, self.reserve_nodes),
-            holds=self.holds,
-            lives=self.lives,
-            audience=self.audience,
-            care=self.care,
-            start=self.start,
-            stop=self.stop,
-        )
+        self.crew = Crew(self.cluster, self.holds, self.lives, self.audience, self.care, self.start)
+        self.dispatcher = Dispatcher(Emptied(self.emptied, self.reserve_nodes), self.crew, self.stop)
         planned = {move.name: move.target for move in self.plan.role_moves}
-        tried = self.dispatcher.tried
-        self.rest = Rest(self.cluster, self.lives, self.emptied, self.reserve_nodes, tried, planned, self.care)
+        self.rest = Rest(
+            self.cluster, self.lives, self.emptied, self.reserve_nodes, self.crew.tried, planned, self.care
+        )
 
     async def carry_out(self, started_s: float) -> Plan:
         """Do it. Raises Unreachable when the cluster stays out of reach, and says what had been touched."""
@@ -120,7 +115,7 @@ class _Evacuation:
             return await self._carry_out(started_s)
         except Unreachable as error:
             paused = ", ".join(self.pausing.ours) or "nothing"
-            asked = "; ".join(errand.label for errand in self.dispatcher.errands) or "nothing"
+            asked = "; ".join(errand.label for errand in self.crew.errands) or "nothing"
             raise Unreachable(
                 f"{error}. Until then this run had paused {paused} and moved {asked}: look at these nodes and VMs, "
                 "then run it again"
@@ -137,7 +132,7 @@ class _Evacuation:
             cancelled = error
             self.stop.request(running=self.stop.running)
         seen = await self._last_look()
-        touched = bool(self.dispatcher.errands or self.rest.role_moves or self.rest.volume_moves)
+        touched = bool(self.crew.errands or self.rest.role_moves or self.rest.volume_moves)
         if (self.stop.asked and self.undo_pause) or (self._occupied(seen) and not touched):
             await self.pausing.undo()
         if cancelled is not None:
@@ -247,8 +242,8 @@ class _Evacuation:
 
     async def _report(self, seen: Cluster, started_s: float) -> Plan:
         log = await self.cluster.migration_log()
-        moves = report.moves(self.dispatcher.errands, log, self.plan, started_s)
-        self.rest.note_followers(self.dispatcher.errands, seen, moves, started_s)
+        moves = report.moves(self.crew.errands, log, self.plan, started_s)
+        self.rest.note_followers(self.crew.errands, seen, moves, started_s)
         known = self.dispatcher.unplaced | self.rest.unplaced
         unplaced = report.unplaced(
             seen, leaving(seen, self.emptied), self.emptied, known=known, why=lambda vm: self._why_it_stays(seen, vm)

@@ -6,6 +6,7 @@ from shunter.clusters.port import ClusterPort
 from shunter.engine import report
 from shunter.engine.audience import Audience
 from shunter.engine.care import Care
+from shunter.engine.crew import Crew
 from shunter.engine.direct_io import planned_on_direct_io
 from shunter.engine.dispatch import Dispatcher
 from shunter.engine.goals import MovedTo
@@ -51,12 +52,11 @@ async def move_one(
     lives = Lives(before, [goal.vm], cluster.clock, audience)
     care = Care(care_for, cluster, lives)
     stop = stop or Stop()
-    dispatcher = Dispatcher(
-        cluster=cluster, goal=goal, holds=holds, lives=lives, audience=audience, care=care, start=start, stop=stop
-    )
+    crew = Crew(cluster, holds, lives, audience, care, start)
+    dispatcher = Dispatcher(goal, crew, stop)
     await dispatcher.run(before, plan.moves)
     seen = await cluster.look()
-    moves = report.moves(dispatcher.errands, await cluster.migration_log(), plan, started_s)
+    moves = report.moves(crew.errands, await cluster.migration_log(), plan, started_s)
     # a plan that had to wait for a backup knows nothing of what follows the VM
     plan = plan if plan.moves else planned(before.with_backups({goal.vm: False}))
     why = "the run was stopped before it could move" if stop.asked else "it could not be moved"

@@ -8,6 +8,7 @@ from shunter.clusters.port import ClusterPort, Unreachable
 from shunter.engine import report
 from shunter.engine.audience import Audience
 from shunter.engine.care import Care
+from shunter.engine.crew import Crew
 from shunter.engine.dispatch import Dispatcher
 from shunter.engine.goals import InOrder
 from shunter.engine.holds import Holds
@@ -63,6 +64,7 @@ class _Repair:
     before: Cluster
     lives: Lives = field(init=False)
     care: Care = field(init=False)
+    crew: Crew = field(init=False)
     dispatcher: Dispatcher = field(init=False)
     rest: Rest = field(init=False)
 
@@ -70,17 +72,10 @@ class _Repair:
         names = [*(move.vm for move in self.plan.moves), *(move.name for move in self.plan.role_moves)]
         self.lives = Lives(self.before, names, self.cluster.clock, self.audience)
         self.care = Care(Precautions(), self.cluster, self.lives)
-        self.dispatcher = Dispatcher(
-            cluster=self.cluster,
-            goal=InOrder(self.reserve_nodes, {move.vm: move.target for move in reversed(self.plan.moves)}),
-            holds=self.holds,
-            lives=self.lives,
-            audience=self.audience,
-            care=self.care,
-            start=self.start,
-            stop=self.stop,
-        )
-        self.rest = Rest(self.cluster, self.lives, (), self.reserve_nodes, self.dispatcher.tried, {}, self.care)
+        self.crew = Crew(self.cluster, self.holds, self.lives, self.audience, self.care, self.start)
+        goal = InOrder(self.reserve_nodes, {move.vm: move.target for move in reversed(self.plan.moves)})
+        self.dispatcher = Dispatcher(goal, self.crew, self.stop)
+        self.rest = Rest(self.cluster, self.lives, (), self.reserve_nodes, self.crew.tried, {}, self.care)
 
     async def carry_out(self, started_s: float) -> Plan:
         """Do it. Raises Unreachable when the cluster stays out of reach, and says what had been touched."""
@@ -90,7 +85,7 @@ class _Repair:
                 await self.rest.move_vm(role_move.name, role_move.source, role_move.target)
             seen = await look(self.cluster)
         except Unreachable as error:
-            asked = "; ".join(errand.label for errand in self.dispatcher.errands) or "nothing"
+            asked = "; ".join(errand.label for errand in self.crew.errands) or "nothing"
             message = f"{error}. Until then this run had moved {asked}: look at these VMs, then run it again"
             raise Unreachable(message) from error
         self.lives.observe(seen)
@@ -98,8 +93,8 @@ class _Repair:
         return await self._report(seen, started_s)
 
     async def _report(self, seen: Cluster, started_s: float) -> Plan:
-        moves = report.moves(self.dispatcher.errands, await self.cluster.migration_log(), self.plan, started_s)
-        self.rest.note_followers(self.dispatcher.errands, seen, moves, started_s)
+        moves = report.moves(self.crew.errands, await self.cluster.migration_log(), self.plan, started_s)
+        self.rest.note_followers(self.crew.errands, seen, moves, started_s)
         left = choose_repair(seen, 0)
         names = [*left.placement.unplaced, *left.placement.targets]
         why = "the run was stopped before it could move" if self.stop.asked else "it could not be moved in this run"

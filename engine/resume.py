@@ -13,6 +13,7 @@ from shunter.clusters.port import ClusterPort, Unreachable
 from shunter.engine import report
 from shunter.engine.audience import Audience, Waiting
 from shunter.engine.care import Care
+from shunter.engine.crew import Crew
 from shunter.engine.direct_io import planned_on_direct_io
 from shunter.engine.dispatch import Dispatcher
 from shunter.engine.holds import Hold, Holds
@@ -93,6 +94,7 @@ class _Return:
     care: Care = field(init=False)
     pausing: Pausing = field(init=False)
     goal: Homeward = field(init=False)
+    crew: Crew = field(init=False)
     dispatcher: Dispatcher = field(init=False)
     rest: Rest = field(init=False)
     asked: bool = False
@@ -108,17 +110,9 @@ class _Return:
         self.care = Care(self.precautions, self.cluster, self.lives)
         self.pausing = Pausing(self.cluster, self.lives)
         self.goal = Homeward(homes, self.plan.reserve_nodes)
-        self.dispatcher = Dispatcher(
-            cluster=self.cluster,
-            goal=self.goal,
-            holds=self.holds,
-            lives=self.lives,
-            audience=self.audience,
-            care=self.care,
-            start=self.start,
-            stop=self.stop,
-        )
-        self.rest = Rest(self.cluster, self.lives, (), self.plan.reserve_nodes, self.dispatcher.tried, {}, self.care)
+        self.crew = Crew(self.cluster, self.holds, self.lives, self.audience, self.care, self.start)
+        self.dispatcher = Dispatcher(self.goal, self.crew, self.stop)
+        self.rest = Rest(self.cluster, self.lives, (), self.plan.reserve_nodes, self.crew.tried, {}, self.care)
 
     async def carry_out(self, started_s: float) -> Plan:
         """Do it. Raises Unreachable when the cluster stays out of reach, and says what had been touched."""
@@ -126,7 +120,7 @@ class _Return:
             return await self._carry_out(started_s)
         except Unreachable as error:
             resumed = f"asked for the return of {self.node}" if self.asked else "resumed nothing"
-            moved = "; ".join(errand.label for errand in self.dispatcher.errands) or "nothing"
+            moved = "; ".join(errand.label for errand in self.crew.errands) or "nothing"
             raise Unreachable(
                 f"{error}. Until then this run had {resumed} and moved {moved}: look at the node and these VMs, then "
                 "run it again"
@@ -203,8 +197,8 @@ class _Return:
     # -------------------------------------------------------------- the report
 
     async def _report(self, seen: Cluster, started_s: float) -> Plan:
-        moves = report.moves(self.dispatcher.errands, await self.cluster.migration_log(), self.plan, started_s)
-        self.rest.note_followers(self.dispatcher.errands, seen, moves, started_s)
+        moves = report.moves(self.crew.errands, await self.cluster.migration_log(), self.plan, started_s)
+        self.rest.note_followers(self.crew.errands, seen, moves, started_s)
         unplaced = tuple(
             Unplaced(vm=name, node=seen.vm_by_name[name].node, verdicts=self._why_away(name, home))
             for name, home in self.goal.away(seen).items()

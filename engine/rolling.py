@@ -31,6 +31,8 @@ from shunter.engine.rolling_pauses import PausedForNothing
 from shunter.engine.rolling_report import rolling_report
 from shunter.engine.rolling_turns import Turns
 from shunter.engine.rolling_waiting import Patience
+from shunter.statemachines.migration import MIGRATION, Event
+from shunter.statemachines.migration import State as MigrationState
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
 from shunter.topology.rolling import RollingPolicy
@@ -227,7 +229,9 @@ class Rolling:
                 raise error
             await self.cluster.clock.sleep(LOOK_AGAIN_S)
         self.woken.clear()
-        self.crew.conclude()
+        for errand in self.crew.conclude():
+            if errand.migration.state is MigrationState.WAITING:
+                self.lives.step(MIGRATION, errand.migration, Event.CANCEL, "postponed; a fresh decision follows")
         self.turns.conclude()
 
     async def _news(self, seen: Cluster, within_s: float) -> None:

@@ -121,12 +121,12 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "R09",
         "Whoever started a migration: it is seen and respected; all ways to start one are the same flow",
-        ("engine/dispatch.py", "engine/migrate.py", "topology/requirements/standing.py"),
+        ("engine/dispatch.py", "engine/crew.py", "engine/migrate.py", "topology/requirements/standing.py"),
         (f"{OF_EVACUATE}::test_r09_a_migration_that_somebody_else_started_is_respected",),
         Break(
-            "engine/dispatch.py",
-            "busy = {node for migration in seen.migrations for",
-            "busy = {node for migration in () for",
+            "engine/crew.py",
+            "moving = {node for migration in seen.migrations for",
+            "moving = {node for migration in () for",
         ),
     ),
     Rule(
@@ -179,17 +179,17 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "R14",
         "TCP offload is taken back before the copy, and restored where the target supports it",
-        ("statemachines/migration.py", "engine/migrate.py"),
+        ("statemachines/migration.py", "engine/crew.py", "engine/migrate.py"),
         (
             f"{OF_EVACUATE}"
             "::test_r14_offload_is_unloaded_before_the_copy_and_restored_only_where_the_target_supports_it",
         ),
-        Break("engine/dispatch.py", "source_offloads=seen.node_by_name[vm.node].tcp_offload", "source_offloads=False"),
+        Break("engine/crew.py", "source_offloads=seen.node_by_name[source].tcp_offload", "source_offloads=False"),
     ),
     Rule(
         "R15",
         "A node takes part in one migration at a time, whoever starts it",
-        ("topology/pairing.py", "engine/dispatch.py", "engine/migrate.py", "flows/locks.py"),
+        ("topology/pairing.py", "engine/dispatch.py", "engine/crew.py", "engine/migrate.py", "flows/locks.py"),
         ("tests/topology/test_pairing.py::test_r15_no_node_joins_two_migrations_and_no_further_one_could_start",),
         Break(
             "topology/pairing.py", "if taken.isdisjoint((move.source, move.target)):", "if move.source not in taken:"
