@@ -6,7 +6,7 @@ that leaves somebody without room, tighter packings are tried, and the one that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
@@ -18,19 +18,22 @@ from shunter.topology.estimate import estimate
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.pairing import Wanted
 from shunter.topology.plan import Verdict
+from shunter.topology.preferences import (
+    REFUGES,
+    STRATEGIES,
+    Loads,
+    Option,
+    Order,
+    Prefer,
+    ends_first,
+    has_room,
+    longest_first,
+    roomiest,
+    spares,
+)
 from shunter.topology.reasons import Reasons, Tried
 from shunter.topology.timeline import lower_bound_s, schedule
 from shunter.topology.units import Unit, must_be_near_others, torn_by, units_of
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One node that a unit may go to. `duration_s`: of its live migrations, one after the other."""
-
-    target: str
-    duration_s: float
-    soft_breaks: int
-    preferred: bool
 
 
 @dataclass(slots=True)
@@ -190,13 +193,13 @@ class Problem:
         for share in REFUGES:
             if share * len(self.nodes) >= 1:
                 refuges = frozenset(by_room[: round(share * len(self.nodes))])
-                yield self.solve(_longest_first, partial(_spares, refuges))
+                yield self.solve(longest_first, partial(spares, refuges))
         for order, prefer in STRATEGIES[1:]:
             yield self.solve(order, prefer)
 
     def settled(self, ends: Mapping[str, str], way: Way) -> Placement:
         """The placement that ends so (VM → node), which may include VMs that only make room for others."""
-        state = _Loads(self)
+        state = Loads(self)
         placement = Placement(targets=dict(way.targets), after=way.after, onward=way.onward)
         ours = {vm.name for unit in self.units for vm in unit.vms}
         for name in (name for name in placement.ends if name not in ours):
@@ -205,14 +208,14 @@ class Problem:
         for unit in (unit for unit in self.units if unit.name in ends):
             target = ends[unit.name]
             duration_s = self.takes_s(unit, target)
-            fitting = sum(_has_room(unit, state.free_mib[node]) for node in self.fit_nodes(unit))
+            fitting = sum(has_room(unit, state.free_mib[node]) for node in self.fit_nodes(unit))
             option = Option(target, duration_s, soft_breaks=0, preferred=False)
             self._take(unit, option, max(fitting, 1), state, placement)
         placement.unplaced = {vm.name: () for unit in self.units if unit.name not in ends for vm in unit.vms}
         placement.targets = dict(way.targets)
         return self._measured(placement)
 
-    def _take(self, unit: Unit, option: Option, fitting: int, state: _Loads, placement: Placement) -> None:
+    def _take(self, unit: Unit, option: Option, fitting: int, state: Loads, placement: Placement) -> None:
         state.take(unit, option)
         placement.why.update((vm.name, _why(unit, option, fitting, state)) for vm in unit.vms)
         placement.targets.update((vm.name, option.target) for vm in unit.vms)
@@ -221,9 +224,9 @@ class Problem:
         """Targets chosen while the moves are made, so that no target that has room waits for its next VM: always the
         largest VM of the idle source with most left, to the idle node with most room.
         """
-        state, placement, promised = _Loads(self), Placement(), dict(self.promised)
+        state, placement, promised = Loads(self), Placement(), dict(self.promised)
         queues: dict[str, list[Unit]] = {}
-        for unit in sorted(self.units, key=lambda unit: (*_longest_first(self, unit), unit.name)):
+        for unit in sorted(self.units, key=lambda unit: (*longest_first(self, unit), unit.name)):
             if unit.live:
                 queues.setdefault(unit.live[0].node, []).append(unit)
         left_s = dict(self.outbound_s)
@@ -232,7 +235,7 @@ class Problem:
         while True:
             sources = sorted((s for s in queues if s in idle), key=lambda source: (-left_s[source], source))
             candidates = (unit for source in sources for unit in queues[source])
-            put = partial(self._put, prefer=_roomiest, state=state, placement=placement, promised=promised, among=idle)
+            put = partial(self._put, prefer=roomiest, state=state, placement=placement, promised=promised, among=idle)
             begun = next((unit for unit in candidates if put(unit)), None)
             if begun is not None:
                 source, target = begun.live[0].node, placement.targets[begun.name]
@@ -247,7 +250,7 @@ class Problem:
                 break
         order = {vm: rank for rank, vm in enumerate(placement.targets)}
         rest = [unit for unit in self.units if unit.name not in placement.targets]
-        missed = [unit for unit in rest if not self._put(unit, _ends_first, state, placement, promised)]
+        missed = [unit for unit in rest if not self._put(unit, ends_first, state, placement, promised)]
         placement.unplaced = {vm.name: () for unit in missed for vm in unit.vms}
         return self._measured(placement, order)
 
@@ -302,7 +305,7 @@ class Problem:
         return self.cluster.heading.get(vm, self.cluster.vm_by_name[vm].node)
 
     def _solve(self, order: Order, prefer: Prefer, staying: Mapping[str, str]) -> Placement:
-        state = _Loads(self)
+        state = Loads(self)
         placement = Placement()
         promised = self.promised | dict(staying)
         stays = [unit for unit in self.units if any(vm.name in staying for vm in unit.vms)]
@@ -317,7 +320,7 @@ class Problem:
         self,
         unit: Unit,
         prefer: Prefer,
-        state: _Loads,
+        state: Loads,
         placement: Placement,
         promised: dict[str, str],
         *,
@@ -327,7 +330,7 @@ class Problem:
         options: Iterable[Option] = self.options[unit.name]
         if self.ruled[unit.name]:
             options = list(self._options(unit, _without(promised, unit)))
-        fitting = [option for option in options if _has_room(unit, state.free_mib[option.target])]
+        fitting = [option for option in options if has_room(unit, state.free_mib[option.target])]
         now = fitting if among is None else [option for option in fitting if option.target in among]
         if not now:
             return False
@@ -356,112 +359,12 @@ class Problem:
         return lower_bound_s(shortest, len(possible))
 
 
-class _Loads:
-    """What a placement in the making has taken so far."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.free_mib = dict(problem.free_mib)
-        self.inbound_s = dict.fromkeys(problem.nodes, 0.0)
-        self.roles = dict.fromkeys(problem.nodes, 0)
-        self.outbound_s = dict(problem.outbound_s)
-        self.least_s = problem.least_s
-
-    def outbound_with(self, unit: Unit, option: Option) -> float:
-        """What the unit's source would have to send if it went there."""
-        source = unit.vms[0].node
-        return self.outbound_s.get(source, 0.0) + option.duration_s - self.least_s[unit.name]
-
-    def give_way(self, vm: VirtualMachine, target: str) -> None:
-        """A VM that stays in service moves on to another node."""
-        if vm.holds_memory and target != vm.node:
-            self.free_mib[target] -= vm.memory_mib
-            if vm.node in self.free_mib:
-                self.free_mib[vm.node] += vm.memory_mib
-
-    def take(self, unit: Unit, option: Option) -> None:
-        self.free_mib[option.target] -= unit.memory_mib
-        self.inbound_s[option.target] += option.duration_s
-        self.roles[option.target] += len(unit.vms) - len(unit.live)
-        source = unit.vms[0].node
-        if source in self.outbound_s:
-            self.outbound_s[source] += option.duration_s - self.least_s[unit.name]
-
-
-Order = Callable[[Problem, Unit], tuple[float, ...]]
-Prefer = Callable[[_Loads, Unit, Option], tuple[float, ...]]
-
-
-def _longest_first(problem: Problem, unit: Unit) -> tuple[float, ...]:
-    return (-min((o.duration_s for o in problem.options[unit.name]), default=0.0),)
-
-
-def _has_room(unit: Unit, free_mib: int) -> bool:
-    """What is off needs none, and may go to a node whose VMs have outgrown it as well."""
-    return not unit.memory_mib or unit.memory_mib <= free_mib
-
-
-def _busiest_source_first(problem: Problem, unit: Unit) -> tuple[float, ...]:
-    return (-problem.outbound_s.get(unit.vms[0].node, 0.0), *_longest_first(problem, unit))
-
-
-def _largest_first(_: Problem, unit: Unit) -> tuple[float, ...]:
-    return (-unit.memory_mib,)
-
-
-def _smallest_first(_: Problem, unit: Unit) -> tuple[float, ...]:
-    return (unit.memory_mib,)
-
-
-def _pickiest_first(problem: Problem, unit: Unit) -> tuple[float, ...]:
-    roomy = sum(_has_room(unit, problem.free_mib[option.target]) for option in problem.options[unit.name])
-    return (roomy, -unit.memory_mib)
-
-
-def _ends_first(loads: _Loads, unit: Unit, option: Option) -> tuple[float, ...]:
-    inbound_s = round(loads.inbound_s[option.target] + option.duration_s, 6)
-    return (
-        option.soft_breaks,
-        max(inbound_s, round(loads.outbound_with(unit, option), 6)),
-        not option.preferred,
-        inbound_s,
-        loads.roles[option.target],
-        -loads.free_mib[option.target],
-    )
-
-
-REFUGES = (1 / 32, 1 / 16, 1 / 8, 1 / 4)
-"""Shares of the nodes that are filled last, so that the VMs of a node that is lost find large gaps there (I3)."""
-
-
-def _spares(refuges: Collection[str], loads: _Loads, unit: Unit, option: Option) -> tuple[float, ...]:
-    return (option.soft_breaks, option.target in refuges, *_ends_first(loads, unit, option))
-
-
-def _tightest(loads: _Loads, _: Unit, option: Option) -> tuple[float, ...]:
-    return (option.soft_breaks, not option.preferred, loads.free_mib[option.target])
-
-
-def _roomiest(loads: _Loads, _: Unit, option: Option) -> tuple[float, ...]:
-    return (option.soft_breaks, not option.preferred, -loads.free_mib[option.target])
-
-
-STRATEGIES: tuple[tuple[Order, Prefer], ...] = (
-    (_longest_first, _ends_first),
-    (_busiest_source_first, _ends_first),
-    (_pickiest_first, _ends_first),
-    (_largest_first, _roomiest),
-    (_largest_first, _tightest),
-    (_pickiest_first, _tightest),
-    (_smallest_first, _tightest),
-)
-
-
 def _without(promised: Mapping[str, str], unit: Unit) -> dict[str, str]:
     own = {vm.name for vm in unit.vms}
     return {name: node for name, node in promised.items() if name not in own}
 
 
-def _why(unit: Unit, option: Option, fitting: int, state: _Loads) -> str:
+def _why(unit: Unit, option: Option, fitting: int, state: Loads) -> str:
     if fitting == 1:
         choice = "the only node with room that it may go to"
     elif option.preferred and any(vm.preferred_owners for vm in unit.vms):
