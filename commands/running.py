@@ -4,19 +4,18 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
 from shunter.clusters.simulated import Fault
 from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file, is_file
+from shunter.commands.interrupts import on_interrupt
 from shunter.commands.returning import Asked as Return
 from shunter.commands.rolling import Asked
 from shunter.commands.screens.lines import Lines
@@ -281,7 +280,7 @@ async def _watched(job: Job, view: RunView, console: Console) -> Plan:
         else:
             audience = lines = Lines(view, console)
             tell = lines.say
-        stack.enter_context(_interrupts(stop, view, tell))
+        stack.enter_context(_stopping(stop, view, tell))
         witness = stack.enter_context(output.opened(job.log)) if job.log else None
         stack.enter_context(listening(audience, stop=stop, witness=witness, faults=job.faults))
         try:
@@ -294,18 +293,9 @@ def can_redraw(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal
 
 
-@contextmanager
-def report_follows() -> Iterator[None]:
+def report_follows() -> AbstractContextManager[None]:
     """Ctrl-C while nothing is under way any more."""
-
-    def caught(_number: int, _frame: FrameType | None) -> None:
-        output.complain("the run is over; its report follows")
-
-    before = signal.signal(signal.SIGINT, caught)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return on_interrupt(lambda: output.complain("the run is over; its report follows"))
 
 
 def asked_to_stop(view: RunView, *, again: bool) -> str:
@@ -331,10 +321,8 @@ def asked_to_stop(view: RunView, *, again: bool) -> str:
     return f"{'Calling off: ' if again else 'Stopping: nothing new starts; '}{'; '.join(said)}."
 
 
-@contextmanager
-def _interrupts(stop: Control, view: RunView, tell: Callable[[str], None]) -> Iterator[None]:
+def _stopping(stop: Control, view: RunView, tell: Callable[[str], None]) -> AbstractContextManager[None]:
     """Ctrl-C once: nothing new starts, what runs finishes. Once more: what runs is called off. Never just an end."""
-    loop = asyncio.get_running_loop()
 
     def ask() -> None:
         again = stop.asked
@@ -342,11 +330,4 @@ def _interrupts(stop: Control, view: RunView, tell: Callable[[str], None]) -> It
         view.stopping = True
         tell(asked_to_stop(view, again=again))
 
-    def caught(_number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(ask)
-
-    before = signal.signal(signal.SIGINT, caught)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return on_interrupt(ask)

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Literal, Protocol, Self, TextIO, cast
 
 import async_solipsism
@@ -20,6 +19,7 @@ from shunter.clusters.clock import Clock
 from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults
 from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file, is_file
+from shunter.commands.interrupts import on_interrupt
 from shunter.commands.running import can_redraw, wait_for_prefect
 from shunter.commands.screens.watch import WatchLines, WatchScreen, print_end
 from shunter.commands.screens.words import clock
@@ -95,7 +95,7 @@ async def _run(asked: Asked, speed: float | None) -> Watch:
     stop = Control()
     async with AsyncExitStack() as stack:
         watcher = await stack.enter_async_context(_watcher(asked))
-        stack.enter_context(_interrupts(stop, watcher.note))
+        stack.enter_context(_stopping(stop, watcher.note))
         witness = stack.enter_context(output.opened(asked.log)) if asked.log else None
         stack.enter_context(listening(stop=stop, witness=witness, watcher=watcher))
         return await watch_cluster(
@@ -122,23 +122,14 @@ def _time_of_day(_at_s: float) -> str:
     return f"{datetime.now():%H:%M:%S}"  # noqa: DTZ005 - for the eye of somebody who sits here
 
 
-@contextmanager
-def _interrupts(stop: Control, tell: Callable[[str], None]) -> Iterator[None]:
+def _stopping(stop: Control, tell: Callable[[str], None]) -> AbstractContextManager[None]:
     """Ctrl-C ends the watch; a failover that goes on is asked to come to its end first."""
-    loop = asyncio.get_running_loop()
 
     def ask() -> None:
         stop.request()
         tell("the watch ends; a failover that is under way comes to its end first")
 
-    def caught(_number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(ask)
-
-    before = signal.signal(signal.SIGINT, caught)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return on_interrupt(ask)
 
 
 # ------------------------------------------------------------------ in virtual time

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from shunter.commands.screens.failover_live import failover_rows
+from shunter.commands.screens.redrawn import Redrawn
 from shunter.commands.screens.rolling_live import bar, node_rows, rows_needed
 from shunter.commands.screens.rolling_view import RollingView, Where
 from shunter.commands.screens.run_view import Ended, Mover, RunView
@@ -42,41 +39,20 @@ DOING = {
 }
 
 
-class LiveScreen:
-    """Use as an async context manager around the run; what it drew is gone afterwards. `notice`: shown below."""
+class LiveScreen(Redrawn):
+    """Of one run. `notice`: shown below."""
 
     def __init__(
         self, view: RunView, title: str, console: Console, *, today: Callable[[], datetime] = datetime.now
     ) -> None:
-        self.view, self.title, self.console, self.today = view, title, console, today
+        super().__init__(console, frames_per_s=FRAMES_PER_S)
+        self.view, self.title, self.today = view, title, today
         self.notice = ""
-        self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._drawing: asyncio.Task[None]
-
-    async def __aenter__(self) -> Self:
-        self._live.start()
-        self._drawing = asyncio.create_task(self._draw(), name="live display")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._drawing.cancel()
-        await asyncio.wait({self._drawing})
-        self._live.stop()
-        if not self._drawing.cancelled():
-            self._drawing.result()
 
     def note(self, notice: str) -> None:
         self.notice = notice
 
-    async def _draw(self) -> None:
-        while True:
-            self._live.update(self.frame(), refresh=True)
-            await asyncio.sleep(1 / FRAMES_PER_S)
-
     def frame(self) -> RenderableType:
-        """The display as of now."""
         signs = signs_of(self.console)
         view = self.view
         lines: list[RenderableType] = [self._head(signs)]

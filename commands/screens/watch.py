@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from shunter.commands.screens.plan import SEVERITIES
+from shunter.commands.screens.redrawn import Redrawn
 from shunter.commands.screens.rolling_live import bar
 from shunter.commands.screens.words import Signs, count, memory, signs_of
 from shunter.engine.watch import Glance
@@ -64,34 +62,14 @@ class WatchLines:
     async def __aexit__(self, *_: object) -> None: ...
 
 
-class WatchScreen:
-    """A watcher for terminals: what happens stays above, how things stand is redrawn below. Use `async with`."""
+class WatchScreen(Redrawn):
+    """A watcher for terminals: what happens stays above, how things stand is redrawn below."""
 
     def __init__(self, console: Console, stamp: Stamp) -> None:
-        self.console, self.stamp = console, stamp
+        super().__init__(console, frames_per_s=FRAMES_PER_S)
+        self.stamp = stamp
         self.glance: Glance | None = None
         self._began = self._looked = ""
-        self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._drawing: asyncio.Task[None]
-
-    async def __aenter__(self) -> Self:
-        self._live.start()
-        self._drawing = asyncio.create_task(self._draw(), name="live display")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._drawing.cancel()
-        await asyncio.wait({self._drawing})
-        self._live.stop()
-        if not self._drawing.cancelled():
-            self._drawing.result()
-
-    async def _draw(self) -> None:
-        while True:
-            self._live.update(self.frame(), refresh=True)
-            await asyncio.sleep(1 / FRAMES_PER_S)
 
     def occurred(self, occurrence: Occurrence) -> None:
         signs = signs_of(self.console)
