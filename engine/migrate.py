@@ -107,7 +107,7 @@ class Errand:
 
     def is_found(self, seen: Cluster) -> bool:
         """After sight of it was lost: whether a later look tells how it ended, as it does once nothing is under way."""
-        if any(migration.vm == self.migration.vm for migration in seen.migrations):
+        if self._may_be_under_way(seen):
             return False
         self._conclude(seen)
         self.ended_s = self.cluster.clock.now_s()
@@ -232,7 +232,7 @@ class Errand:
         if seen is not None and self._is_under_way(seen):
             await self._order_off()
             seen = await self._look_until(clock.now_s() + deadline.after_s(0.0), sure_s)
-        if seen is not None and not any(migration.vm == self.migration.vm for migration in seen.migrations):
+        if seen is not None and not self._may_be_under_way(seen):
             self._conclude(seen)
         elif self.migration.state is not State.LOST_SIGHT:
             self._lose_sight("no look could tell where it is")
@@ -250,7 +250,7 @@ class Errand:
                     return None
                 await clock.sleep(SECOND_LOOK_S)
                 continue
-            if not any(migration.vm == self.migration.vm for migration in seen.migrations):
+            if not self._may_be_under_way(seen):
                 if seen.vm_by_name[self.migration.vm].node == self.migration.target or clock.now_s() >= sure_s:
                     return seen
                 await until_change(self.cluster, seen, sure_s - clock.now_s())
@@ -258,6 +258,11 @@ class Errand:
                 return seen
             else:
                 await until_change(self.cluster, seen, until_s - clock.now_s())
+
+    def _may_be_under_way(self, seen: Cluster) -> bool:
+        """Whether the VM is on its way, unless it has reached the target and somebody else moves it on from there."""
+        ours = seen.vm_by_name[self.migration.vm].node != self.migration.target or self._is_under_way(seen)
+        return ours and any(migration.vm == self.migration.vm for migration in seen.migrations)
 
     def _is_under_way(self, seen: Cluster) -> bool:
         """Whether a look shows this migration itself, and not one of the VM that somebody else has started."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+
 import pytest
 from building import cluster, node, vm
 from virtual import Night, Notes, evacuated, in_virtual_time
@@ -90,6 +93,34 @@ def test_r11_vms_and_disk_that_follow_a_running_vm_are_in_the_report() -> None:
     assert where(night, "old") == [target]
     assert [(m.name, m.target) for m in night.report.role_moves] == [("old", target)]
     assert [(m.volume, m.target) for m in night.report.volume_moves] == [("LUN1", target)]
+
+
+def test_r11_what_followed_a_vm_is_in_the_report_although_somebody_else_moves_it_on_at_once() -> None:
+    disk = {"name": "LUN1", "kind": "disk", "owner": "N1"}
+    of = cluster(3, [vm("web", volumes=["LUN1"], preferred_owners=["N2"])], volumes=[disk])
+
+    async def night() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        world = SimulatedCluster(of, clock=Clock())
+
+        async def move_on() -> None:
+            while (seen := world.now()).vm_by_name["web"].node == "N1" or seen.migrations:
+                await world.wait_for_change(seen, 3600)
+            world.take_off(seen.vm_by_name["web"], "N3", "elsewhere")
+
+        moving_on = asyncio.create_task(move_on())
+        report = await evacuate(world, ["N1"], holds=OwnHolds(), audience=Notes())
+        await moving_on
+        lines = [json.loads(line) for line in world.witness.lines]
+        moves = [(line["t_s"], line["what"], line["by"]) for line in lines if line["what"].startswith("migration")]
+        assert [(what, by) for _, what, by in moves[:3]] == [
+            ("migration_started", "us"),
+            ("migration_ended", "us"),
+            ("migration_started", "elsewhere"),
+        ]
+        assert moves[1][0] == moves[2][0]
+        return [(m.vm, m.target) for m in report.moves], [(m.volume, m.target) for m in report.volume_moves]
+
+    assert in_virtual_time(night) == ([("web", "N2")], [("LUN1", "N2")])
 
 
 def test_a_vm_that_cannot_be_placed_keeps_running_and_the_report_says_why() -> None:
