@@ -34,6 +34,7 @@ class Standing:
             settling = fleet.vms.get(migration.vm)
             if settling is not None and settling.node == migration.target:
                 # it has switched over and the migration is not over yet: it still counts where it came from
+                fleet.settling[settling.name] = migration.source
                 fleet.inbound[migration.source][settling.name] = None
                 fleet.free_mib[migration.source] -= settling.memory_mib
                 fleet.needed_mib[migration.source] += fleet.restart_mib[settling.name]

@@ -241,8 +241,9 @@ def breaks(ask: Question, rule: AffinityRule) -> str:
         place = other.node if going is None and not leaves_too else going
         if apart:
             # at every instant: where it is now counts, too, unless the rule is broken there already
-            now = None if _close(ask, rule, ask.source, other.node) else other.node
-            places = [p for p in (place, now) if p is not None]
+            present = (p for p in (other.node, ask.cluster.leaving.get(name)) if p is not None)
+            now = [p for p in present if not _close(ask, rule, ask.source, p)]
+            places = now if place is None else [place, *now]
             broken = next((p for p in places if _close(ask, rule, ask.target, p)), None)
         else:
             broken = place if place is not None and not _close(ask, rule, ask.target, place) else None

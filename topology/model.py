@@ -268,6 +268,11 @@ class Cluster(Value):
         return {migration.vm: migration.target for migration in self.migrations}
 
     @cached_property
+    def leaving(self) -> Mapping[str, str]:
+        """VM → node that it is migrating from now, on which it counts until the migration is over."""
+        return {migration.vm: migration.source for migration in self.migrations}
+
+    @cached_property
     def held_mib(self) -> Mapping[str, int]:
         """Memory of the VMs on each node."""
         return {name: memory_held_mib(vms) for name, vms in self.vms_by_node.items()}

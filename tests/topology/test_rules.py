@@ -119,6 +119,18 @@ def test_i4_anti_affinity_counts_where_the_other_vm_is_going() -> None:
     assert rules(of, target="N3", emptied=("N1",), promised={"other": "N2"}) == []
 
 
+def test_i4_anti_affinity_counts_where_the_other_vm_comes_from_until_its_migration_is_over() -> None:
+    apart = [{"name": "dc", "kind": "different_node", "vms": ["web", "db"]}]
+    moving = [{"vm": "db", "source": "N2", "target": "N3"}]
+    under_way = cluster(4, [vm("web"), vm("db", "N2")], affinity_rules=apart, migrations=moving)
+    web, db = under_way.vms
+    fields = {name: getattr(under_way, name) for name in Cluster.model_fields}
+    of = Cluster(**fields | {"vms": (web, db.model_copy(update={"node": "N3"}))})  # it has switched over
+    assert (rules(of, target="N2"), rules(of, target="N3"), rules(of, target="N4")) == (["I4"], ["I4"], [])
+    over = cluster(4, [vm("web"), vm("db", "N3")], affinity_rules=apart)
+    assert rules(over, target="N2") == []
+
+
 def test_i4_fault_domains_are_kept_apart() -> None:
     nodes = [node("N1", fault_domain="a"), node("N2", fault_domain="b"), node("N3", fault_domain="b")]
     rule = {"name": "dc", "kind": "different_fault_domain", "vms": ["web", "other"]}

@@ -150,6 +150,7 @@ class Fleet:
     """`phase`: of each node. `closed`: nodes that are paused and take no VMs. `free_mib`: what no VM uses, those on
     their way counted at both ends. `on`: the running VMs of each node. `needed_mib`: what the VMs on a node and on
     their way to it need to restart. `heading`: VM → the node that it moves to. `busy`: nodes in a migration.
+    `settling`: VM → the node that it came from, where it counts until its migration is over.
     `fuller`: nodes to which something has come since whoever watches the reserve last looked; not the VM and the target
     that were judged then as if it had come already (`foreseen`). `resting`: where VMs that do not run stand and that a
     rule binds to others; one whose node has left is put where it keeps the rule. `fixed`: the same of VMs that are not
@@ -178,6 +179,7 @@ class Fleet:
         self.inbound: dict[str, dict[str, None]] = {name: {} for name in known.on}
         self.resting, self.fixed = known.resting, known.fixed
         self.busy: set[str] = set()
+        self.settling: dict[str, str] = {}
         self.fuller: set[str] = set()
         self.foreseen = ("", "")
         for migration in cluster.migrations:

@@ -349,7 +349,9 @@ class Deciding:
                 if not close(fleet.cluster, rule, node, place):
                     return True
             elif rule.kind.startswith("different"):
-                if close(fleet.cluster, rule, node, place) or close(fleet.cluster, rule, node, ends_on):
+                if any(
+                    close(fleet.cluster, rule, node, at) for at in {place, ends_on, fleet.settling.get(name, place)}
+                ):
                     return True
             elif (place != here or ends_on != place) and not close(fleet.cluster, rule, node, ends_on):
                 return True
