@@ -160,11 +160,15 @@ def room_mib(now: Cluster, node: Node) -> int:
 
 
 def disk_elsewhere(now: Cluster, vm: VirtualMachine, target: str) -> str | None:
-    """A `disk` volume has one owner: it cannot leave a running VM behind (R11)."""
+    """A `disk` volume has one owner: it cannot leave a running VM behind, and follows one that has arrived (R11)."""
     for name in _disks_of(now, vm):
         for other in now.vms_by_disk[name]:
-            if other.state in RUNS and other.name != vm.name and other.node != target:
+            if other.state not in RUNS or other.name == vm.name:
+                continue
+            if other.node != target:
                 return f"disk {name} is in use by {other.name} on {other.node}"
+            if other.name in now.heading:
+                return f"disk {name} is on its way to {target} with {other.name}"
     return None
 
 

@@ -125,6 +125,20 @@ def test_r11_the_disk_and_what_is_off_on_it_come_along(play: Play) -> None:
     assert [line["name"] for line in happened(log, "role_moved", by="us")] == ["old"]
 
 
+def test_r11_nothing_is_started_on_a_disk_that_is_on_its_way(play: Play) -> None:
+    async def script(world: SimulatedCluster) -> None:
+        await world.start_migration("web", "N2")
+        async for seen in world.follow_migration("web"):
+            if seen.phase == "settling":
+                with pytest.raises(Refused, match="LUN1 is on its way to N2 with web"):
+                    await world.start_vm("old", "N2")
+        await world.start_vm("old", "N2")
+
+    vms = [vm("web", volumes=["LUN1"]), vm("old", volumes=["LUN1"], state="failed")]
+    log = play(cluster(2, vms, volumes=[{"name": "LUN1", "kind": "disk", "owner": "N1"}]), script)
+    assert [line["vm"] for line in happened(log, "vm_started")] == ["old"]
+
+
 @pytest.mark.parametrize("moved", [True, False])
 def test_the_answer_to_a_start_is_lost_whether_it_was_started_or_not(play: Play, moved: bool) -> None:
     async def script(world: SimulatedCluster) -> None:
