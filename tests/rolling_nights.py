@@ -16,7 +16,7 @@ from pathlib import Path
 import async_solipsism
 from drawing import draw_filled, draw_rolling_night
 from failing_over import Told, failing_over, unless_others_did
-from nights import HowMany, Listener, draw_precautions, said_of
+from nights import HowMany, Listener, draw_precautions
 
 from shunter.clusters.clock import Clock
 from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults
@@ -36,8 +36,8 @@ LONGEST_TURN_S = 3 * 3600.0
 @dataclass(frozen=True)
 class RollingNight:
     """What a seed stands for. `nodes`: those to maintain; none: all. `balances`: the cluster gives nodes that are back
-    VMs by itself. `beside`: nodes that are lost are failed over while it goes on. `given`: these faults, in place of
-    those that are drawn from the seed.
+    VMs by itself. `beside`: nodes that are lost are failed over while it goes on. `bad_day`: among the faults are those
+    of bad days. `given`: these faults, in place of those that are drawn from the seed.
     """
 
     seed: int
@@ -49,33 +49,21 @@ class RollingNight:
     noise: float
     balances: bool
     beside: bool = False
+    bad_day: bool = False
     given: tuple[Fault, ...] | None = None
 
     def replay(self, folder: Path) -> str:
-        """Write the cluster file; return the command that runs the night again."""
+        """Write the cluster file; return how to spend the night again."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.cluster.name}.json"
         path.write_text(cluster_json(self.cluster) + "\n", encoding="utf-8")
-        policy = self.policy
-        said = {
-            "--maintenance-s": f"{policy.maintenance_s:g}",
-            "--reserve-nodes": str(policy.reserve_nodes),
-            "--parallel": policy.parallel,
-            "--window-s": policy.window_s,
-            "--failback": policy.failback,
-            "--seed": self.seed,
-            "--faults": self.faults,
-            "--noise": f"{self.noise:g}",
-            "--log": folder / f"{self.cluster.name}.log.jsonl",
-        }
-        options = " ".join(f"{name} {value}" for name, value in said.items() if value is not None)
-        heeded = said_of(policy.precautions)
-        return f"shunter simulate {' '.join(('maintain', *self.nodes))} --cluster {path} {options} {heeded}"
+        again = f"python benchmarks/rolling_nights.py --first {self.seed} --seeds 1 --processes 1"
+        return f"{again}   # cluster: {path}"
 
     def drawn_faults(self, rolling_s: float) -> tuple[Fault, ...]:
         if self.given is not None:
             return self.given
-        return draw_faults(self.cluster, self.seed, self.faults, rolling_s=rolling_s)
+        return draw_faults(self.cluster, self.seed, self.faults, rolling_s=rolling_s, bad_days=self.bad_day)
 
 
 @dataclass
@@ -129,7 +117,11 @@ def draw(seed: int) -> RollingNight:
     faults: HowMany = rng.choice(("none", "some", "some", "many", "many", "many"))
     noise = rng.choice((0.0, 0.3, 0.3))
     night = RollingNight(seed, cluster, tuple(nodes), policy, budget, faults, noise, rng.random() < 0.5)
-    return replace(night, beside=random.Random(f"beside/{seed}").random() < 0.3)
+    return replace(
+        night,
+        beside=random.Random(f"beside/{seed}").random() < 0.3,
+        bad_day=random.Random(f"rolling bad day/{seed}").random() < 0.3,
+    )
 
 
 def draw_calm(seed: int) -> RollingNight:
