@@ -32,7 +32,7 @@ class Replanning:
     def __init__(self, run: Rolling) -> None:
         self._run = run
         self._planned_for, self._planned_s = self._world(run.before), run.started_s
-        self._stuck_as: object = None
+        self._stuck_as: set[object] = set()
         self.is_due = False
         self._legs = {(move.vm, move.source): move.target for move in reversed(run.plan.moves)}
 
@@ -67,9 +67,10 @@ class Replanning:
             others = tuple(name for name in run.strategy.order if name != node)
             run.strategy = replace(run.strategy, order=(node, *others), seeds=run.strategy.seeds + 1)
             return True
-        stuck_as = run.standing.phases(seen), frozenset((vm.name, vm.node, vm.state) for vm in seen.vms)
-        if stuck_as != self._stuck_as:
-            self._stuck_as = stuck_as
+        phases = frozenset(run.standing.phases(seen).items())
+        stuck_as = phases, frozenset((vm.name, vm.node, vm.state) for vm in seen.vms)
+        if stuck_as not in self._stuck_as:
+            self._stuck_as.add(stuck_as)
             if self._plan(seen, most_courses=MOST_COURSES):
                 return True
         return run.making_room.is_there_a_way(seen) or (first is not None and run.first.go_on_without(seen, first))
@@ -93,7 +94,7 @@ class Replanning:
         first = tuple(name for name in run.first.names if name in left)
         policy = run.policy.model_copy(update={"reserve_nodes": reserve_nodes, "window_s": None, "order": first})
         course = Planner(seen, tuple(left), policy).best(reserve_nodes, most_courses=most_courses)
-        if len(course.undone) == len(left):
+        if {node.name for node in members(seen)}.isdisjoint(set(left).difference(course.undone)):
             return False
         run.strategy = run.awaited.last_in(course.strategy)
         for name in first:

@@ -12,6 +12,7 @@ from shunter.topology.memory import memory
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Finding, Maintenance, Plan, RoleMove, Unplaced, Untouched, VolumeMove
 from shunter.topology.quorum import members, votes_of
+from shunter.topology.requirements.differing import listed
 from shunter.topology.rolling.hindrances import no_room
 
 if TYPE_CHECKING:
@@ -111,8 +112,17 @@ def _untouched(run: Rolling, seen: Cluster, maintenance: Sequence[Maintenance]) 
         elif node in refused:
             yield Untouched(node=node, reason=refused[node], remedy="see to that, then maintain it in another run")
         else:
-            remedy = "run it again: it goes on from where the cluster stands"
-            yield Untouched(node=node, reason=why_not(run, seen, node), remedy=remedy)
+            yield Untouched(node=node, reason=why_not(run, seen, node), remedy=_first_of_all(run, seen))
+
+
+def _first_of_all(run: Rolling, seen: Cluster) -> str:
+    """What to do before the nodes that are left can have their turn."""
+    again = "run it again: it goes on from where the cluster stands"
+    there = {node.name for node in members(seen)}
+    lost = [node.name for node in members(run.before) if node.name not in there]
+    if run.control.asked or not lost:
+        return again
+    return f"bring {listed(lost)} back ({', '.join(f'shunter resume {name}' for name in lost)}), then {again}"
 
 
 def why_not(run: Rolling, seen: Cluster, node: str) -> str:
@@ -179,7 +189,7 @@ def _of_failures(run: Rolling, seen: Cluster) -> Iterator[Finding]:
             severity="error",
             subject=f"node {node}",
             message=f"the maintenance of {node} failed, and it is {state} now: {why}",
-            remedy=f"look at {node}; once it is well, resume it: Resume-ClusterNode {node} -Failback NoFailback",
+            remedy=f"look at {node}; once it is well, {_resuming(node)}",
         )
 
 
@@ -195,8 +205,12 @@ def _of_pauses(run: Rolling, seen: Cluster) -> Iterator[Finding]:
             severity="warning",
             subject=f"node {node}",
             message=f"{node} was paused by us and {paused}",
-            remedy=f"resume it: Resume-ClusterNode {node} -Failback NoFailback",
+            remedy=_resuming(node),
         )
+
+
+def _resuming(node: str) -> str:
+    return f"shunter resume {node} brings it back, or by hand: Resume-ClusterNode {node} -Failback NoFailback"
 
 
 def _of_cluster(run: Rolling, seen: Cluster) -> Iterator[Finding]:

@@ -117,6 +117,19 @@ def test_i6_no_node_goes_whose_vote_the_majority_needs() -> None:
     assert check_log(night.log, rolled=["N1", "N2", "N3"], at_once=1) == ()
 
 
+def test_i6_no_vm_moves_for_a_node_that_cannot_leave_while_another_is_lost() -> None:
+    of = cluster(3, [vm(f"vm-{i}", f"N{3 - i % 3}", 8192) for i in range(5)], windows_version="2008R2", witness=True)
+    night = maintained(of, faults=[{"do": "node_down", "node": "N1", "at_s": 8}])
+    assert [s for s in times(night, "migration_started") if s > 8] == []
+    assert untouched(night) == {
+        "N1": "N1 is down: nothing can be moved from it until it is back",
+        "N2": "N2 could not be emptied: without it the cluster would have no majority of votes (I6)",
+        "N3": "N3 could not be emptied: without it the cluster would have no majority of votes (I6)",
+    }
+    remedy = "bring N1 back (shunter resume N1), then run it again: it goes on from where the cluster stands"
+    assert {stays.remedy for stays in night.report.untouched} == {remedy}
+
+
 def test_i6_once_quorum_is_lost_nothing_more_is_begun_and_the_report_says_so() -> None:
     of = cluster(3, [vm("web", "N3")], windows_version="2008R2", witness=False)
     night = maintained(of, faults=[{"do": "node_down", "node": "N3", "at_s": 300}])

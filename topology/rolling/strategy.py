@@ -106,9 +106,13 @@ class Deciding:
 
     def unlock(self) -> str | None:
         """Nothing runs and nothing can start: let one more node be drained to nodes that are not done, the one with
-        fewest VMs. None where no further one is left.
+        fewest VMs. None where no further one is left that could leave if it were empty.
         """
-        left = [node for node in self.pending() if node not in self._seeds and self.fleet.on[node]]
+        left = [
+            node
+            for node in self.pending()
+            if node not in self._seeds and self.fleet.on[node] and votes_of(self.fleet.cluster, away={node}).is_majority
+        ]
         node = min(left, key=lambda name: (len(self.fleet.on[name]), self._turn[name]), default=None)
         if node is not None:
             self._seeds.add(node)
