@@ -9,7 +9,7 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -216,6 +216,7 @@ def judge(night: RollingNight, listener: Listener, spent: Spent) -> Iterator[Vio
         yield from unless_others_did(against, [report])
     yield from _in_the_morning(night, report, spent.after)
     yield from _in_the_order_asked_for(night, plan, report)
+    yield from _to_and_fro(spent.lines)
     if night.faults == "none" and night.given is None and report.executed:
         yield from _undisturbed(night, plan, report)
 
@@ -234,6 +235,21 @@ def _in_the_morning(night: RollingNight, report: Plan, after: Cluster) -> Iterat
     for move in after.migrations:
         if move.by == "us" and report.executed:
             yield Violation(report.makespan_s, "I2", move.vm, "is still under way by us")
+
+
+def _to_and_fro(lines: Sequence[str]) -> Iterator[Violation]:
+    """No VM of ours leaves the same node twice while nothing but our own migrations happens."""
+    left: set[tuple[str, str]] = set()
+    for line in map(json.loads, lines):
+        is_ours = line["what"].startswith("migration_") and line["by"] == "us"
+        if not is_ours:
+            left.clear()
+        elif line.get("outcome") == "done":
+            if (line["vm"], line["source"]) in left:
+                yield Violation(
+                    line["t_s"], "R16", line["vm"], f"left {line['source']} twice, and nothing else happened"
+                )
+            left.add((line["vm"], line["source"]))
 
 
 def _in_the_order_asked_for(night: RollingNight, plan: Plan, report: Plan) -> Iterator[Violation]:

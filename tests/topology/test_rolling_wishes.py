@@ -253,6 +253,19 @@ def test_i7_the_owner_of_a_volume_that_nobody_else_reaches_is_untouched() -> Non
     assert [(entry.node, "(I7)" in entry.reason) for entry in plan.untouched] == [("N1", True)]
 
 
+def test_i7_the_owner_of_a_disk_on_which_a_vm_stays_that_nobody_can_hand_over_is_untouched() -> None:
+    stays = vm("stays", "N1", state="off", clustered=False, volumes=["LUN1"])
+    of = cluster(3, [stays, vm("a", "N2")], volumes=[{"name": "LUN1", "kind": "disk", "owner": "N1"}])
+    plan = planned(of)
+    assert [(entry.node, entry.reason) for entry in plan.untouched] == [
+        (
+            "N1",
+            "N1 owns volume LUN1 and keeps it: stays, which is on it, is not in the cluster's care and stays (I7)",
+        )
+    ]
+    assert sorted(turns(plan)) == ["N2", "N3"]
+
+
 # ------------------------------------------------------------------ failback
 
 

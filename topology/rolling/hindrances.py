@@ -119,6 +119,15 @@ def _of_volumes(cluster: Cluster, node: Node) -> Untouched | None:
                 reason=f"{node.name} owns volume {volume.name} and no other node can: {state} (I7)",
                 remedy=f"bring {volume.name} online, or connect another node to it",
             )
+        on_it = cluster.vms_by_disk.get(volume.name, ()) if volume.owner == node.name else ()
+        keeping = next((vm for vm in on_it if vm.node == node.name and not (vm.clustered or vm.holds_memory)), None)
+        if keeping is not None:
+            return Untouched(
+                node=node.name,
+                reason=f"{node.name} owns volume {volume.name} and keeps it: {keeping.name}, which is on it, is not in "
+                "the cluster's care and stays (I7)",
+                remedy=f"add {keeping.name} to the cluster, or put it on another volume",
+            )
     return None
 
 
