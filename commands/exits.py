@@ -54,7 +54,7 @@ def of_plan(plan: Plan) -> Exit:
     """For a plan and for a report. What is in doubt counts more than that somebody interrupted it."""
     if plan.errors and not plan.executed:
         return Exit.REFUSED
-    if any(move.outcome == "lost_sight" for move in plan.moves):
+    if plan.in_doubt:
         return Exit.IN_DOUBT
     if plan.interrupted:
         return Exit.INTERRUPTED

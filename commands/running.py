@@ -311,7 +311,8 @@ def asked_to_stop(view: RunView, *, again: bool) -> str:
     said = [told] if running else ["no migration is under way"]
     if view.failover is not None:
         starting = listed([vm.vm for vm in view.failover.at(Fate.STARTING, Fate.LOST_SIGHT)])
-        said = [f"the start of {starting} is waited for" if starting else "no VM is being started"]
+        of_starts = f"the start of {starting} is waited for" if starting else "no VM is being started"
+        said = [of_starts, *([told] if running else [])]
     if away:
         left_s = max(turn.back_s(view.elapsed_s) for turn in away) - view.elapsed_s
         verb = "is" if len(away) == 1 else "are"

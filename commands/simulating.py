@@ -106,7 +106,7 @@ def failover(nodes: Sequence[str], cluster: str, weather: Weather, *, as_json: b
         before = world.now()
         for name in names:
             world.presence.lose(name)
-        return await fail_over(world, names, audience=audience, before=before)
+        return await fail_over(world, names, holds=OwnHolds(), audience=audience, before=before)
 
     return _shown(Night(seen, weather, procedure), names, as_json=as_json, pictures=pictures)
 

@@ -27,6 +27,7 @@ from shunter.commands.simulating import DRAWN, Weather, faults_of
 from shunter.engine.audience import Nobody
 from shunter.engine.control import Control
 from shunter.engine.failover import fail_over
+from shunter.engine.holds import OwnHolds
 from shunter.engine.stop import Stop
 from shunter.engine.watch import Glance, NoWatcher, Watcher, WatchPolicy, watch
 from shunter.flows.listeners import listening
@@ -148,7 +149,7 @@ def simulate(asked: Asked, weather: Weather) -> Watch:
         )
 
         async def failed_over(nodes: Sequence[str], before: Cluster, stop: Stop) -> Plan:
-            return await fail_over(world, nodes, audience=Nobody(), stop=stop, before=before)
+            return await fail_over(world, nodes, holds=OwnHolds(), audience=Nobody(), stop=stop, before=before)
 
         try:
             return await watch(world, asked.policy, watcher=watcher, for_s=asked.for_s, fail_over=failed_over)

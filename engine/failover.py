@@ -17,18 +17,22 @@ from shunter.clusters.port import ClusterPort, Unreachable
 from shunter.engine.audience import Audience, Waiting
 from shunter.engine.care import Care
 from shunter.engine.failover_report import Fallout, Ran, has_quorum
+from shunter.engine.holds import Holds
 from shunter.engine.lives import Lives
 from shunter.engine.looking import change_or_stop, look
+from shunter.engine.migrate import StartMigration, run_here
 from shunter.engine.rest import Rest
+from shunter.engine.room_to_start import MakesRoom
 from shunter.engine.starting import Starting, may_be_started
 from shunter.engine.stop import Stop
 from shunter.topology.failover import lost_nodes, plan_failover, plan_starts
+from shunter.topology.failover_findings import lacking_room
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.plan import Finding, Plan
 from shunter.topology.planning import plan_role_moves, plan_volume_moves
 from shunter.topology.precautions import Precautions
 from shunter.topology.quorum import MEMBER
-from shunter.topology.restarting import choose_restarts
+from shunter.topology.restarting import Restarts, choose_restarts
 
 QUIET_S = 180.0
 """So long the cluster may take over the next of what it says it is restarting (a resource's PendingTimeout)."""
@@ -49,13 +53,16 @@ async def fail_over(
     cluster: ClusterPort,
     nodes: Sequence[str],
     *,
+    holds: Holds,
     audience: Audience,
+    start: StartMigration = run_here,
     stop: Stop | None = None,
     before: Cluster | None = None,
 ) -> Plan:
     """See to it that everything that ran on these lost nodes and can run elsewhere does; return the report, or the plan
     itself (`executed` false) when a finding forbids the run: a node that is no longer lost, a quorum that is.
 
+    Where memory is there and in too small pieces, others make room: `start` carries out their live migrations.
     `before`: a snapshot from before the loss, which knows what ran there; without it, what failed since is taken.
     `stop` asks the run to end early. Raises RequestError (unknown node): nothing was touched; and Unreachable.
     """
@@ -66,7 +73,8 @@ async def fail_over(
     audience.planned(plan, started_s)
     if plan.errors:
         return plan
-    return await _Failover(cluster, plan, lost, audience, stop or Stop(), seen, before or seen).carry_out(started_s)
+    run = _Failover(cluster, plan, lost, holds, audience, start, stop or Stop(), seen, before or seen)
+    return await run.carry_out(started_s)
 
 
 def failover_of(seen: Cluster, nodes: Sequence[str]) -> Plan:
@@ -102,7 +110,9 @@ class _Failover:
     cluster: ClusterPort
     plan: Plan
     lost: tuple[str, ...]
+    holds: Holds
     audience: Audience
+    start: StartMigration
     stop: Stop
     seen_first: Cluster
     before: Cluster
@@ -110,6 +120,7 @@ class _Failover:
     starting: Starting = field(init=False)
     care: Care = field(init=False)
     rest: Rest = field(init=False)
+    room: MakesRoom = field(init=False)
     ran: dict[str, Ran] = field(default_factory=dict)
     """What is to run again: VMs of the lost nodes, and those that failed elsewhere."""
 
@@ -118,6 +129,7 @@ class _Failover:
         self.starting = Starting(self.cluster, self.lives, self.stop)
         self.care = Care(Precautions(), self.cluster, self.lives)
         self.rest = Rest(self.cluster, self.lives, self.lost, 0, {}, {}, self.care)
+        self.room = MakesRoom(self.cluster, self.holds, self.lives, self.audience, self.care, self.start, self.stop)
         for vm in self.before.vms:
             was_lost = vm.holds_memory and self.seen_first.node_by_name[vm.node].state not in MEMBER
             if vm.node in self.lost and vm.clustered and (was_lost or vm.state == "failed"):
@@ -132,17 +144,23 @@ class _Failover:
         try:
             await self._watch_cluster()
             await self._start_what_is_left()
+            await self._make_room()
             if self.starting.tried and not self.stop.asked:
                 await self._wait_for_better_times()
                 await self._start_what_is_left()
+                await self._make_room()
             await self._give_owners()
             seen = self._noted(await look(self.cluster))
         except Unreachable as error:
-            asked = ", ".join(f"{start.vm} on {start.node}" for start in self.starting.starts) or "nothing"
-            message = f"{error}. Until then this run had started {asked}: look at these VMs, then run it again"
+            started = ", ".join(f"{start.vm} on {start.node}" for start in self.starting.starts) or "nothing"
+            moved = "; ".join(errand.label for errand in self.room.crew.errands) or "nothing"
+            message = (
+                f"{error}. Until then this run had started {started} and moved {moved}: look at these VMs, then run it "
+                "again"
+            )
             raise Unreachable(message) from error
         self.audience.waiting(())
-        return self._report(seen, started_s)
+        return await self._report(seen, started_s)
 
     # ------------------------------------------------------------------ the cluster's own work
 
@@ -227,8 +245,7 @@ class _Failover:
         seen = self._noted(await look(self.cluster))
         if self.stop.asked or not has_quorum(seen):
             return False
-        left = [seen.vm_by_name[name] for name in self.ran if may_be_started(seen, name)]
-        choice = choose_restarts(seen, [vm for vm in left if vm.priority > 0], tried=self.starting.tried)
+        choice = self._choice(seen)
         waits = [Waiting(name, "waits for its turn to be started", inf) for name in choice.targets]
         waits += [Waiting(name, NO_PLACE, inf) for name in choice.unplaced]
         self.audience.waiting(tuple(waits))
@@ -238,6 +255,22 @@ class _Failover:
         for start in started:
             self.rest.note(start.came_along, seen.vm_by_name[start.vm].node, start.node, start.at_s)
         return bool(started)
+
+    def _choice(self, seen: Cluster) -> Restarts:
+        """Where what does not run, and may, would be started now."""
+        left = [seen.vm_by_name[name] for name in self.ran if may_be_started(seen, name)]
+        return choose_restarts(seen, [vm for vm in left if vm.priority > 0], tried=self.starting.tried)
+
+    async def _make_room(self) -> None:
+        """As long as somebody waits for room alone, and others could move on for it."""
+        for _ in range(MOST_ROUNDS):
+            seen = self._noted(await look(self.cluster))
+            if self.stop.asked or not has_quorum(seen):
+                return
+            waiting = [seen.vm_by_name[name] for name in lacking_room(self._choice(seen).unplaced)]
+            if not await self.room.make(seen, waiting, self.starting.tried):
+                return
+            await self._start_what_is_left()
 
     async def _give_owners(self) -> None:
         """Volumes and roles that the cluster has left with a node that is not there (I7)."""
@@ -255,10 +288,9 @@ class _Failover:
 
     # ------------------------------------------------------------------ the end
 
-    def _report(self, seen: Cluster, started_s: float) -> Plan:
-        failed = [vm for name in self.ran if (vm := seen.vm_by_name[name]).state == "failed"]
-        left = [vm for vm in failed if vm.priority > 0 and may_be_started(seen, vm.name)]
-        reasons = choose_restarts(seen, left, tried=self.starting.tried).unplaced
+    async def _report(self, seen: Cluster, started_s: float) -> Plan:
+        made_room = await self.room.moves(self.plan, started_s)
+        self.rest.note_followers(self.room.crew.errands, seen, made_room, started_s)
         fallout = Fallout(
             plan=self.plan,
             before=self.before,
@@ -266,7 +298,8 @@ class _Failover:
             lost=self.lost,
             ran=self.ran,
             starts=self.starting.starts,
-            reasons=reasons,
+            made_room=made_room,
+            reasons=self._choice(seen).unplaced,
             started_s=started_s,
             interrupted=self.stop.asked,
         )

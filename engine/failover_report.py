@@ -11,7 +11,7 @@ from shunter.topology.failover_findings import no_longer_protected
 from shunter.topology.loss import losses
 from shunter.topology.memory import memory
 from shunter.topology.model import Cluster, VirtualMachine
-from shunter.topology.plan import Finding, Move, Plan, Unplaced, Verdict
+from shunter.topology.plan import Finding, Move, Plan, Severity, Unplaced, Verdict
 from shunter.topology.quorum import MEMBER, votes_of
 
 
@@ -35,8 +35,8 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class Fallout:
-    """What a failover has to report of. `before` the loss, `seen` at last; `reasons`: why VMs that do not run cannot be
-    started, by VM; `started_s`: when the run began, by the cluster's clock.
+    """What a failover has to report of. `before` the loss, `seen` at last; `made_room`: live migrations; `reasons`: why
+    VMs that do not run cannot be started, by VM; `started_s`: when the run began, by the cluster's clock.
     """
 
     plan: Plan
@@ -45,6 +45,7 @@ class Fallout:
     lost: tuple[str, ...]
     ran: Mapping[str, Ran]
     starts: Sequence[Start]
+    made_room: tuple[Move, ...]
     reasons: Mapping[str, Sequence[Verdict]]
     started_s: float
     interrupted: bool
@@ -59,6 +60,7 @@ class Fallout:
             *others,
             *(finding for finding in self.plan.findings if finding.subject.startswith("vm ") or finding.rule == "R21"),
             *rest.findings,
+            *_of_room(self.made_room),
             *no_longer_protected(seen, further),
         )
         moves = tuple(sorted(self._moves(), key=lambda move: (move.start_s, move.vm)))
@@ -66,6 +68,7 @@ class Fallout:
         waiting = [stays for stays in unplaced if seen.vm_by_name[stays.vm].priority > 0]
         volumes_lie = any(seen.node_by_name[volume.owner].state not in MEMBER for volume in seen.volumes)
         errors = any(finding.severity == "error" for finding in findings)
+        errors |= any(move.outcome == "lost_sight" for move in self.made_room)
         return self.plan.model_copy(
             update={
                 "executed": True,
@@ -79,6 +82,7 @@ class Fallout:
                 "interrupted": self.interrupted,
                 "memory": memory(self.before, seen, self.lost, 0),
                 "survives_loss": further,
+                "made_room": self.made_room,
             }
         )
 
@@ -182,6 +186,21 @@ def _of_nodes(seen: Cluster, lost: Sequence[str]) -> Iterator[Finding]:
                 message=f"{name} is back: it is {state}",
                 remedy=f"look why it left; its VMs come back to it with shunter resume {name} --failback",
             )
+
+
+def _of_room(moves: Sequence[Move]) -> Iterator[Finding]:
+    severity: Severity
+    for move in moves:
+        way = f"{move.source} → {move.target}"
+        if move.outcome == "done":
+            severity, told, remedy = "info", f"it moved on live, {way}: {move.why}", "nothing"
+        elif move.outcome == "lost_sight":
+            severity, told = "error", f"what became of its migration {way} is unknown"
+            remedy = f"look where it runs, {move.source} or {move.target}, before anything else"
+        else:
+            severity, told = "warning", f"it was to move on live, {way} ({move.why}), and could not: {move.reason}"
+            remedy = "nothing; it runs on where it was"
+        yield Finding(rule="I3", severity=severity, subject=f"vm {move.vm}", message=told, remedy=remedy)
 
 
 def _no_quorum(seen: Cluster) -> Finding:

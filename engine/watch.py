@@ -323,7 +323,7 @@ def _came_to(plan: Plan) -> tuple[Severity, str]:
     """How grave the end of a failover is, and in words what it came to."""
     if plan.errors and not plan.executed:
         return "warning", f"nothing was touched: {'; '.join(found.message for found in plan.errors)}"
-    doubtful = [move.vm for move in plan.moves if move.outcome == "lost_sight"]
+    doubtful = [move.vm for move in plan.in_doubt]
     if doubtful:
         return "error", f"it is not known what became of {', '.join(doubtful)}: look where they run"
     left = ", ".join(each.vm for each in plan.unplaced)

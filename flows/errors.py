@@ -53,7 +53,5 @@ class OutcomeInDoubt(RunError):
     """Answers were lost and no look could tell what happened. Names what to look at."""
 
     def __init__(self, plan: Plan) -> None:
-        doubtful = [
-            f"{move.vm} ({move.source} or {move.target})" for move in plan.moves if move.outcome == "lost_sight"
-        ]
+        doubtful = [f"{move.vm} ({move.source} or {move.target})" for move in plan.in_doubt]
         super().__init__(plan, f"outcome unknown, look where these run before anything else: {', '.join(doubtful)}")

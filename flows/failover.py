@@ -24,8 +24,9 @@ async def failover(cluster: ClusterName, nodes: NodeNames, speed: Speed = None) 
     """See to it that everything that ran on lost nodes runs again, as far as it can.
 
     The cluster restarts VMs by itself, and is waited for. What it leaves failed is started where it fits, the most
-    important first; a VM that may still be running (its node isolated, not declared down) is not. It works beside an
-    evacuation or a rolling run, and keeps on the server where the VMs were, so that resume_node can take them back.
+    important first; where memory is there and in too small pieces, others move on live. A VM that may still be running
+    (its node isolated, not declared down) is not started. It works beside an evacuation or a rolling run, and keeps on
+    the server where the VMs were, so that resume_node can take them back.
 
     Returns the report, also when it is done in part. Raises RefusedByFindings (nothing was touched: a node that is
     there, a quorum that is not), RequestError (unknown cluster or node) and Unreachable.
@@ -45,7 +46,15 @@ async def failover(cluster: ClusterName, nodes: NodeNames, speed: Speed = None) 
         if not is_file(cluster):  # a cluster that starts from a file ends with this run
             record = EmptiedRecord(means.cluster, nodes, means.log, flow_run.get_name(), before, pauses=False)
             await record.begin()
-        report = await fail_over(means.cluster, nodes, audience=means.audience, stop=means.stop, before=before)
+        report = await fail_over(
+            means.cluster,
+            nodes,
+            holds=means.holds,
+            audience=means.audience,
+            start=means.start,
+            stop=means.stop,
+            before=before,
+        )
         if record is not None:
             await record.close(report)
         return report

@@ -169,7 +169,7 @@ def _staying(plan: Plan) -> str:
 
 
 def _troubles(plan: Plan) -> str:
-    doubtful = [move.vm for move in plan.moves if move.outcome == "lost_sight"]
+    doubtful = [move.vm for move in plan.in_doubt]
     if doubtful:
         return f"what became of {together(doubtful)} is unknown"
     return "; ".join(found.message for found in plan.findings if found.severity != "info") or "nothing else was started"
@@ -177,11 +177,7 @@ def _troubles(plan: Plan) -> str:
 
 def _remedies(plan: Plan) -> str:
     """What to do about what stays, each remedy once."""
-    wanted = [
-        f"{move.vm}: look where it runs, {move.source} or {move.target}"
-        for move in plan.moves
-        if move.outcome == "lost_sight"
-    ]
+    wanted = [f"{move.vm}: look where it runs, {move.source} or {move.target}" for move in plan.in_doubt]
     wanted += [f"{together(nodes)}: {what}" for nodes, what in troubles_told(plan)]
     wanted += [found.remedy for found in plan.findings if found.severity == "error"]
     rolling = plan.kind == "rolling_maintenance"

@@ -160,6 +160,8 @@ class FailoverHowFar(RestartsSeen):
         parts.append(f"{self.running} of {count(len(self.vms), 'VM')} {'runs' if len(self.vms) == 1 else 'run'} again")
         if starting := self.at(Fate.STARTING):
             parts.append(f"starting: {_some([f'{vm.vm} on {vm.node}' for vm in starting])}")
+        if self.making_room:
+            parts.append(f"making room: {_some(list(self.making_room))}")
         if doubtful := self.at(Fate.LOST_SIGHT):
             parts.append(f"lost sight of {_some([vm.vm for vm in doubtful])}, looking")
         if now_s is not None:

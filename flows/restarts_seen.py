@@ -9,11 +9,25 @@ from shunter.engine.audience import Nobody, Waiting
 from shunter.flows.failover_summary import not_wanted
 from shunter.flows.spoken import count, natural
 from shunter.statemachines.lifecycle import Step
+from shunter.statemachines.migration import State as MigrationState
 from shunter.statemachines.vm import State
 from shunter.topology.plan import Plan
 from shunter.topology.requirements.differing import listed
 
 FEW, MOST_NAMED = 3, 6
+BEFORE_OR_AFTER = frozenset(
+    {
+        MigrationState.PLANNED,
+        MigrationState.WAITING,
+        MigrationState.CHECKING,
+        MigrationState.DONE,
+        MigrationState.REFUSED,
+        MigrationState.ROLLED_BACK,
+        MigrationState.OVERTAKEN,
+        MigrationState.CANCELLED,
+    }
+)
+"""A migration in any other state is under way."""
 
 
 class Fate(StrEnum):
@@ -79,7 +93,8 @@ class Wait:
 
 
 class RestartsSeen(Nobody):
-    """An audience. `lost`: the nodes whose VMs these are; `unwanted`: VMs of priority 0, which nobody starts.
+    """An audience. `lost`: the nodes whose VMs these are; `unwanted`: VMs of priority 0, which nobody starts;
+    `making_room`: live migrations under way ("web-1: N1 → N3"), so that others can be started.
 
     A VM of an isolated node is out of sight until the cluster has declared the node down; if the node comes back
     first, it has run all along. A VM that fails elsewhere meanwhile is to run again like the others.
@@ -89,6 +104,7 @@ class RestartsSeen(Nobody):
         self.vms: dict[str, Restart] = {}
         self.unwanted: tuple[str, ...] = ()
         self.lost: tuple[str, ...] = ()
+        self.making_room: dict[str, None] = {}
         self._waiting: tuple[Waiting, ...] = ()
 
     def planned(self, plan: Plan, at_s: float) -> None:
@@ -106,6 +122,11 @@ class RestartsSeen(Nobody):
             for restart in self.vms.values():
                 if restart.lost_with == name and restart.fate is Fate.OUT_OF_SIGHT:
                     restart.fate, restart.since_s = Fate.RUNS, step.at_s
+        if step.lifecycle == "migration":
+            if step.target in BEFORE_OR_AFTER:
+                self.making_room.pop(step.subject, None)
+            else:
+                self.making_room[step.subject] = None
         fate = FATES.get(State(step.target)) if step.lifecycle == "vm" else None
         if fate is not None and name not in self.unwanted:
             self._goes(name, fate, step)
@@ -116,6 +137,8 @@ class RestartsSeen(Nobody):
     def _goes(self, name: str, fate: Fate, step: Step) -> None:
         on, why = node_told(step) or "", step.reason.partition(": ")[2]
         restart = self.vms.get(name)
+        if restart is None and fate is Fate.RUNS and step.source != State.FAILED:
+            return  # it runs all along, and only makes room
         if restart is None:
             restart = self.vms[name] = Restart(name, on, step.at_s)
         if fate is Fate.DOWN and restart.fate in (Fate.STARTING, Fate.LOST_SIGHT):

@@ -201,7 +201,7 @@ def _lacking(plan: Plan) -> list[str]:
         nodes = [node for node, how in found.items() if how == outcome]
         if nodes:
             said.append(f"{_some(nodes)} {outcome}")
-    lost = list(dict.fromkeys(move.vm for move in plan.moves if move.outcome == "lost_sight"))
+    lost = list(dict.fromkeys(move.vm for move in plan.in_doubt))
     return [*said, f"what became of {_some(lost)} is unknown"] if lost else said
 
 

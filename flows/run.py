@@ -139,7 +139,7 @@ def final_state(plan: Plan, nodes: Sequence[str]) -> Plan:
     state: Any
     if not plan.executed and plan.errors:
         state = Failed(name="Refused", message=message, data=RefusedByFindings(plan))
-    elif any(move.outcome == "lost_sight" for move in plan.moves):
+    elif plan.in_doubt:
         error = OutcomeInDoubt(plan)
         state = Failed(name="Outcome unknown", message=str(error), data=error)
     elif plan.ok:

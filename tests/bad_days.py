@@ -24,7 +24,7 @@ from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults
 from shunter.clusters.simulated.rules import start_refusal
 from shunter.engine.evacuate import evacuate
 from shunter.engine.failover import fail_over
-from shunter.engine.holds import OwnHolds
+from shunter.engine.holds import Holds, OwnHolds
 from shunter.engine.resume import resume
 from shunter.engine.stop import Stop
 from shunter.topology.clusterfile import cluster_json
@@ -140,8 +140,9 @@ def spend(day: BadDay) -> Outcome:
 
 
 def as_many_as_possible(day: BadDay) -> tuple[Violation, ...] | None:
-    """Whether as many VMs run after the loss of a node that the cluster does nothing about as an exact search says can,
-    of each priority; None where that is too much to try, or nothing would run.
+    """Whether at least as many VMs run after the loss of a node that the cluster does nothing about as an exact search
+    says can where nobody makes room, the most important first; None where that is too much to try, or nothing would
+    run.
     """
     stands = died(day.cluster, random.Random(f"dead/{day.seed}").choice(day.cluster.nodes).name)
     gone = [node.name for node in stands.nodes if node.state not in ("up", "paused")]
@@ -154,12 +155,12 @@ def as_many_as_possible(day: BadDay) -> tuple[Violation, ...] | None:
         after = runner.run(_failed_over(stands, gone))
     run = counted(left.must_restart(), {vm.name for vm in after.vms if vm.holds_memory})
     message = f"{run} VMs run after the loss of {', '.join(gone)}, by priority; {most} can"
-    return (Violation(0.0, "I2", day.cluster.name, message),) if run != most else ()
+    return (Violation(0.0, "I2", day.cluster.name, message),) if run < most else ()
 
 
 async def _failed_over(cluster: Cluster, gone: Sequence[str]) -> Cluster:
     world = SimulatedCluster(cluster, clock=Clock())
-    await fail_over(world, gone, audience=Listener())
+    await fail_over(world, gone, holds=OwnHolds(), audience=Listener())
     after = await world.look()
     await world.close()
     return after
@@ -188,8 +189,9 @@ async def _live(day: BadDay, diary: Diary) -> None:
     world = SimulatedCluster(day.cluster, clock=Clock(), seed=day.seed, noise=day.noise, faults=losses_of(day))
     try:
         async with asyncio.timeout(LONGEST_NIGHT_S):
-            async with failing_over(world, when=day.beside) as diary.failovers:
-                await _evacuate(day, world, diary)
+            holds = OwnHolds()
+            async with failing_over(world, holds, when=day.beside) as diary.failovers:
+                await _evacuate(day, world, diary, holds)
             await _fail_over_what_lies(world, diary)
             await world.clock.sleep(max(0.0, SETTLES_S - world.clock.now_s()))  # faults that come later
             await _fail_over_what_lies(world, diary)
@@ -201,11 +203,9 @@ async def _live(day: BadDay, diary: Diary) -> None:
         await world.close()
 
 
-async def _evacuate(day: BadDay, world: SimulatedCluster, diary: Diary) -> None:
+async def _evacuate(day: BadDay, world: SimulatedCluster, diary: Diary, holds: Holds) -> None:
     listener = Listener()
-    report = await evacuate(
-        world, day.nodes, precautions=day.precautions, holds=OwnHolds(), audience=listener, stop=Stop()
-    )
+    report = await evacuate(world, day.nodes, precautions=day.precautions, holds=holds, audience=listener, stop=Stop())
     diary.evacuation = Told(report, listener, list(world.witness.lines), world.clock.now_s())
 
 

@@ -172,12 +172,13 @@ async def _run(night: RollingNight, listener: Listener) -> Spent:
         balances=night.balances,
     )
     try:
-        async with asyncio.timeout(longest_s(night)), failing_over(world, when=night.beside) as failovers:
+        holds = OwnHolds()
+        async with asyncio.timeout(longest_s(night)), failing_over(world, holds, when=night.beside) as failovers:
             report = await maintain(
                 world,
                 night.nodes,
                 night.policy,
-                holds=OwnHolds(),
+                holds=holds,
                 audience=listener,
                 budget=night.budget,
                 planned=planned,

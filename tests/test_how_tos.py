@@ -19,6 +19,7 @@ ENDS_WITH = {
     "examples/isolated-node.json --speed 600": 1,
     "faults/does-not-come-up.json": 1,
     "shunter failover N2 --cluster examples/six-nodes.json": 3,
+    "plan failover N1 --cluster examples/room-in-pieces.json": 1,
     "failover N1 N2 N3 N4 --cluster examples/six-nodes.json": 3,
 }
 """The end of a command line, and what it exits with, where that is not 0."""

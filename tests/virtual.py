@@ -122,8 +122,7 @@ def failed_over(
 ) -> Night:
     """Fail these nodes of a simulated cluster over. `how` they go before, if at all. `options` go to `fail_over`."""
 
-    def procedure(world: SimulatedCluster, holds: object, **given: Any) -> Awaitable[Plan]:
-        del holds
+    def procedure(world: SimulatedCluster, **given: Any) -> Awaitable[Plan]:
         for name in nodes if how is not None else ():
             getattr(world.presence, how)(name)
         return fail_over(world, nodes, **given)

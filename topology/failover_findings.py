@@ -12,7 +12,10 @@ from shunter.topology.quorum import MEMBER, after_loss, votes_of, would_end_it
 from shunter.topology.requirements.differing import about, listed
 from shunter.topology.restart_times import ISOLATED_FOR_S, NEVER_ISOLATES
 from shunter.topology.restarting import Restarts
+from shunter.topology.room import RoomToStart, room_to_start
 
+MOST_WAITING = 4
+"""VMs for which it is said how room could be made."""
 FORCE_QUORUM = (
     "bring lost nodes back; if they are gone for good, make sure that they are off and none of their VMs runs, then "
     "force the cluster on a node that is left (Start-ClusterNode -ForceQuorum)"
@@ -37,6 +40,7 @@ def findings_of(cluster: Cluster, lost: Sequence[str], aftermath: Aftermath | No
         found += [
             *_uncared_for(cluster, lost),
             *_waiting(cluster, restarts),
+            *room_can_be_made(after, [after.vm_by_name[name] for name in lacking_room(restarts.unplaced)], lost),
             *aftermath.handed.stuck,
             *_drifted(cluster, restarts.targets),
             *_drives(cluster, restarts.targets),
@@ -190,16 +194,18 @@ def _growth(after: Cluster, targets: Collection[str]) -> Iterator[Finding]:
 
 def _waiting(cluster: Cluster, restarts: Restarts) -> Iterator[Finding]:
     """Those for whom memory is short, by name: the lower priority waits."""
-    short = [name for name, against in restarts.unplaced.items() if _lacks_room(against)]
+    short = lacking_room(restarts.unplaced)
     if short:
         needed = sum(cluster.vm_by_name[name].restart_mib for name in short)
         free = sum(mib for mib in restarts.room_mib.values() if mib > 0)
+        least = min(cluster.vm_by_name[name].restart_mib for name in short)
+        pieces = ", in pieces that are too small" if free >= least else ""
         yield Finding(
             rule="I3",
             severity="warning",
             subject=f"cluster {cluster.name}",
             message=f"memory is short: {listed(short)} {'waits' if len(short) == 1 else 'wait'} ({needed} MiB needed, "
-            f"{free} MiB free, not all in one piece)",
+            f"{free} MiB free{pieces})",
             remedy="bring a lost node back, or stop VMs that can be done without; the cluster then starts what waits",
         )
     if not restarts.fewest:
@@ -213,8 +219,32 @@ def _waiting(cluster: Cluster, restarts: Restarts) -> Iterator[Finding]:
         )
 
 
+def room_can_be_made(seen: Cluster, waiting: Sequence[VirtualMachine], lost: Sequence[str]) -> Iterator[Finding]:
+    """For whom of those that wait for room, if others move on live, and how. `seen`: when all that fits has started."""
+    found = room_to_start(seen, waiting)
+    if not found:
+        return
+    parts = [f"{each.vm} fits on {each.node} once {_on_their_way(each)}" for each in found[:MOST_WAITING]]
+    more = [f"{len(found) - MOST_WAITING} more in the same way"] if len(found) > MOST_WAITING else []
+    yield Finding(
+        rule="I3",
+        severity="warning",
+        subject=f"cluster {seen.name}",
+        message=f"room can be made: {'; '.join([*parts, *more])}",
+        remedy=f"shunter failover {' '.join(lost)} moves them live, one after the other, and starts what waits",
+    )
+
+
+def _on_their_way(room: RoomToStart) -> str:
+    return listed([f"{vm} has moved on to {target}" for vm, target in room.moves])
+
+
+def lacking_room(unplaced: Mapping[str, Sequence[Verdict]]) -> list[str]:
+    """The VMs that room alone keeps from some node."""
+    return [name for name, against in unplaced.items() if _lacks_room(against)]
+
+
 def _lacks_room(against: Sequence[Verdict]) -> bool:
-    """Whether room alone keeps it from some node."""
     by_target: dict[str, set[str]] = {}
     for verdict in against:
         by_target.setdefault(verdict.target, set()).add(verdict.rule)

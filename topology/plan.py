@@ -171,6 +171,13 @@ class Plan(Value):
     alternatives: tuple[Alternative, ...] = ()
     survives_loss: tuple[Loss, ...] = ()
     """Of a failover: what the loss of each further node would mean once all this is done."""
+    made_room: tuple[Move, ...] = ()
+    """Of the report of a failover: live migrations after which VMs could be started that fitted nowhere."""
+
+    @property
+    def in_doubt(self) -> tuple[Move, ...]:
+        """The moves of which nobody knows how they ended."""
+        return tuple(move for move in (*self.moves, *self.made_room) if move.outcome == "lost_sight")
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -179,9 +186,9 @@ class Plan(Value):
 
     def to_json(self, indent: int | None = 2) -> str:
         """The JSON of interfaces: fields that say nothing of a plan (or of a report) are left out."""
-        left_out = set() if self.executed else {"interrupted", "degraded_backups"}
+        left_out = set() if self.executed else {"interrupted", "degraded_backups", "made_room"}
         if self.kind != "rolling_maintenance":
             left_out |= {"maintenance", "untouched", "alternatives"}
         if self.kind != "failover":
-            left_out.add("survives_loss")
+            left_out |= {"survives_loss", "made_room"}
         return self.model_dump_json(indent=indent, exclude_none=True, exclude=left_out)

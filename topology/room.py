@@ -8,12 +8,19 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations
+from types import MappingProxyType
+from typing import NamedTuple
 
+from shunter.topology.eligibility import disks_of
+from shunter.topology.loss.problem import Losses
+from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.placement import Problem
+from shunter.topology.reasons import Tried
 from shunter.topology.units import Unit, units_at_home
 
 MOST_TRIES = 100_000
 MOST_PAIRED = 12
+NOTHING_TRIED: Tried = MappingProxyType({})
 
 
 def make_room(problem: Problem, placed: Mapping[str, str]) -> dict[str, str] | None:
@@ -26,6 +33,39 @@ def make_room(problem: Problem, placed: Mapping[str, str]) -> dict[str, str] | N
     if all(room.place(unit) for unit in sorted(left, key=lambda unit: (-unit.memory_mib, unit.name))):
         return room.targets
     return None
+
+
+class RoomToStart(NamedTuple):
+    """`node`: where the VM fits once the `moves` are over: live migrations (VM, target), one after the other."""
+
+    vm: str
+    node: str
+    moves: tuple[tuple[str, str], ...]
+
+
+def room_to_start(
+    cluster: Cluster, waiting: Collection[VirtualMachine], tried: Tried = NOTHING_TRIED
+) -> list[RoomToStart]:
+    """Who would have to move on so that these VMs, none of which runs or fits anywhere, could be started: the most
+    important first, each after those before it. Those for which nothing was found are left out, and those that a rule
+    or a disk ties to others. `tried`: by (VM, node), where one cannot go or be started.
+    """
+    under_backup = {vm.name: vm.node for vm in cluster.vms if vm.backup and vm.holds_memory}
+    problem = Problem(cluster, (), (), under_backup, tried)
+    room = _Room(problem, {})
+    found = []
+    for vm in sorted(waiting, key=lambda vm: (-vm.priority, vm.name)):
+        tied = any(len(cluster.vms_by_disk[disk]) > 1 for disk in disks_of(cluster, vm))
+        if tied or vm.name in cluster.rules_by_vm:
+            continue
+        (restart,) = Losses(cluster).restarting([vm], (), tried.keys()).restarts
+        before = set(room.targets)
+        node = room.clear(restart.mib, frozenset(restart.fit))
+        if node is not None:
+            room.change(node, -restart.mib)
+            moves = tuple((name, target) for name, target in room.targets.items() if name not in before)
+            found.append(RoomToStart(vm.name, node, moves))
+    return found
 
 
 class _Room:
@@ -42,15 +82,21 @@ class _Room:
     def place(self, unit: Unit) -> bool:
         if self.problem.ruled[unit.name]:
             return False
-        fit = set(self.problem.fit_nodes(unit))
-        for free_mib, node in [(mib, node) for mib, node in reversed(self.by_room) if node in fit]:
-            for leaving in self._who_could_leave(node, unit.memory_mib - free_mib):
+        node = self.clear(unit.memory_mib, frozenset(self.problem.fit_nodes(unit)))
+        if node is None:
+            return False
+        self._put(unit, node)
+        return True
+
+    def clear(self, mib: int, fit: frozenset[str]) -> str | None:
+        """Let those move on who must, so that so much is free on one of these nodes; which. None: nobody moves."""
+        for free_mib, node in [(free, node) for free, node in reversed(self.by_room) if node in fit]:
+            for leaving in self._who_could_leave(node, mib - free_mib):
                 if self.tries > MOST_TRIES:
-                    return False
+                    return None
                 if self._move_on(leaving, node):
-                    self._put(unit, node)
-                    return True
-        return False
+                    return node
+        return None
 
     def _who_could_leave(self, node: str, lacking_mib: int) -> Iterator[tuple[Unit, ...]]:
         """Those that free enough: one, the smallest first; two; then as many as it takes, fewer large ones first."""
@@ -91,13 +137,13 @@ class _Room:
             target = self._fullest(unit, node)
             if target is None:
                 for back in gone:
-                    self._change(self.targets[back.name], back.memory_mib)
+                    self.change(self.targets[back.name], back.memory_mib)
                     for vm in back.vms:
                         del self.targets[vm.name]
                 return False
             self._put(unit, target)
             gone.append(unit)
-        self._change(node, sum(unit.memory_mib for unit in leaving))
+        self.change(node, sum(unit.memory_mib for unit in leaving))
         for unit in leaving:
             self.helpers[node].remove(unit)
         return True
@@ -108,10 +154,11 @@ class _Room:
         return next((node for _, node in roomy if node != other_than and node in fit), None)
 
     def _put(self, unit: Unit, node: str) -> None:
-        self._change(node, -unit.memory_mib)
+        self.change(node, -unit.memory_mib)
         self.targets.update((vm.name, node) for vm in unit.vms)
 
-    def _change(self, node: str, by_mib: int) -> None:
+    def change(self, node: str, by_mib: int) -> None:
+        """So much more is free there."""
         self.by_room.remove((self.free_mib[node], node))
         self.free_mib[node] += by_mib
         insort(self.by_room, (self.free_mib[node], node))

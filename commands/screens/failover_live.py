@@ -27,7 +27,8 @@ def failover_rows(seen: RestartsSeen, now_s: float, width: int, most: int, signs
     troubled, starting, up = seen.troubled(), seen.at(Fate.STARTING, Fate.LOST_SIGHT), seen.at(Fate.RUNS)[::-1]
     troubles = _some([_trouble(vm, signs) for vm in troubled], min(MOST_TROUBLES, most // 4), "did not come up", signs)
     waits = _some([_wait(wait, now_s, signs) for wait in seen.waits()], min(MOST_WAITS, most // 4), "wait", signs)
-    above: list[RenderableType] = [*_total(seen, width, signs), Text()]
+    moving = [signs.text(f"{each} moves on live, to make room") for each in seen.making_room]
+    above: list[RenderableType] = [*_total(seen, width, signs), Text(), *moving]
     room = most - len(above) - len(troubles) - len(waits)
     shown = starting[: max(min(MOST_STARTING, room - 1), 1)]
     rows: list[RenderableType] = [_table(shown, now_s, width, signs)] if shown else []
@@ -35,7 +36,7 @@ def failover_rows(seen: RestartsSeen, now_s: float, width: int, most: int, signs
         rows.append(Text(f"and {count(len(starting) - len(shown), 'more VM')} starting", style="dim"))
     room -= len(shown) + (len(starting) > len(shown))
     ended = [up_line(vm, signs) for vm in up[: max(min(MOST_UP, room), 0)]]
-    for line in (*troubles, *waits, *ended):
+    for line in (*moving, *troubles, *waits, *ended):
         line.truncate(width, overflow="ellipsis")
     return [*above, *troubles, *rows, *waits, *ended]
 

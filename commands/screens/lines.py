@@ -58,14 +58,16 @@ class Lines:
                 self.say(f"{step.subject}: {state}" + (f" ({step.reason})" if step.reason else ""))
         elif step.lifecycle == "migration" and step.target == State.PREPARING:
             vm, _, _ = parts_of(step.subject)
-            self.say(f"{step.subject} begins, about {duration(self.view.running[vm].estimate_s)}")
+            how_long = f"about {duration(self.view.running[vm].estimate_s)}"
+            self.say(f"{step.subject} begins, {how_long if self._failover is None else 'to make room'}")
         elif step.target == State.LOST_SIGHT and step.lifecycle != "vm":
             self.say(f"{step.subject}: lost sight ({step.reason}); looking where it is")
         elif len(self.view.ended) > self._said:
             self._said = len(self.view.ended)
             line = ended_line(self.view.ended[-1], signs_of(self.console))
             what = "moved" if rolling is None else "moves made"
-            self.say(line.append(f" ({self.view.done} of {self.view.in_all} {what})"))
+            so_far = f" ({self.view.done} of {self.view.in_all} {what})" if self._failover is None else ""
+            self.say(line.append(so_far))
         if rolling is not None:
             self._say_turns(rolling)
 

@@ -46,6 +46,11 @@ class Run:
         source, target = step.split()
         self.hears.stepped(Step("vm", f"vm {name}", "", source, target, ZERO_S + at_s, reason))
 
+    def migration(self, subject: str, at_s: float, step: str) -> None:
+        self.now_s = at_s
+        source, target = step.split()
+        self.hears.stepped(Step("migration", subject, "", source, target, ZERO_S + at_s, ""))
+
     def node(self, name: str, at_s: float, step: str) -> None:
         self.now_s = at_s
         source, target = step.split()
@@ -264,6 +269,35 @@ def test_a_whole_run_can_be_read_in_its_lines() -> None:
     assert "(3 of 4 VMs run again)" in said
     assert view.failover is not None
     assert [restart.vm for restart in view.failover.at(Fate.DOWN)] == ["report-1"]
+
+
+def test_who_moves_on_live_to_make_room_is_seen_until_it_is_over() -> None:
+    run = begun()
+    for state in ("planned waiting", "waiting checking", "checking preparing", "preparing copying"):
+        run.migration("app-2: N3 → N2", 40, state)
+    assert "app-2: N3 → N2 moves on live, to make room" in screen(run, terminal(80))
+    assert asked_to_stop(run.view, again=False).endswith(
+        "no VM is being started; app-2 may finish; Ctrl-C again calls that off."
+    )
+    run.migration("app-2: N3 → N2", 50, "settling done")
+    assert "app-2" not in screen(run, terminal(80))
+
+
+def test_the_lines_of_a_failover_tell_who_makes_room() -> None:
+    """The example of the documentation, by the real engine."""
+    of = read_cluster(json.loads((EXAMPLES / "room-in-pieces.json").read_text(encoding="utf-8")))
+    night = failed_over(of, how=None)
+    console = terminal(200)
+    view = RunView(lambda: 0.0)
+    lines = Lines(view, console)
+    assert night.notes.plan is not None
+    lines.planned(night.notes.plan, night.notes.began_s)
+    for step in night.notes.steps:
+        lines.stepped(step)
+    said = on(console)
+    assert "web-2: N3 → N2 begins, to make room" in said
+    assert "✓ web-2: N3 → N2 done in 15 s\n" in said
+    assert "✓ db-1 runs on N3, started by this run (1 of 1 VM runs again)" in said
 
 
 # ------------------------------------------------------------------ Ctrl-C

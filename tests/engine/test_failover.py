@@ -12,10 +12,12 @@ from virtual import Night, Notes, failed_over, in_virtual_time
 from shunter.clusters.clock import Clock
 from shunter.clusters.simulated import SimulatedCluster
 from shunter.engine.failover import fail_over
+from shunter.engine.holds import OwnHolds
 from shunter.engine.stop import Stop
 from shunter.topology.errors import RequestError
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
+from shunter.topology.recheck import check_failover, check_log
 
 GIVEN_UP = {"state": "failed"}
 
@@ -78,7 +80,7 @@ def test_i2_what_the_cluster_says_for_ever_that_it_is_restarting_is_never_starte
     async def night() -> tuple[Plan, list[str]]:
         world = SimulatedCluster(of, clock=Clock())
         world.failover.leave_to_others("web")  # it stays in the queue, and nothing comes of it
-        report = await fail_over(world, ["N1"], audience=Notes())
+        report = await fail_over(world, ["N1"], holds=OwnHolds(), audience=Notes())
         lines = list(world.witness.lines)
         await world.close()
         return report, lines
@@ -90,6 +92,54 @@ def test_i2_what_the_cluster_says_for_ever_that_it_is_restarting_is_never_starte
     assert {verdict.reason for verdict in stays.verdicts} == {
         "the cluster says that it is restarting web itself, and had not done so when this run ended"
     }
+
+
+def in_pieces(*others: Any, **of_those_that_run: Any) -> Cluster:
+    """N1 was lost. `db` fits nowhere; it does on N2 or N3 once a small one has moved on to the other."""
+    small = [vm("a", "N2", 30, **of_those_that_run), vm("b", "N3", 30, **of_those_that_run)]
+    vms = [vm("db", memory_mib=40, **GIVEN_UP), *small, vm("c", "N2", 40), vm("d", "N3", 40), *others]
+    return cluster([node("N1", 100, state="down"), node("N2", 100), node("N3", 100)], vms)
+
+
+def test_i3_where_memory_is_there_in_pieces_that_are_too_small_others_move_on_live() -> None:
+    night = failed_over(in_pieces(), how=None)
+    assert night.report.ok
+    assert [(move.vm, move.source, move.target, move.why) for move in night.report.made_room] == [
+        ("b", "N3", "N2", "makes room for db, which starts on N3 then")
+    ]
+    assert {move.vm: move.target for move in night.report.moves} == {"db": "N3"}
+    assert night.happened("vm_crashed") == []
+    assert check_log(night.log) == ()
+    assert check_failover(night.report, night.log, ["N1"]) == ()
+
+
+def test_i3_room_is_made_for_the_most_important_one_first() -> None:
+    """There is room for one of them."""
+    night = failed_over(in_pieces(vm("a-low", memory_mib=40, priority=1000, **GIVEN_UP)), how=None)
+    assert {move.vm: move.target for move in night.report.moves} == {"db": "N3"}
+    assert [stays.vm for stays in night.report.unplaced] == ["a-low"]
+
+
+def test_r17_a_vm_under_backup_makes_no_room() -> None:
+    night = failed_over(in_pieces(backup=True), how=None)
+    assert night.happened("migration_started") == []
+    assert [stays.vm for stays in night.report.unplaced] == ["db"]
+
+
+def test_i3_where_one_cannot_move_on_another_makes_room_and_both_are_told() -> None:
+    faults = [{"when": {"vm": "b"}, "do": "migration_fails", "lasting": True}]
+    night = failed_over(in_pieces(), how=None, faults=faults)
+    assert {move.vm: move.target for move in night.report.moves} == {"db": "N2"}
+    assert {(move.vm, move.outcome) for move in night.report.made_room} == {("b", "failed"), ("a", "done")}
+    assert any(told.subject == "vm b" and "could not" in told.message for told in night.report.findings)
+    assert check_failover(night.report, night.log, ["N1"]) == ()
+
+
+def test_i3_a_run_that_is_stopped_makes_no_room() -> None:
+    stop = Stop()
+    stop.request()
+    night = failed_over(in_pieces(), how=None, stop=stop)
+    assert night.happened("migration_started") == []
 
 
 def test_i2_what_the_cluster_begins_while_the_run_tries_others_is_left_to_it_and_waited_for() -> None:
@@ -236,7 +286,7 @@ def test_a_run_that_waits_for_the_cluster_stops_at_once_when_asked_to() -> None:
         world, stop = SimulatedCluster(of, clock=Clock()), Stop()
         world.presence.lose("N1")
         asyncio.get_running_loop().call_later(20.0, stop.request)
-        report = await fail_over(world, ["N1"], audience=Notes(), stop=stop)
+        report = await fail_over(world, ["N1"], holds=OwnHolds(), audience=Notes(), stop=stop)
         now_s = world.clock.now_s()
         await world.close()
         return report, now_s

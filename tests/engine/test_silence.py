@@ -100,7 +100,7 @@ def taken_back(world: SimulatedCluster) -> Awaitable[Plan]:
 
 
 def failed_over(world: SimulatedCluster) -> Awaitable[Plan]:
-    return fail_over(world, ["N2"], audience=Notes())
+    return fail_over(world, ["N2"], holds=OwnHolds(), audience=Notes())
 
 
 def maintained(world: SimulatedCluster) -> Awaitable[Plan]:

@@ -41,7 +41,7 @@ def watched_night(seed: int) -> tuple[Watch, Cluster]:
         world = SimulatedCluster(cluster, clock=Clock(), seed=seed, faults=faults, most_glimpses=1)
 
         async def failed_over(nodes: Sequence[str], before: Cluster, stop: Stop) -> Plan:
-            return await fail_over(world, nodes, audience=Nobody(), stop=stop, before=before)
+            return await fail_over(world, nodes, holds=OwnHolds(), audience=Nobody(), stop=stop, before=before)
 
         policy = WatchPolicy(on_node_lost="failover")
         report = await watch(world, policy, watcher=NoWatcher(), for_s=WATCHED_S, fail_over=failed_over)

@@ -84,6 +84,17 @@ def test_where_memory_is_short_the_lower_priority_waits_said_by_name() -> None:
     assert "memory is short: s1 and s2 wait" in found(plan, "I3", "cluster test").message
 
 
+def test_where_memory_is_there_in_pieces_that_are_too_small_it_is_said_who_could_make_room() -> None:
+    vms = [vm("db", memory_mib=40), vm("a", "N2", 30), vm("b", "N2", 40), vm("c", "N3", 30), vm("d", "N3", 40)]
+    plan = planned(of_sizes(100, 100, 100, vms=vms))
+    assert (targets(plan), plan.ok) == ({}, False)
+    told = [finding.message for finding in plan.findings if finding.subject == "cluster test"]
+    assert told[:2] == [
+        "memory is short: db waits (40 MiB needed, 60 MiB free, in pieces that are too small)",
+        "room can be made: db fits on N3 once c has moved on to N2",
+    ]
+
+
 def test_startup_memory_counts_where_it_is_more() -> None:
     grown = vm("a", memory_mib=20, memory_startup_mib=60, memory_maximum_mib=60)
     assert rules_against(planned(of_sizes(100, 50, 50, vms=[grown])), "a") == {"N2": {"I3"}, "N3": {"I3"}}

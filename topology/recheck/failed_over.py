@@ -21,6 +21,16 @@ class _Started:
     by: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Migrated:
+    """A live migration of ours that arrived."""
+
+    vm: str
+    source: str
+    target: str
+    at_s: float
+
+
 def check_failover(
     report: Plan,
     lines: Iterable[str | Mapping[str, object]],
@@ -41,16 +51,23 @@ def check_failover(
         return (Violation(0.0, "log", "the log", problem),)
     starts: list[_Started] = []
     handed: list[tuple[str, str, float]] = []
+    arrived: list[_Migrated] = []
     try:
         for event in events[1:]:
             if time_of(event) > ended_at_s:
                 break
             if event["what"] == "vm_started":
                 starts.append(_Started(event["vm"], event["node"], time_of(event), event["by"]))
+            if event["what"] == "migration_ended" and event["by"] == "us" and event["outcome"] == "done":
+                arrived.append(_Migrated(event["vm"], event["source"], event["target"], time_of(event)))
             if event["what"] in HANDED_OVER and event["by"] == "us" and time_of(event) >= started_at_s - EPSILON_S:
                 handed.append((event[HANDED_OVER[event["what"]]], event["target"], time_of(event)))
             world.apply(event)
-        return (*_disagreements(report, world, starts, frozenset(lost), started_at_s), *_of_handed_over(report, handed))
+        return (
+            *_disagreements(report, world, starts, frozenset(lost), started_at_s),
+            *_of_handed_over(report, handed),
+            *_of_room(report, [each for each in arrived if each.at_s >= started_at_s - EPSILON_S], started_at_s),
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         return (Violation(0.0, "log", "the log", f"cannot be read to its end: {error!r}"),)
 
@@ -85,6 +102,27 @@ def _of_handed_over(report: Plan, handed: list[tuple[str, str, float]]) -> Itera
     for name, target, at_s in handed:
         if (name, target) not in told:
             yield Violation(at_s, "report", name, f"we gave it to {target}; the report lacks that")
+
+
+def _of_room(report: Plan, arrived: list[_Migrated], zero_s: float) -> Iterator[Violation]:
+    """Each live migration that made room is one that happened, and each of ours is told."""
+    for move in report.made_room:
+        if move.outcome != "done":
+            continue
+        entry = next((each for each in arrived if _is_migration(each, move, zero_s)), None)
+        if entry is None:
+            message = f"the log does not know that it moved on live, {move.source} → {move.target}"
+            yield Violation(zero_s + move.end_s, "report", move.vm, message)
+        else:
+            arrived.remove(entry)
+    for each in arrived:
+        message = f"the report lacks its migration {each.source} → {each.target}"
+        yield Violation(each.at_s, "report", each.vm, message)
+
+
+def _is_migration(entry: _Migrated, move: Move, zero_s: float) -> bool:
+    same = (entry.vm, entry.source, entry.target) == (move.vm, move.source, move.target)
+    return same and abs(entry.at_s - zero_s - move.end_s) <= EPSILON_S
 
 
 def _of_moves(report: Plan, world: World, starts: list[_Started], zero_s: float) -> Iterator[Violation]:
