@@ -70,3 +70,14 @@ def test_a_vm_that_need_not_restart_lets_more_nodes_be_away() -> None:
     for priority, parallel in ((2000, 0), (0, 1)):
         vms = [vm(f"{n}-{i}", n, 4 * GIB, priority=priority) for n, count in sizes.items() for i in range(count)]
         assert floor_of(cluster(4, vms)).parallel == parallel
+
+
+def test_what_is_moved_on_later_may_be_sent_by_a_faster_node_than_its_own() -> None:
+    """N1 is empty and leaves at once; what the busy N2 sends while it is away moves on fast from where it went."""
+    nodes = [node(f"N{i}", cpu_percent=90 if i == 2 else 10) for i in range(1, 5)]
+    of = cluster(nodes, [vm("big", "N2", 32 * GIB)])
+    slow_s, fast_s = (Fitness(of).shortest_s(of.vm_by_name["big"], name) for name in ("N2", "N3"))
+    assert slow_s is not None
+    assert fast_s is not None
+    assert slow_s > 2 * fast_s
+    assert floor_of(of).time_s <= 600.0 + max(600.0, fast_s / 2 + 600.0)

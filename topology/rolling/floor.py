@@ -36,12 +36,13 @@ def floor(cluster: Cluster, wanted: Sequence[str], maintenance_s: float, reserve
     parallel = memory.most_away()
     drains_s = {name: drain_s(cluster, name, fitness) for name in wanted}
     counts = {name: sum(vm.holds_memory for vm in cluster.vms_by_node[name]) for name in wanted}
+    later_s = {name: from_anywhere_s(cluster, name, fitness) for name in wanted}
     all_s, first_s = sum(drains_s.values()), min(drains_s.values(), default=0.0)
     nobody_stays = len(wanted) == len(memory.rooms_mib) + len(memory.staying_mib) and not memory.staying_mib
     moves = sum(counts.values()) + (min(counts.values(), default=0) if nobody_stays else 0)
     if not wanted or not parallel:
         return Floor(0.0, moves, parallel, 0.0)
-    again_s = first_s if nobody_stays else 0.0
+    again_s = min(later_s.values()) if nobody_stays else 0.0
     count = len(wanted)
     bounds = [
         (2 * (all_s + again_s) + count * maintenance_s) / (count + len(memory.staying_mib)),
@@ -49,7 +50,7 @@ def floor(cluster: Cluster, wanted: Sequence[str], maintenance_s: float, reserve
     ]
     if nobody_stays:
         after_s = (
-            max(all_s / (count - away) + maintenance_s, ceil((count - away) / parallel) * maintenance_s)
+            max(sum(later_s.values()) / (count - away) + maintenance_s, ceil((count - away) / parallel) * maintenance_s)
             for away in range(1, min(parallel, count - 1) + 1)
         )
         bounds.append(first_s + maintenance_s + min(after_s, default=0.0))
@@ -126,3 +127,9 @@ def drain_s(cluster: Cluster, node: str, fitness: Fitness) -> float:
     """Its VMs one after the other, each to where it gets soonest."""
     running = (vm for vm in cluster.vms_by_node[node] if vm.holds_memory)
     return sum(fitness.shortest_s(vm, node) or 0.0 for vm in running)
+
+
+def from_anywhere_s(cluster: Cluster, node: str, fitness: Fitness) -> float:
+    """The same from wherever they may have come to meanwhile: another node may send faster."""
+    running = (vm for vm in cluster.vms_by_node[node] if vm.holds_memory)
+    return sum(min(fitness.shortest_s(vm, node) or 0.0, fitness.shortest_s(vm) or 0.0) for vm in running)
