@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
@@ -133,6 +134,37 @@ def test_i3_where_one_cannot_move_on_another_makes_room_and_both_are_told() -> N
     assert {(move.vm, move.outcome) for move in night.report.made_room} == {("b", "failed"), ("a", "done")}
     assert any(told.subject == "vm b" and "could not" in told.message for told in night.report.findings)
     assert check_failover(night.report, night.log, ["N1"]) == ()
+
+
+def filled_up(seed: int) -> tuple[Cluster, list[dict[str, Any]]]:
+    """What N1 ran is to be started where a quarter of the memory is free, in pieces; and what goes wrong meanwhile."""
+    rng = random.Random(f"in pieces/{seed}")
+    count = rng.randint(3, 5)
+    vms: list[dict[str, Any]] = []
+    for on in range(2, count + 1):
+        free_mib = 100
+        while free_mib > 25:
+            mib = min(rng.randint(8, 45), free_mib - 1)
+            free_mib -= mib
+            bound = rng.choice(({}, {}, {}, {"backup": True}, {"possible_owners": [f"N{on}", "N1"]}, {"priority": 0}))
+            vms.append(vm(f"runs-{len(vms)}", f"N{on}", mib, **bound))
+    lost = range(rng.randint(1, 3))
+    vms += [vm(f"lost-{i}", "N1", rng.randint(20, 50), priority=rng.choice((1000, 3000)), **GIVEN_UP) for i in lost]
+    nodes = [node("N1", 100, state="down"), *(node(f"N{i}", 100) for i in range(2, count + 1))]
+    wrong = rng.choices(("migration_fails", "answer_lost"), k=rng.randint(0, 2))
+    return cluster(nodes, vms), [{"when": {"vm": rng.choice(vms)["name"]}, "do": do} for do in wrong]
+
+
+@pytest.mark.parametrize("first", range(0, 120, 40))
+def test_whoever_makes_room_for_whom_no_invariant_breaks_and_the_report_agrees_with_the_log(first: int) -> None:
+    some_made_room = False
+    for seed in range(first, first + 40):
+        of, faults = filled_up(seed)
+        night = failed_over(of, how=None, faults=faults, seed=seed)
+        assert check_log(night.log) == (), f"seed {seed}"
+        assert check_failover(night.report, night.log, ["N1"], night.notes.began_s) == (), f"seed {seed}"
+        some_made_room |= bool(night.report.made_room)
+    assert some_made_room
 
 
 def test_i3_a_run_that_is_stopped_makes_no_room() -> None:
