@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from shunter.clusters.clock import Clock
 from shunter.clusters.port import ClusterError, ClusterPort, Failed, OutcomeUnknown, Refused
 from shunter.engine.control import Control
+from shunter.engine.emptied import why_not_to_go
 from shunter.engine.looking import LOOK_AGAIN_S, look, until_change
 
 Action = Callable[[ClusterPort, str], Awaitable[None]]
@@ -101,8 +102,8 @@ async def _is_on_its_way(cluster: ClusterPort, node: str, before_s: float) -> bo
         if left_s <= 0:
             break
         await until_change(cluster, seen, left_s)
-    if state != "paused" or any(vm.holds_memory for vm in seen.vms_by_node[node]):
-        raise Failed(f"{node} did not take the order to restart up, and is {state} and in use now")
+    if against := why_not_to_go(seen, node):
+        raise Failed(f"{node} did not take the order to restart up, and must not be told again: {against}")
     return False
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 from shunter.clusters.port import ClusterPort, Failed, Unreachable
 from shunter.engine.audience import Audience, Waiting
+from shunter.engine.emptied import is_in_use, why_not_to_go
 from shunter.engine.holds import Hold, Holds
 from shunter.engine.lives import Lives
 from shunter.engine.looking import LOOK_AGAIN_S, look, until_change
@@ -21,8 +22,6 @@ from shunter.engine.pausing import Pausing
 from shunter.engine.rest import Rest
 from shunter.statemachines.node import NODE, Event, State
 from shunter.topology.model import Cluster
-from shunter.topology.planning import leaving
-from shunter.topology.quorum import votes_of
 
 Ended = Literal["done", "failed", "occupied", "called off"]
 HOLD_AGAIN_S = 3.0
@@ -141,7 +140,7 @@ class Turn:
             raise Failed(f"{self.node} was not paused: {self.pausing.refused.get(self.node, f'it is {life.state}')}")
         self.paused_s = self.cluster.clock.now_s()
         self.lives.step(NODE, life, Event.DRAIN)
-        if not self._runs_something(await look(self.cluster)):
+        if not is_in_use(await look(self.cluster), self.node):
             await self.rest.move_roles()
             await self.rest.move_volumes()
         is_ours = await hold.still_ours()
@@ -151,7 +150,7 @@ class Turn:
         if self._is_held_back(seen):
             self.lives.step(NODE, life, Event.STOP_DRAINING, self.why)
             return False
-        against = self._against(seen) if is_ours else f"{self.node} is no longer held by this run"
+        against = why_not_to_go(seen, self.node) if is_ours else f"{self.node} is no longer held by this run"
         if not against:
             self.lives.step(NODE, life, Event.SEEN_EMPTY)
             return True
@@ -164,26 +163,6 @@ class Turn:
         if reason:
             self._end("called off", reason)
         return bool(reason)
-
-    def _against(self, seen: Cluster) -> str:
-        """Why its maintenance may not begin; empty when nothing speaks against it."""
-        if seen.node_by_name[self.node].state != "paused":
-            return f"{self.node} is {seen.node_by_name[self.node].state}, not paused"
-        if self._runs_something(seen):
-            return f"something runs on {self.node}, or is on its way from it or to it"
-        staying = [vm.name for vm in leaving(seen, (self.node,))]
-        if staying:
-            return f"{', '.join(staying)} cannot leave {self.node}"
-        owned = [volume.name for volume in seen.volumes if volume.owner == self.node]
-        if owned:
-            return f"{self.node} still owns {', '.join(owned)}"
-        if not votes_of(seen, away={self.node}).is_majority:
-            return f"without {self.node} the cluster would have no majority of votes (I6)"
-        return ""
-
-    def _runs_something(self, seen: Cluster) -> bool:
-        under_way = any(self.node in (move.source, move.target) for move in seen.migrations)
-        return under_way or any(vm.holds_memory for vm in seen.vms_by_node[self.node])
 
     # -------------------------------------------------------------- coming back
 

@@ -223,6 +223,17 @@ def test_a_node_whose_answer_to_the_order_was_lost_is_looked_at_and_told_again_i
     assert times(night, "node_rebooted") == [pytest.approx(times(night, "node_paused")[0] + (0 if moved else 60))]
 
 
+def test_i5_a_node_that_owns_a_volume_by_now_is_not_told_again() -> None:
+    """Its first order was lost, and N2, which owned the volume, is lost within the minute in which it is waited for."""
+    lost = [{"do": "answer_lost", "when": {"node": "N1"}, "moved": each} for each in (True, False)]
+    of = cluster(3, volumes=[{"name": "CSV1", "owner": "N2", "reachable_from": ["N1", "N2"]}])
+    night = maintained(of, ["N1"], faults=[*lost, {"do": "node_down", "node": "N2", "at_s": 30}])
+    assert night.happened("node_rebooted") == []
+    (turn,) = night.report.maintenance
+    assert turn.reason == ("N1 did not take the order to restart up, and must not be told again: N1 still owns CSV1")
+    assert check_log(night.log) == ()
+
+
 def test_a_node_that_does_not_come_back_is_named_and_no_other_is_begun() -> None:
     night = maintained(small(), faults=[{"do": "reboot_fails", "when": {"node": "N1"}}], order=("N1",))
     assert outcomes(night) == {"N1": "failed"}
