@@ -116,6 +116,9 @@ class Replanning:
             if target is None or target in fleet.busy or vm in fleet.heading or vm in fleet.cluster.rules_by_vm:
                 continue
             is_open = target in fleet.taking() and (fleet.phase[target] in FINISHED or target not in drained)
+            planned = Start(vm, source, target)
+            if planned == start:
+                break
             if is_open and target in fleet.fitness.of(vm) and deciding.reserve.allows_start(vm, target):
-                return Start(vm, source, target)
+                return planned
         return start

@@ -15,7 +15,7 @@ from shunter.topology.rolling.strategy import Deciding, Leave, Start
 if TYPE_CHECKING:
     from shunter.engine.rolling import Rolling
 
-DECIDE_AGAIN_S = 60.0
+DECIDE_AGAIN_S = 300.0
 
 
 class Beginning:
@@ -118,8 +118,9 @@ class Beginning:
         await self._run.crew.send(seen, action.vm, action.target, away, together)
 
     def _is_something_free(self, seen: Cluster) -> bool:
-        """Whether anything may be possible that was not when it was decided last: while no node became free and none
-        stands otherwise, hardly anything is; it is decided again after a while all the same.
+        """Whether anything may be possible that was not when it was decided last: while no node became free, none
+        stands otherwise, and no VM needs more or less or may be moved again, hardly anything is; it is decided again
+        after a while all the same.
         """
         run = self._run
         busy = frozenset(run.crew.busy(seen))
@@ -127,7 +128,8 @@ class Beginning:
         away = run.turns.nodes_away()
         there = [node.state for node in seen.nodes if node.name not in away]
         turns = run.turns.pending(), away, [*run.turns.put_off_s()]
-        standing = there, turns, seen.volumes, bool(seen.storage_jobs)
+        held = [vm.name for vm in seen.under_backup], sum(seen.held_mib.values()), run.crew.forbidden()
+        standing = there, turns, seen.volumes, bool(seen.storage_jobs), held
         last_busy, last_standing, decided_s = self._decided
         if run.is_idle or not busy >= last_busy or standing != last_standing or now_s >= decided_s + DECIDE_AGAIN_S:
             self._decided = busy, standing, now_s

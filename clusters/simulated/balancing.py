@@ -73,15 +73,15 @@ def _movable(seen: Cluster, target: str) -> tuple[list[VirtualMachine], bool]:
     lefts_mib = {node.name: room_mib(seen, node) for node in sources}
     for source in sorted(sources, key=lambda node: (-_load(node, lefts_mib[node.name]), node.name)):
         left_mib = lefts_mib[source.name]
-        levelling = [
+        levelling = (
             vm
             for vm in seen.vms_by_node[source.name]
             if vm.state in RUNS and _load(to, free_mib - vm.memory_mib) <= _load(source, left_mib + vm.memory_mib)
-        ]
-        if levelling and target in busy:
-            return [], True
-        if levelling and source.name in busy:
-            later = True
+        )
+        if target in busy or source.name in busy:
+            later = later or any(levelling)
+            if later and target in busy:
+                break
         elif ready := [vm for vm in levelling if migration_refusal(seen, vm.name, target) is None]:
             return ready, later
     return [], later
