@@ -17,6 +17,7 @@ from shunter.flows.parameters import (
     ReserveNodes,
     RunningMigrations,
     Speed,
+    UndoPause,
     spoken,
 )
 from shunter.flows.run import Means, carry_out
@@ -36,7 +37,7 @@ async def evacuate_nodes(  # noqa: PLR0917 - each is a field of the form
     reserve_nodes: ReserveNodes = "auto",
     speed: Speed = None,
     running_migrations_on_cancel: RunningMigrations = "finish",
-    undo_pause: bool = False,
+    undo_pause: UndoPause = False,
     backups: Backups = "hold",
     backup_limit_s: BackupLimitS = 3600.0,
     refresh_drifted: RefreshDrifted = False,

@@ -10,11 +10,11 @@ from shunter.flows.parameters import (
     BackupLimitS,
     Backups,
     ClusterName,
-    NodeName,
+    OneVm,
     RefreshDrifted,
     RunningMigrations,
     Speed,
-    VmName,
+    TargetNode,
     spoken,
 )
 from shunter.flows.run import Means, carry_out
@@ -30,8 +30,8 @@ def _name() -> str:
 @flow(flow_run_name=_name, persist_result=False, retries=0)
 async def live_migrate(  # noqa: PLR0917 - each is a field of the form
     cluster: ClusterName,
-    vm: VmName,
-    target: NodeName,
+    vm: OneVm,
+    target: TargetNode,
     speed: Speed = None,
     running_migrations_on_cancel: RunningMigrations = "finish",
     backups: Backups = "hold",

@@ -33,6 +33,10 @@ ClusterName = Annotated[
 ]
 NodeNames = Annotated[list[NodeName], Field(min_length=1, json_schema_extra={"title": "Nodes"})]
 VmName = Annotated[str, Field(min_length=1, max_length=255)]
+OneNode = Annotated[NodeName, _titled("Node")]
+OneVm = Annotated[VmName, _titled("VM")]
+UndoPause = Annotated[bool, _titled("Resume the nodes if stopped")]
+TargetNode = Annotated[NodeName, _titled("Target node")]
 ReserveNodes = Annotated[
     Literal["auto"] | Annotated[int, Field(ge=0, le=63, strict=True)], _titled("Reserve: nodes that may be lost")
 ]

@@ -15,7 +15,7 @@ from shunter.flows.parameters import (
     ClusterName,
     FailbackOfNode,
     Homes,
-    NodeName,
+    OneNode,
     RefreshDrifted,
     ReserveNodes,
     RunningMigrations,
@@ -37,7 +37,7 @@ def _name() -> str:
 @flow(flow_run_name=_name, persist_result=False, retries=0)
 async def resume_node(  # noqa: PLR0917 - each is a field of the form
     cluster: ClusterName,
-    node: NodeName,
+    node: OneNode,
     failback: FailbackOfNode = "none",
     homes: Homes = None,
     reserve_nodes: ReserveNodes = "auto",

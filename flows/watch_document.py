@@ -58,7 +58,13 @@ def state_document(glance: Glance, latest: Sequence[Occurrence], began_s: float)
         for each in glance.standing[:MOST_ROWS]
     )
     happened = (
-        (_at(each.at_s - began_s), each.what.replace("_", " "), each.subject, each.message, each.remedy)
+        (
+            _at(each.at_s - began_s),
+            each.what.replace("n_plus_1", "N+1").replace("_", " "),
+            each.subject,
+            each.message,
+            each.remedy,
+        )
         for each in reversed(latest[-LATEST:])
     )
     parts = [

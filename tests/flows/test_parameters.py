@@ -9,11 +9,16 @@ import pytest
 from prefect.exceptions import ParameterTypeError
 from prefect.utilities.callables import parameter_schema
 
+from shunter.flows.check import check_cluster
 from shunter.flows.evacuate import evacuate_nodes
+from shunter.flows.failover import failover
 from shunter.flows.maintain import rolling_maintenance
 from shunter.flows.migrate import live_migrate
 from shunter.flows.parameters import spoken
+from shunter.flows.repair import repair_placement
+from shunter.flows.resume import resume_node
 from shunter.flows.steer import steer_rolling_maintenance
+from shunter.flows.watch import watch_cluster
 
 
 def test_the_form_to_evacuate_has_a_typed_field_with_help_for_each_parameter() -> None:
@@ -40,6 +45,26 @@ def test_the_form_to_evacuate_has_a_typed_field_with_help_for_each_parameter() -
     }
 
 
+FORMS = (
+    check_cluster,
+    evacuate_nodes,
+    failover,
+    live_migrate,
+    repair_placement,
+    resume_node,
+    rolling_maintenance,
+    steer_rolling_maintenance,
+    watch_cluster,
+)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+def test_every_field_of_every_form_has_a_title_and_help(form: Any) -> None:
+    fields = parameter_schema(form).properties
+    assert [name for name, field in fields.items() if not field.get("description")] == []
+    assert [name for name, field in fields.items() if field["title"] == name] == []
+
+
 def test_the_form_to_migrate_asks_for_cluster_vm_and_target() -> None:
     assert parameter_schema(live_migrate).required == ["cluster", "vm", "target"]
 
@@ -48,9 +73,7 @@ def test_the_form_of_a_rolling_run_asks_for_the_cluster_alone_and_offers_choices
     schema = parameter_schema(rolling_maintenance)
     fields = schema.properties
     assert schema.required == ["cluster"]
-    assert [name for name, field in fields.items() if not field["description"]] == []
     assert fields["maintenance_s"]["title"] == "Maintenance of a node (seconds)"
-    assert [name for name, field in fields.items() if field["title"] == name] == []
     assert fields["prefer"]["enum"] == ["time", "moves"]
     assert fields["failback"]["enum"] == ["none", "as_it_was", "spread"]
     assert fields["action"]["enum"] == ["reboot", "by hand"]

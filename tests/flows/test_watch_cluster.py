@@ -191,7 +191,9 @@ def test_the_document_of_a_cluster_out_of_reach_says_that_it_is_old_and_names_ar
         before="normal",
         state="failed",
     )
-    text = state_document(glance, [happened], began_s=5.0)
+    lost = happened.model_copy(update={"what": "n_plus_1_lost"})
+    text = state_document(glance, [happened, lost], began_s=5.0)
     assert "|  | error | vm &lt;b&gt;\\|x | it \\| failed (changes again and again) | start it | 1 min 0 s |" in text
     assert "| 25 s | vm failed |" in text
+    assert "| 25 s | N+1 lost |" in text
     assert "<b>" not in text
