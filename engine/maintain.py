@@ -7,19 +7,22 @@ VMs come and go), order and number of nodes at once are planned anew, and what i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from shunter.clusters.port import ClusterError, ClusterPort
-from shunter.engine.audience import Audience
+from shunter.engine.audience import Audience, Waiting
 from shunter.engine.control import Control
 from shunter.engine.direct_io import planned_on_direct_io
 from shunter.engine.holds import Holds
+from shunter.engine.looking import change_or_stop, look
 from shunter.engine.maintenance import Action, Hooks, Reboot
 from shunter.engine.migrate import StartMigration, run_here
 from shunter.engine.rolling import Budget, Rolling
+from shunter.statemachines.node import NODE, State
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Finding, Plan
 from shunter.topology.preflight import with_requirements
+from shunter.topology.quorum import MEMBER
 from shunter.topology.rolling import RollingPolicy, forecast
 from shunter.topology.rolling.policy import wanted_nodes
 from shunter.topology.rolling.strategy import Strategy
@@ -41,19 +44,22 @@ async def maintain(
     budget: Budget | None = None,
     planned: tuple[Plan, Strategy] | None = None,
     done_since_s: float | None = None,
+    away: Collection[str] = (),
 ) -> Plan:
     """Take these nodes (none: all) through their maintenance; return the report, or the plan itself (`executed` false)
     when a finding forbids the run or no node can be maintained.
 
     `planned`: what `forecast` says of the cluster as it stands, where that is known already. `done_since_s`: goes on
     with a run that was begun then (the cluster's clock): nodes that have started since count as done, and what it left
-    paused by us takes VMs again, after its maintenance or without. `control`: asked to stop, nothing new begins; what
-    is away is brought back. Cancelling it does the same, and then CancelledError is raised.
+    paused by us takes VMs again, after its maintenance or without. `away`: nodes that it may have taken away; those
+    that are not back are waited for first, as long as their maintenance may last. `control`: asked to stop, nothing new
+    begins; what is away is brought back. Cancelling it does the same, and then CancelledError is raised.
 
     Raises RequestError (unknown node): nothing was touched; and Unreachable, which says what had been touched.
     """
     policy = policy or RollingPolicy()
-    seen = await cluster.look()
+    control = control or Control()
+    seen = await _once_back(cluster, away, policy.maintenance_s, audience, control)
     done = await _done_since(cluster, wanted_nodes(seen, nodes, policy), done_since_s)
     if done:
         left = [name for name in wanted_nodes(seen, nodes, policy) if name not in done]
@@ -73,7 +79,7 @@ async def maintain(
         holds,
         audience,
         start,
-        control or Control(),
+        control,
         action or Reboot(),
         hooks or Hooks(),
         budget or Budget(),
@@ -85,6 +91,26 @@ async def maintain(
     if plan.errors or not (plan.maintenance or run.pausing.ours or run.awaited.all):
         return plan
     return await run.carry_out()
+
+
+async def _once_back(
+    cluster: ClusterPort, away: Collection[str], maintenance_s: float, audience: Audience, control: Control
+) -> Cluster:
+    """A look that shows these nodes as members again, or that they do not come."""
+    deadline = NODE.states[State.IN_MAINTENANCE].deadline
+    assert deadline is not None  # noqa: S101  the table says so
+    until_s = cluster.clock.now_s() + deadline.after_s(maintenance_s)
+    seen = await cluster.look()
+    while left := [node.name for node in seen.nodes if node.name in away and node.state not in MEMBER]:
+        left_s = until_s - cluster.clock.now_s()
+        if left_s <= 0 or control.asked:
+            break
+        reason = "was taken away by the run that this one goes on with, and is not back yet"
+        audience.waiting(tuple(Waiting(f"node {name}", reason, until_s) for name in left))
+        await change_or_stop(cluster, seen, left_s, control)
+        seen = await look(cluster)
+    audience.waiting(())
+    return seen
 
 
 async def _done_since(cluster: ClusterPort, nodes: Sequence[str], since_s: float | None) -> dict[str, float]:

@@ -58,6 +58,7 @@ class RollingRun:
                 hooks=_hooks(means, record),
                 budget=self.budget,
                 done_since_s=record.known.began_s if record is not None and record.goes_on else None,
+                away=tuple(record.known.paused) if record is not None and record.goes_on else (),
             )
         if record is not None:
             after = await look(means.cluster)

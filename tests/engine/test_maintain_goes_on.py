@@ -9,7 +9,7 @@ from building import cluster, node, vm
 from virtual import Notes, in_virtual_time, maintained
 
 from shunter.clusters.clock import Clock
-from shunter.clusters.simulated import SimulatedCluster
+from shunter.clusters.simulated import SimulatedCluster, read_faults
 from shunter.engine.holds import OwnHolds
 from shunter.engine.maintain import maintain
 from shunter.topology.model import Cluster
@@ -48,6 +48,42 @@ def test_nodes_that_have_started_since_count_as_done() -> None:
     assert said == [
         f"{name} has started anew at 400 s, since the run was begun: it counts as done" for name in ("N1", "N2")
     ]
+
+
+def while_away(fault: str) -> tuple[Plan, Notes, float]:
+    """N1 was rebooted by a run that was killed; it is started again 10 s later. And when that one had planned."""
+    of = cluster(3, [vm("web", "N3")])
+
+    async def night() -> tuple[Plan, Notes, float]:
+        world = SimulatedCluster(of, clock=Clock(), reboot_s=300, faults=read_faults(fault, of))
+        notes = Notes()
+        await world.pause_node("N1")
+        await world.reboot_node("N1")
+        await world.clock.sleep(10)
+        policy = RollingPolicy(maintenance_s=300)
+        given = {"holds": OwnHolds(), "audience": notes, "done_since_s": 0.0, "away": ["N1"]}
+        report = await maintain(world, (), policy, **given)
+        began_s = notes.began_s
+        await world.close()
+        return report, notes, began_s
+
+    return in_virtual_time(night)
+
+
+def test_a_node_that_was_away_when_the_run_before_ended_is_waited_for_and_counts_as_done() -> None:
+    report, notes, began_s = while_away("[]")
+    assert began_s == 300
+    assert {turn.node: turn.outcome for turn in report.maintenance} == {"N2": "done", "N3": "done"}
+    assert report.ok
+    (waits,) = notes.waits[0]
+    assert waits.subject == "node N1"
+    assert waits.reason == "was taken away by the run that this one goes on with, and is not back yet"
+
+
+def test_a_node_that_was_away_and_does_not_come_back_is_not_waited_for_longer_than_its_maintenance_may_last() -> None:
+    report, _, began_s = while_away('[{"when": {"node": "N1"}, "do": "reboot_fails"}]')
+    assert began_s == 10 + 900  # three times its maintenance
+    assert [stays.node for stays in report.untouched] == ["N1"]
 
 
 def test_nodes_that_have_not_started_since_are_maintained() -> None:

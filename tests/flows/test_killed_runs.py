@@ -1,0 +1,115 @@
+"""Runs whose process is killed in the middle: nothing is lost by it, and the next run goes on from there (I2, I5)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from building import node, vm
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect_side import hosted
+
+from shunter.flows.embedded import EmbeddedServer
+from shunter.flows.failover import failover
+from shunter.flows.maintain import rolling_maintenance
+from shunter.topology.recheck import check_log
+
+DEADLINE_S = 90.0
+FLOW = "import asyncio; from shunter.flows.{module} import {flow}; asyncio.run({flow}(**{given!r}))"
+
+
+@contextmanager
+def running(
+    server: EmbeddedServer, home: Path, module: str, flow: str, **given: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The flow in a process of its own, which does not outlive the block."""
+    here = {"PREFECT_API_URL": server.api_url, "PREFECT_HOME": str(home)}
+    code = FLOW.format(module=module, flow=flow, given=given)
+    started = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **here})
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.wait()
+
+
+def happened(witness: Path, what: str, **fields: Any) -> list[dict[str, Any]]:
+    whole = [line for line in witness.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    return [line for line in map(json.loads, whole) if line["what"] == what and fields.items() <= line.items()]
+
+
+def wait_until(witness: Path, what: str, times: int = 1) -> None:
+    """The log tells of it. It is read again and again, because nobody says when it grows."""
+    until_s = time.monotonic() + DEADLINE_S
+    while len(happened(witness, what)) < times:
+        assert time.monotonic() < until_s, f"no {what} within {DEADLINE_S} s"
+        time.sleep(0.02)
+
+
+async def free_what_it_held(cluster: str) -> None:
+    """As an operator does who cannot wait for the leases: `prefect gcl update NAME --active-slots 0`."""
+    async with get_client() as client:
+        for limit in await client.read_global_concurrency_limits(limit=200, offset=0):
+            if limit.name.startswith(f"shunter:{cluster}:") and limit.active_slots:
+                await client.update_global_concurrency_limit(limit.name, GlobalConcurrencyLimitUpdate(active_slots=0))
+
+
+@pytest.mark.parametrize("after", ["vm_started", "migration_started"])
+def test_i2_a_failover_that_was_killed_is_ended_by_the_next_one_and_no_vm_is_started_twice(
+    prefect_server: EmbeddedServer, tmp_path: Path, after: str
+) -> None:
+    name = f"killed-failover-{after.replace('_', '-')}"
+    lost = [vm(f"lost-{i}", on="N1", state="failed") for i in range(2)]
+    lost.append(vm("large", on="N1", memory_mib=40960, state="failed", priority=1000))
+    stay = [vm(f"stay-{i}-{n}", on=f"N{n}", memory_mib=mib) for n in (2, 3) for i, mib in enumerate((8192, 24576))]
+    of = {"name": name, "nodes": [node("N1", state="down"), node("N2"), node("N3")], "vms": [*lost, *stay]}
+    with hosted(name, tmp_path, cluster=of, speed=20) as witness:
+        with running(prefect_server, tmp_path / "home", "failover", "failover", cluster=name, nodes=["N1"]) as run:
+            wait_until(witness, after)
+            run.kill()
+        asyncio.run(free_what_it_held(name))
+        report = asyncio.run(failover(cluster=name, nodes=["N1"]))
+        log = witness.read_text(encoding="utf-8").splitlines()
+    assert report.ok
+    started = [line["vm"] for line in happened(witness, "vm_started")]
+    assert sorted(started) == ["large", "lost-0", "lost-1"]
+    assert check_log(log) == ()
+
+
+def test_i5_a_rolling_run_that_was_killed_while_a_node_was_away_goes_on_when_it_is_started_again(
+    prefect_server: EmbeddedServer, tmp_path: Path
+) -> None:
+    name = "killed-rolling-run"
+    of = {
+        "name": name,
+        "nodes": [node(f"N{i}") for i in range(1, 4)],
+        "vms": [vm(f"vm-{i}", on=f"N{i % 3 + 1}") for i in range(6)],
+    }
+    given = {"cluster": name, "maintenance_s": 120.0}
+    with hosted(name, tmp_path, cluster=of, speed=20, reboot_s=120) as witness:
+        with running(prefect_server, tmp_path / "home", "maintain", "rolling_maintenance", **given) as run:
+            wait_until(witness, "node_down", times=2)
+            run.kill()
+        away = happened(witness, "node_down")[-1]["node"]
+        asyncio.run(free_what_it_held(name))
+        report = asyncio.run(rolling_maintenance(**given))
+        log = witness.read_text(encoding="utf-8").splitlines()
+    assert report.ok
+    done = {finding.subject for finding in report.findings if "it counts as done" in finding.message}
+    assert f"node {away}" in done
+    assert {turn.outcome for turn in report.maintenance} == {"done"}
+    assert len(happened(witness, "node_rebooted")) == 3
+    assert happened(witness, "vm_crashed") == []
+    assert check_log(log) == ()
+    resumed = [line["node"] for line in happened(witness, "node_resumed")]
+    assert set(resumed) == {"N1", "N2", "N3"}
