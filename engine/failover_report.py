@@ -198,7 +198,10 @@ def _of_room(moves: Sequence[Move]) -> Iterator[Finding]:
             severity, told = "error", f"what became of its migration {way} is unknown"
             remedy = f"look where it runs, {move.source} or {move.target}, before anything else"
         else:
-            severity, told = "warning", f"it was to move on live, {way} ({move.why}), and could not: {move.reason}"
+            severity, told = (
+                "warning",
+                f"it was to move on live, {way} ({move.why}), and did not: {move.reason or move.outcome}",
+            )
             remedy = "nothing; it runs on where it was"
         yield Finding(rule="I3", severity=severity, subject=f"vm {move.vm}", message=told, remedy=remedy)
 

@@ -221,7 +221,7 @@ def _waiting(cluster: Cluster, restarts: Restarts) -> Iterator[Finding]:
 
 def room_can_be_made(seen: Cluster, waiting: Sequence[VirtualMachine], lost: Sequence[str]) -> Iterator[Finding]:
     """For whom of those that wait for room, if others move on live, and how. `seen`: when all that fits has started."""
-    found = room_to_start(seen, waiting)
+    found = list(room_to_start(seen, waiting))
     if not found:
         return
     parts = [f"{each.vm} fits on {each.node} once {_on_their_way(each)}" for each in found[:MOST_WAITING]]

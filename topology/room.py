@@ -45,27 +45,25 @@ class RoomToStart(NamedTuple):
 
 def room_to_start(
     cluster: Cluster, waiting: Collection[VirtualMachine], tried: Tried = NOTHING_TRIED
-) -> list[RoomToStart]:
+) -> Iterator[RoomToStart]:
     """Who would have to move on so that these VMs, none of which runs or fits anywhere, could be started: the most
     important first, each after those before it. Those for which nothing was found are left out, and those that a rule
     or a disk ties to others. `tried`: by (VM, node), where one cannot go or be started.
     """
     under_backup = {vm.name: vm.node for vm in cluster.vms if vm.backup and vm.holds_memory}
     problem = Problem(cluster, (), (), under_backup, tried)
-    room = _Room(problem, {})
-    found = []
+    room, losses = _Room(problem, {}), Losses(cluster)
     for vm in sorted(waiting, key=lambda vm: (-vm.priority, vm.name)):
         tied = any(len(cluster.vms_by_disk[disk]) > 1 for disk in disks_of(cluster, vm))
         if tied or vm.name in cluster.rules_by_vm:
             continue
-        (restart,) = Losses(cluster).restarting([vm], (), tried.keys()).restarts
+        (restart,) = losses.restarting([vm], (), tried.keys()).restarts
         before = set(room.targets)
         node = room.clear(restart.mib, frozenset(restart.fit))
         if node is not None:
             room.change(node, -restart.mib)
             moves = tuple((name, target) for name, target in room.targets.items() if name not in before)
-            found.append(RoomToStart(vm.name, node, moves))
-    return found
+            yield RoomToStart(vm.name, node, moves)
 
 
 class _Room:

@@ -132,7 +132,7 @@ def test_i3_where_one_cannot_move_on_another_makes_room_and_both_are_told() -> N
     night = failed_over(in_pieces(), how=None, faults=faults)
     assert {move.vm: move.target for move in night.report.moves} == {"db": "N2"}
     assert {(move.vm, move.outcome) for move in night.report.made_room} == {("b", "failed"), ("a", "done")}
-    assert any(told.subject == "vm b" and "could not" in told.message for told in night.report.findings)
+    assert any(told.subject == "vm b" and "and did not" in told.message for told in night.report.findings)
     assert check_failover(night.report, night.log, ["N1"]) == ()
 
 
