@@ -61,8 +61,10 @@ class Rest:
             self.unplaced = placement.unplaced
             if not placement.targets:
                 break
+            going = dict(placement.targets)
             for name, chosen in placement.targets.items():
-                target = self._as_planned(seen, name, tried) or chosen
+                others = {vm: target for vm, target in going.items() if vm != name}
+                target = going[name] = self._as_planned(seen, name, tried, others) or chosen
                 refused = await self.move_vm(name, seen.vm_by_name[name].node, target)
                 if refused:
                     tried[name, target] = refused
@@ -93,12 +95,12 @@ class Rest:
             tuple(n.model_copy(update={"state": "paused"}) if n.name in avoided else n for n in seen.nodes)
         )
 
-    def _as_planned(self, seen: Cluster, name: str, tried: Tried) -> str | None:
-        """The target that the plan named, if nothing stands against it now."""
+    def _as_planned(self, seen: Cluster, name: str, tried: Tried, others: Mapping[str, str]) -> str | None:
+        """The target that the plan named, if nothing stands against it now. `others`: VM → node, where these go."""
         target = self.planned.get(name)
-        if target is None or (name, target) in tried or verdicts(seen, seen.vm_by_name[name], target):
+        if target is None or (name, target) in tried:
             return None
-        return target
+        return None if verdicts(seen, seen.vm_by_name[name], target, promised=others) else target
 
     async def move_vm(self, name: str, source: str, target: str) -> Verdict | None:
         """Move one VM that does not run, unless it went along with another; the verdict if that was refused."""
