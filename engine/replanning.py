@@ -49,8 +49,9 @@ class Replanning:
             self._plan(seen, most_courses=1)
 
     def is_there_another_way(self, seen: Cluster) -> bool:
-        """Nothing is under way and nothing can begin: one more node is drained to nodes that are not done yet, or else
-        all is planned anew, once from each such place, or else VMs make room. Whether that changed anything.
+        """Nothing is under way and nothing can begin: a node leaves without which a long search finds the reserve kept;
+        or else one more is drained to nodes that are not done yet; or else all is planned anew, once from each such
+        place; or else VMs make room. Whether that changed anything.
 
         Where what keeps a node that is to go first may pass, nothing of that: it is waited for.
         """
@@ -62,6 +63,9 @@ class Replanning:
         first = deciding.to_go_first()
         if first is not None and run.first.is_kept(seen, fleet, first):
             return run.first.gives_way(seen, first)
+        if deciding.search_longer():
+            run.beginning.is_thorough = True
+            return True
         node = deciding.unlock()
         if node is not None:
             others = tuple(name for name in run.strategy.order if name != node)

@@ -19,13 +19,16 @@ DECIDE_AGAIN_S = 300.0
 
 
 class Beginning:
-    """Of one run."""
+    """Of one run. `is_thorough`: the next node that leaves may be one without which only a long search finds that the
+    reserve is kept.
+    """
 
     def __init__(self, run: Rolling) -> None:
         self._run = run
         self._not_together: Mapping[str, frozenset[str]] = not_together(run.before, run.policy)
         self._partners: Mapping[str, frozenset[str]] = partners_of(run.before, run.policy)
         self._reserve: Reserve | None = None
+        self.is_thorough = False
         self._decided: tuple[frozenset[str], object, float] = (frozenset(), None, 0.0)
 
     # -------------------------------------------------------------- what stands against it
@@ -89,12 +92,14 @@ class Beginning:
             if run.turns.is_put_off(name) or self.is_kept(fleet.cluster, name):
                 fleet.phase[name] = Phase.OUT
         self._reserve = Reserve(fleet, run.plan.reserve_nodes, self._reserve)
-        return Deciding(fleet, self._reserve, run.strategy, self._not_together, run.first.awaited())
+        awaited = run.first.awaited()
+        return Deciding(fleet, self._reserve, run.strategy, self._not_together, awaited, self.is_thorough)
 
     async def _carry_out(self, seen: Cluster, fleet: Fleet, deciding: Deciding) -> None:
         run = self._run
         while (action := deciding.next()) is not None:
             if isinstance(action, Leave):
+                self.is_thorough = False
                 fleet.leave(action.node)
                 if not seen.storage_jobs and await run.turns.may_leave(action.node):
                     run.turns.begin(seen, action.node, [*deciding.pending()[:1], *deciding.active()])

@@ -247,6 +247,16 @@ def test_a_saved_vm_with_nowhere_to_go_keeps_its_node_untouched() -> None:
     assert sorted(turns(plan)) == ["N2", "N3"]
 
 
+def test_i3_a_node_leaves_although_only_a_long_search_finds_room_for_the_vms_of_another_one() -> None:
+    """Without N1 those of N2 fit into 5 and 8 as 2 + 3 and 4 + 4 alone, and no largest-first rule finds that."""
+    vms = [vm(f"n2-{i}", "N2", mib) for i, mib in enumerate((2, 3, 4, 4))]
+    vms += [vm("n3", "N3", 5, priority=0), vm("n4", "N4", 4, priority=0)]
+    of = cluster([node("N1", 13), node("N2", 13), node("N3", 10), node("N4", 12)], vms)
+    plan = planned(of, ("N1",), reserve_nodes=1)
+    assert turns(plan) == ["N1"]
+    assert plan.moves == ()
+
+
 def test_i7_the_owner_of_a_volume_that_nobody_else_reaches_is_untouched() -> None:
     of = cluster(3, [vm("a", "N2")], volumes=[{"name": "CSV1", "owner": "N1", "reachable_from": ["N1"]}])
     plan = planned(of)

@@ -69,7 +69,7 @@ def run(
     while now_s <= at_most_s and len(course.legs) <= most_legs:
         action = deciding.next()
         if action is None and not ends:
-            if deciding.unlock() is None and deciding.release() is None:
+            if not deciding.search_longer() and deciding.unlock() is None and deciding.release() is None:
                 break
             continue
         if isinstance(action, Leave):

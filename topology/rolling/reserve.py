@@ -63,14 +63,7 @@ class Reserve:
 
     def holds(self) -> bool:
         """Whether it is kept now, as far as a long search finds."""
-        if self.nodes != 1:
-            return self.nodes == 0 or self._any_loss({}, {}, self.fleet.taking())
-        there = self.fleet.taking()
-        free = {name: self.fleet.free_mib[name] for name in there}
-        return all(
-            packs(self.fleet.restarts_mib(name), [mib for other, mib in free.items() if other != name])
-            for name in there
-        )
+        return self.nodes == 0 or self._holds_with(self.fleet.taking())
 
     def allows_start(self, vm: str, target: str) -> bool:
         """Whether it is kept while the VM moves there, and once it has arrived."""
@@ -85,12 +78,12 @@ class Reserve:
             return self._any_loss({target: left_mib}, {target: (restart_mib,)} if restart_mib else {}, there)
         return self._absorbs(there, target=target, left_mib=left_mib, vm=vm)
 
-    def allows_leaving(self, node: str) -> bool:
-        """Whether it is kept without this node, which is empty."""
+    def allows_leaving(self, node: str, *, thorough: bool = False) -> bool:
+        """Whether it is kept without this node, which is empty. `thorough`: as far as a long search finds."""
         if self.nodes == 0:
             return True
         there = [name for name in self.fleet.taking() if name != node]
-        return self._any_loss({}, {}, there) if self.nodes > 1 else self._absorbs(there)
+        return (self.nodes == 1 and self._absorbs(there)) or ((thorough or self.nodes > 1) and self._holds_with(there))
 
     def left_mib(self) -> int | None:
         """What is left free after the worst loss of one node; below 0: so much is missing. None with no node there."""
@@ -99,6 +92,16 @@ class Reserve:
         if not there:
             return None
         return sum([free[name] for name in there]) - max([free[name] + needed[name] for name in there])
+
+    def _holds_with(self, there: Sequence[str]) -> bool:
+        """Whether it is kept with these nodes, as far as a long search finds."""
+        if self.nodes != 1:
+            return self._any_loss({}, {}, there)
+        free = {name: max(0, self.fleet.free_mib[name]) for name in there}
+        return all(
+            packs(self.fleet.restarts_mib(name), [mib for other, mib in free.items() if other != name])
+            for name in there
+        )
 
     # -------------------------------------------------------------- one lost
 

@@ -61,7 +61,8 @@ class _Idle(NamedTuple):
 @dataclass(slots=True)
 class Deciding:
     """One run under one strategy. `not_with`: node → those that may not be away together with it. `awaited`: of the
-    nodes that leave before all others those that all others wait for, whatever keeps them.
+    nodes that leave before all others those that all others wait for, whatever keeps them. `thorough`: whether nodes
+    may leave without which only a long search finds that the reserve is kept.
     """
 
     fleet: Fleet
@@ -69,6 +70,7 @@ class Deciding:
     strategy: Strategy
     not_with: Mapping[str, frozenset[str]] = field(default_factory=dict)
     awaited: Collection[str] = ()
+    thorough: bool = False
     first: list[str] = field(init=False)
     _seeds: set[str] = field(init=False)
     _turn: dict[str, int] = field(init=False)
@@ -84,6 +86,7 @@ class Deciding:
     def something_ended(self) -> None:
         """What had to wait may be possible now."""
         self._waits.clear()
+        self.thorough = False
 
     def next(self) -> Leave | Start | None:
         """What to do now; to be asked again once it is done. None: nothing before something ends."""
@@ -103,6 +106,17 @@ class Deciding:
                 return start
             self._waits.add(node)
         return None
+
+    def search_longer(self) -> bool:
+        """Nothing runs and nothing can start: let a node leave without which the reserve is kept all the same, if a
+        long search finds that. Whether one can now.
+        """
+        if self.thorough:
+            return False
+        self.thorough = True
+        able = [node for node in self.active() if self.fleet.is_empty(node) and self._may_leave(node)]
+        self._waits.difference_update(able)
+        return bool(able)
 
     def unlock(self) -> str | None:
         """Nothing runs and nothing can start: let one more node be drained to nodes that are not done, the one with
@@ -190,7 +204,7 @@ class Deciding:
             return False
         if not votes_of(self.fleet.cluster, away=away | {node}).is_majority:
             return False
-        return self.reserve.allows_leaving(node)
+        return self.reserve.allows_leaving(node, thorough=self.thorough)
 
     # -------------------------------------------------------------- starting
 
