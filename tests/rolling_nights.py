@@ -219,7 +219,7 @@ def judge(night: RollingNight, listener: Listener, spent: Spent) -> Iterator[Vio
     yield from _in_the_order_asked_for(night, plan, report)
     yield from _to_and_fro(spent.lines)
     if night.faults == "none" and night.given is None and report.executed:
-        yield from _undisturbed(night, plan, report)
+        yield from unless_others_did(_undisturbed(night, plan, report), [told.report for told in spent.failovers])
 
 
 def _in_the_morning(night: RollingNight, report: Plan, after: Cluster) -> Iterator[Violation]:

@@ -257,6 +257,14 @@ def test_i3_a_node_leaves_although_only_a_long_search_finds_room_for_the_vms_of_
     assert plan.moves == ()
 
 
+def test_i4_a_vm_at_rest_stays_with_one_that_it_must_be_with_and_that_no_cluster_moves() -> None:
+    vms = [vm("stays", "N1", state="saved", clustered=False), vm("off", "N1", state="off"), vm("a", "N2")]
+    of = cluster(3, vms, affinity_rules=[{"name": "near", "kind": "same_node", "vms": ["stays", "off"]}])
+    plan = planned(of)
+    assert [entry.node for entry in plan.untouched] == ["N1"]
+    assert plan.role_moves == ()
+
+
 def test_i7_the_owner_of_a_volume_that_nobody_else_reaches_is_untouched() -> None:
     of = cluster(3, [vm("a", "N2")], volumes=[{"name": "CSV1", "owner": "N1", "reachable_from": ["N1"]}])
     plan = planned(of)

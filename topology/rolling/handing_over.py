@@ -154,8 +154,9 @@ class HandingOver:
         return [*sources[:1], *under_way, *later] if later else [self._at[vm], *under_way]
 
     def _settles(self, vm: str, node: str) -> bool:
-        """Whether it stays there; one that does not run may leave with its node, and follow."""
-        return self.cluster.vm_by_name[vm].holds_memory or node not in self._leaving
+        """Whether it stays there; one in the cluster's care that does not run may leave with its node, and follow."""
+        machine = self.cluster.vm_by_name[vm]
+        return machine.holds_memory or not machine.clustered or node not in self._leaving
 
     def _with_disks(self, vm: VirtualMachine, node: str) -> list[VirtualMachine]:
         """The VM and what stands with it on one disk, on the same node."""
