@@ -32,7 +32,7 @@ class Replanning:
     def __init__(self, run: Rolling) -> None:
         self._run = run
         self._planned_for, self._planned_s = self._world(run.before), run.started_s
-        self._stuck_as: set[object] = set()
+        self._stuck_as: object = None
         self.is_due = False
         self._legs = {(move.vm, move.source): move.target for move in reversed(run.plan.moves)}
 
@@ -50,8 +50,8 @@ class Replanning:
 
     def is_there_another_way(self, seen: Cluster) -> bool:
         """Nothing is under way and nothing can begin: a node leaves without which a long search finds the reserve kept;
-        or else one more is drained to nodes that are not done yet; or else all is planned anew, once from each such
-        place; or else VMs make room. Whether that changed anything.
+        or else one more is drained to nodes that are not done yet; or else all is planned anew, once between two nodes
+        that leave, unless VMs or nodes came or went; or else VMs make room. Whether that changed anything.
 
         Where what keeps a node that is to go first may pass, nothing of that: it is waited for.
         """
@@ -66,15 +66,14 @@ class Replanning:
         if deciding.search_longer():
             run.beginning.is_thorough = True
             return True
-        node = deciding.unlock()
+        node = deciding.unlock(first)
         if node is not None:
             others = tuple(name for name in run.strategy.order if name != node)
             run.strategy = replace(run.strategy, order=(node, *others), seeds=run.strategy.seeds + 1)
             return True
-        phases = frozenset(run.standing.phases(seen).items())
-        stuck_as = phases, frozenset((vm.name, vm.node, vm.state) for vm in seen.vms)
-        if stuck_as not in self._stuck_as:
-            self._stuck_as.add(stuck_as)
+        stuck_as = self._world(seen), len(run.turns.all)
+        if stuck_as != self._stuck_as:
+            self._stuck_as = stuck_as
             if self._plan(seen, most_courses=MOST_COURSES):
                 return True
         return run.making_room.is_there_a_way(seen) or (first is not None and run.first.go_on_without(seen, first))

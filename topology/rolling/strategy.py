@@ -118,14 +118,15 @@ class Deciding:
         self._waits.difference_update(able)
         return bool(able)
 
-    def unlock(self) -> str | None:
+    def unlock(self, only: str | None = None) -> str | None:
         """Nothing runs and nothing can start: let one more node be drained to nodes that are not done, the one with
-        fewest VMs. None where no further one is left that could leave if it were empty.
+        fewest VMs, or `only` this one. None where no further one is left that could leave if it were empty.
         """
+        cluster, on = self.fleet.cluster, self.fleet.on
         left = [
             node
-            for node in self.pending()
-            if node not in self._seeds and self.fleet.on[node] and votes_of(self.fleet.cluster, away={node}).is_majority
+            for node in (self.pending() if only is None else [only])
+            if node not in self._seeds and on[node] and votes_of(cluster, away={node}).is_majority
         ]
         node = min(left, key=lambda name: (len(self.fleet.on[name]), self._turn[name]), default=None)
         if node is not None:
