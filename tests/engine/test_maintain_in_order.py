@@ -88,3 +88,15 @@ def test_while_the_volume_of_a_vm_on_it_is_offline_the_node_that_goes_first_is_w
     assert len(start_s) == 4
     assert min(start_s.values()) == start_s["N1"] >= 1200
     assert said(night) == []
+
+
+def test_while_the_node_that_goes_first_cannot_be_emptied_no_vm_of_another_goes_to_and_fro() -> None:
+    vms = [
+        vm("a", "N3", possible_owners=["N1", "N3"]),
+        *(vm(f"vm-{n}-{i}", f"N{n}") for n in (1, 2, 4) for i in (0, 1)),
+    ]
+    fails = {"do": "migration_fails", "when": {"vm": "a"}, "lasting": True}
+    night = maintained(cluster(4, vms), order=("N3",), parallel=1, faults=[fails])
+    assert sorted(begun_s(night)) == ["N1", "N2", "N4"]
+    left = [(line["vm"], line["source"]) for line in night.happened("migration_started") if line["vm"] != "a"]
+    assert len(left) == len(set(left))
