@@ -16,6 +16,7 @@ from operator import gt
 from shunter.clusters.port import ClusterPort, Unreachable
 from shunter.engine.audience import Audience, Waiting
 from shunter.engine.care import Care
+from shunter.engine.crew import Crew
 from shunter.engine.failover_report import Fallout, Ran, has_quorum
 from shunter.engine.holds import Holds
 from shunter.engine.lives import Lives
@@ -129,7 +130,8 @@ class _Failover:
         self.starting = Starting(self.cluster, self.lives, self.stop)
         self.care = Care(Precautions(), self.cluster, self.lives)
         self.rest = Rest(self.cluster, self.lives, self.lost, 0, {}, {}, self.care)
-        self.room = MakesRoom(self.cluster, self.holds, self.lives, self.audience, self.care, self.start, self.stop)
+        crew = Crew(self.cluster, self.holds, self.lives, self.audience, self.care, self.start)
+        self.room = MakesRoom(crew, self.stop)
         for vm in self.before.vms:
             was_lost = vm.holds_memory and self.seen_first.node_by_name[vm.node].state not in MEMBER
             if vm.node in self.lost and vm.clustered and (was_lost or vm.state == "failed"):

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shunter.clusters.port import ClusterPort
 from shunter.engine import report
-from shunter.engine.audience import Audience
-from shunter.engine.care import Care
 from shunter.engine.crew import Crew
 from shunter.engine.dispatch import Dispatcher
-from shunter.engine.holds import Holds
 from shunter.engine.homeward import Homeward
-from shunter.engine.lives import Lives
-from shunter.engine.migrate import StartMigration
 from shunter.engine.stop import Stop
 from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.plan import Move, Plan
@@ -26,24 +20,15 @@ from shunter.topology.room import room_to_start
 class MakesRoom:
     """Of one failover. The reserve is spent, not kept: it is there for days like this."""
 
-    cluster: ClusterPort
-    holds: Holds
-    lives: Lives
-    audience: Audience
-    care: Care
-    start: StartMigration
+    crew: Crew
     stop: Stop
-    crew: Crew = field(init=False)
     _for: dict[tuple[str, str], str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.crew = Crew(self.cluster, self.holds, self.lives, self.audience, self.care, self.start)
 
     async def make(self, seen: Cluster, waiting: Sequence[VirtualMachine], barred: Tried) -> bool:
         """For one of these VMs, the most important one for which there is a way; whether anything moved on or was tried
         to. `barred`: by (VM, node), where one could not be started.
         """
-        ways = room_to_start(self.care.as_decided_on(seen), waiting, {**self.crew.tried, **barred})
+        ways = room_to_start(self.crew.care.as_decided_on(seen), waiting, {**self.crew.tried, **barred})
         way = next((way for way in ways if way.moves), None)
         if way is None:
             return False
@@ -54,5 +39,5 @@ class MakesRoom:
 
     async def moves(self, plan: Plan, started_s: float) -> tuple[Move, ...]:
         """What the cluster was asked for, and how it ended. Times count from `started_s`, by the cluster's clock."""
-        made = report.moves(self.crew.errands, await self.cluster.migration_log(), plan, started_s)
+        made = report.moves(self.crew.errands, await self.crew.cluster.migration_log(), plan, started_s)
         return tuple(move.model_copy(update={"why": self._for[move.vm, move.target]}) for move in made)

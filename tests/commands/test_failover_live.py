@@ -253,10 +253,10 @@ def test_plain_lines_say_of_what_fails_elsewhere_where_and_of_what_is_stopped_th
     assert "[ 0:25] vm web-1: saved on N1; somebody has stopped it" in said
 
 
-def test_a_whole_run_can_be_read_in_its_lines() -> None:
-    """The example of the documentation, by the real engine."""
-    of = read_cluster(json.loads((EXAMPLES / "after-a-loss.json").read_text(encoding="utf-8")))
-    night = failed_over(of, ["N2"], how=None)
+def in_lines(example: str, lost: str) -> tuple[str, RunView]:
+    """What the lines say of a failover of this node in an example of the documentation, by the real engine."""
+    of = read_cluster(json.loads((EXAMPLES / example).read_text(encoding="utf-8")))
+    night = failed_over(of, [lost], how=None)
     console = terminal(200)
     view = RunView(lambda: 0.0)
     lines = Lines(view, console)
@@ -264,7 +264,11 @@ def test_a_whole_run_can_be_read_in_its_lines() -> None:
     lines.planned(night.notes.plan, night.notes.began_s)
     for step in night.notes.steps:
         lines.stepped(step)
-    said = on(console)
+    return on(console), view
+
+
+def test_a_whole_run_can_be_read_in_its_lines() -> None:
+    said, view = in_lines("after-a-loss.json", "N2")
     assert "✓ erp-1 runs on N1, started by this run" in said
     assert "(3 of 4 VMs run again)" in said
     assert view.failover is not None
@@ -284,17 +288,7 @@ def test_who_moves_on_live_to_make_room_is_seen_until_it_is_over() -> None:
 
 
 def test_the_lines_of_a_failover_tell_who_makes_room() -> None:
-    """The example of the documentation, by the real engine."""
-    of = read_cluster(json.loads((EXAMPLES / "room-in-pieces.json").read_text(encoding="utf-8")))
-    night = failed_over(of, how=None)
-    console = terminal(200)
-    view = RunView(lambda: 0.0)
-    lines = Lines(view, console)
-    assert night.notes.plan is not None
-    lines.planned(night.notes.plan, night.notes.began_s)
-    for step in night.notes.steps:
-        lines.stepped(step)
-    said = on(console)
+    said, _ = in_lines("room-in-pieces.json", "N1")
     assert "web-2: N3 → N2 begins, to make room" in said
     assert "✓ web-2: N3 → N2 done in 15 s\n" in said
     assert "✓ db-1 runs on N3, started by this run (1 of 1 VM runs again)" in said
