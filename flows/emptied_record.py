@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import httpx
+from prefect.exceptions import PrefectException
 from prefect.variables import Variable
 from pydantic import Field, ValidationError
 
 from shunter.clusters.port import ClusterPort
 from shunter.engine.looking import look
 from shunter.flows.locks import Logger
+from shunter.flows.variables import keep
 from shunter.topology.homes import Before
 from shunter.topology.model import Cluster, Value
 from shunter.topology.plan import Plan
@@ -186,8 +188,8 @@ async def _write(parts: Iterable[Emptied], log: Logger) -> None:
         name = variable_name(part.cluster, part.node, part.part)
         try:
             async with asyncio.timeout(CALL_DEADLINE_S):
-                await Variable.aset(name, part.model_dump(mode="json"), overwrite=True)
-        except (httpx.HTTPError, TimeoutError, ValueError) as error:
+                await keep(name, part.model_dump(mode="json"))
+        except (httpx.HTTPError, PrefectException, TimeoutError, ValueError) as error:
             log.warning("where the VMs of %s were could not be kept for its return: %s", part.node, error)
 
 

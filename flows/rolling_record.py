@@ -14,12 +14,14 @@ from datetime import UTC, datetime
 from typing import Self
 
 import httpx
+from prefect.exceptions import PrefectException
 from prefect.variables import Variable
 from pydantic import Field, ValidationError
 
 from shunter.clusters.port import ClusterPort
 from shunter.engine.looking import look
 from shunter.flows.locks import Logger
+from shunter.flows.variables import keep
 from shunter.topology.model import Cluster, Value
 from shunter.topology.plan import Plan
 
@@ -153,8 +155,8 @@ class Record:
             try:
                 async with asyncio.timeout(CALL_DEADLINE_S):
                     value = self.known.model_dump(mode="json")
-                    await Variable.aset(variable_name(self.known.cluster), value, overwrite=True)
-            except (httpx.HTTPError, TimeoutError, ValueError) as error:
+                    await keep(variable_name(self.known.cluster), value)
+            except (httpx.HTTPError, PrefectException, TimeoutError, ValueError) as error:
                 self._log.warning("what this run did could not be kept for the next one: %s", error)
 
     async def _remove(self) -> None:

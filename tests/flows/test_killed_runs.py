@@ -17,6 +17,7 @@ import pytest
 from building import node, vm
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect_side import hosted
 
 from shunter.flows.embedded import EmbeddedServer
@@ -26,6 +27,15 @@ from shunter.topology.recheck import check_log
 
 DEADLINE_S = 90.0
 FLOW = "import asyncio; from shunter.flows.{module} import {flow}; asyncio.run({flow}(**{given!r}))"
+
+
+@pytest.fixture(scope="module")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """One of their own: what killed runs leave behind keeps a server with SQLite busy for a while."""
+    with EmbeddedServer.started(tmp_path_factory.mktemp("prefect")) as server:
+        server.wait_until_ready()
+        with temporary_settings({PREFECT_HOME: server.home, PREFECT_API_URL: server.api_url}):
+            yield server
 
 
 @contextmanager
