@@ -89,7 +89,7 @@ class Starting:
             outcome, reason = "failed", reason or f"it is {now.state} on {now.node} after its start"
         if outcome != "done":
             self.tried[vm, node] = _lesson(vm, node, outcome, reason)
-        along = followers(seen, after, vm, node) if outcome == "done" else Followers()
+        along = followers(seen, after, vm, node) if now.node == node else Followers()  # it may have come, and not up
         self.starts.append(Start(vm, node, at_s, clock.now_s(), outcome, reason, along))
 
     async def _look_until_sure(self, vm: str) -> None:

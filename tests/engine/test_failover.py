@@ -272,6 +272,24 @@ def test_a_vm_that_does_not_come_up_on_one_node_is_started_on_another() -> None:
     assert [(move.target, move.outcome) for move in night.report.moves] == [("N2", "failed"), ("N3", "done")]
 
 
+@pytest.mark.parametrize("comes_up", [True, False])
+def test_r11_what_followed_a_vm_to_the_node_of_its_start_is_told_whether_it_came_up_or_not(comes_up: bool) -> None:
+    vms = [
+        vm("web", volumes=["LUN"], preferred_owners=["N2"], **GIVEN_UP),
+        vm("twin", volumes=["LUN"], state="off"),
+    ]
+    stands = with_n1_down(vms, volumes=[{"name": "LUN", "kind": "disk", "owner": "N1"}])
+    faults = [] if comes_up else [{"at_s": 0, "do": "role_fails", "vm": "web", "node": "N2", "times": 9}]
+    night = failed_over(stands, how=None, faults=faults)
+    told = {(move.name, move.source, move.target) for move in night.report.role_moves}
+    told |= {(move.volume, move.source, move.target) for move in night.report.volume_moves}
+    handed = night.happened("role_moved", by="us") + night.happened("volume_owner_changed", by="us")
+    happened = {(line.get("name", line.get("volume")), line["source"], line["target"]) for line in handed}
+    assert happened == told
+    assert {name for name, _, _ in told} == {"twin", "LUN"}
+    assert night.report.ok
+
+
 def test_several_nodes_lost_at_once_are_one_problem() -> None:
     vms = [vm("a"), vm("b", "N2"), vm("c", "N3"), vm("d", "N4")]
     night = failed_over(cluster(5, vms), ("N1", "N2"))
