@@ -220,8 +220,8 @@ class Crew:
         return {about for about, at_s in self._tried_s.items() if at_s > since_s}
 
     def busy(self, seen: Cluster) -> set[str]:
-        """Nodes in a migration, whoever started it, and those that another run holds."""
-        return self.moving(seen).union(self.held_elsewhere())
+        """Nodes in a migration, whoever started it, those that another run holds, and those that nobody reaches."""
+        return self.moving(seen).union(self.held_elsewhere(), isolated(seen))
 
     def moving(self, seen: Cluster) -> set[str]:
         """Nodes in a migration, whoever started it."""
@@ -244,6 +244,11 @@ class Crew:
         if not self.held_elsewhere():
             return None
         return min(self._held_elsewhere.values()) - self.cluster.clock.now_s()
+
+
+def isolated(seen: Cluster) -> set[str]:
+    """Nodes whose VMs run on and cannot be moved: soon they are either back, or declared down."""
+    return {node.name for node in seen.nodes if node.state == "isolated"}
 
 
 def lesson(errand: Errand) -> Verdict:

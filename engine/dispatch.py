@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shunter.engine.audience import Waiting
-from shunter.engine.crew import Crew
+from shunter.engine.crew import Crew, isolated
 from shunter.engine.goals import Goal
 from shunter.engine.looking import change_or_event, look
 from shunter.engine.migrate import Errand
@@ -333,7 +333,7 @@ class Dispatcher:
         return [m for m in seen.migrations if m.source in self.goal.emptied or m.target in self.goal.emptied]
 
     def _who_waits(self, seen: Cluster) -> tuple[Waiting, ...]:
-        moving, held_elsewhere = self.crew.moving(seen), self.crew.held_elsewhere()
+        moving, held_elsewhere, unreached = self.crew.moving(seen), self.crew.held_elsewhere(), isolated(seen)
         ours = set[str]().union(*(errand.nodes for errand in self.crew.running.values()))
         until_s = self.crew.last_event_s + BUSY_PATIENCE_S
         found = []
@@ -342,6 +342,7 @@ class Dispatcher:
             occupied = [f"{n}{'' if n in ours else ' (another migration)'}" for n in nodes if n in moving]
             held = [node for node in nodes if node in held_elsewhere]
             occupied += [f"{node} (held by another run)" for node in held if node not in moving]
+            occupied += [f"{node} (isolated)" for node in nodes if node in unreached]
             reason = self._waits_for or f"waits for {' and '.join(occupied) or 'its turn'}"
             found.append(Waiting(f"{move.vm}: {move.source} → {move.target}", reason, until_s))
         ours_vms = self.crew.heading()

@@ -135,6 +135,8 @@ class Errand:
             self._step(Event.POSTPONE, "the lock on its nodes was lost")
         elif busy := self._busy_elsewhere(seen):
             self._step(Event.POSTPONE, f"{busy} is in another migration")
+        elif seen.node_by_name[self.migration.source].state == "isolated":
+            self._step(Event.POSTPONE, f"{self.migration.source} is isolated")
         elif waits_for := self.care.why_nothing_moves(looked):
             self._step(Event.POSTPONE, waits_for)
         elif self._called_off:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shunter.engine import report
-from shunter.engine.crew import Crew
+from shunter.engine.crew import Crew, isolated
 from shunter.engine.dispatch import Dispatcher
 from shunter.engine.homeward import Homeward
 from shunter.engine.stop import Stop
@@ -14,6 +14,15 @@ from shunter.topology.model import Cluster, VirtualMachine
 from shunter.topology.plan import Move, Plan
 from shunter.topology.reasons import Tried
 from shunter.topology.room import room_to_start
+
+
+class _MadeRoom(Homeward):
+    """What waits to be started does not wait for a node that is isolated meanwhile."""
+
+    __slots__ = ()
+
+    def to_move(self, seen: Cluster) -> Sequence[VirtualMachine]:
+        return [vm for vm in super().to_move(seen) if vm.node not in isolated(seen)]
 
 
 @dataclass(slots=True, eq=False)
@@ -34,7 +43,7 @@ class MakesRoom:
             return False
         self._for |= dict.fromkeys(way.moves, f"makes room for {way.vm}, which starts on {way.node} then")
         orders = len(self.crew.errands)
-        await Dispatcher(Homeward(dict(way.moves), 0), self.crew, self.stop).run(seen, ())
+        await Dispatcher(_MadeRoom(dict(way.moves), 0), self.crew, self.stop).run(seen, ())
         return len(self.crew.errands) > orders
 
     async def moves(self, plan: Plan, started_s: float) -> tuple[Move, ...]:

@@ -214,7 +214,9 @@ def judge(night: RollingNight, listener: Listener, spent: Spent) -> Iterator[Vio
     yield from unless_others_did(disagree, [told.report for told in spent.failovers])
     for told in spent.failovers:
         against = check_failover(told.report, told.log, told.lost, told.listener.began_at_s, told.ended_s + EPSILON_S)
-        yield from unless_others_did(against, [report])
+        yield from unless_others_did(
+            against, [report, *(other.report for other in spent.failovers if other is not told)]
+        )
     yield from _in_the_morning(night, report, spent.after)
     yield from _in_the_order_asked_for(night, plan, report)
     yield from _to_and_fro(spent.lines)

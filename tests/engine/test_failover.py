@@ -136,6 +136,18 @@ def test_i3_where_one_cannot_move_on_another_makes_room_and_both_are_told() -> N
     assert check_failover(night.report, night.log, ["N1"]) == ()
 
 
+def test_i2_whoever_waits_for_room_does_not_wait_for_a_node_that_is_isolated_meanwhile() -> None:
+    began_s = failed_over(in_pieces(), how=None).happened("migration_started")[0]["t_s"]
+    faults = [{"at_s": began_s + 0.001, "do": "node_isolated", "node": "N3"}]
+    night = failed_over(in_pieces(), how=None, faults=faults)
+    assert night.happened("migration_refused") == []
+    assert {move.vm: move.target for move in night.report.moves} == {}
+    assert [(move.vm, move.outcome) for move in night.report.made_room] == [("b", "failed")]
+    assert night.report.makespan_s < 120
+    assert [stays.vm for stays in night.report.unplaced] == ["db"]
+    assert check_failover(night.report, night.log, ["N1"], night.notes.began_s) == ()
+
+
 def filled_up(seed: int) -> tuple[Cluster, list[dict[str, Any]]]:
     """What N1 ran is to be started where a quarter of the memory is free, in pieces; and what goes wrong meanwhile."""
     rng = random.Random(f"in pieces/{seed}")

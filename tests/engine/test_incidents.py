@@ -49,3 +49,23 @@ def test_a_node_that_reboots_in_its_turn_is_no_incident_and_one_that_is_lost_mea
     assert said_of(maintained(of), "N1") == []
     night = maintained(of, faults=[{"at_s": 300, "do": "node_isolated", "node": "N4"}])
     assert any("N4 was isolated" in said for said in said_of(night, "N4"))
+
+
+def test_i2_what_runs_on_a_node_that_is_isolated_meanwhile_waits_until_it_is_back() -> None:
+    faults = [{"at_s": 3, "do": "node_isolated", "node": "N1"}, {"at_s": 103, "do": "node_back", "node": "N1"}]
+    night = evacuated(cluster(4, [vm(f"vm-{i}", "N1") for i in range(4)]), faults=faults)
+    assert night.report.ok
+    assert night.happened("migration_refused") == []
+    assert {line["t_s"] >= 103 for line in night.happened("migration_started")[1:]} == {True}
+    assert any("waits for N1 (isolated)" in wait.reason for waits in night.notes.waits for wait in waits)
+    assert check_log(night.log, ["N1"]) == ()
+
+
+def test_i2_what_runs_on_a_node_that_is_isolated_and_then_lost_is_left_to_the_cluster() -> None:
+    night = evacuated(
+        cluster(4, [vm(f"vm-{i}", "N1") for i in range(4)]), faults=[{"at_s": 3, "do": "node_isolated", "node": "N1"}]
+    )
+    assert night.happened("migration_refused") == []
+    assert {line["by"] for line in night.happened("vm_started")} == {"cluster"}
+    assert all(each.holds_memory for each in night.after.vms)
+    assert check_log(night.log, ["N1"]) == ()
