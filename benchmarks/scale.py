@@ -10,6 +10,7 @@ so, what stays is filled so afterwards. Fails where one is over its limit.
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import random
 import resource
@@ -72,6 +73,7 @@ CASES = (
 
 
 def main() -> int:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print(f"{'':5} {'nodes':>5} {'VMs':>6} {'emptied':>7} {'filled':>11} {'CPU s':>6} {'limit':>5} {'peak MiB':>8}")
     too_much = 0
     for case in CASES:
