@@ -11,7 +11,7 @@ from operator import attrgetter
 from shunter.clusters.port import ClusterPort
 from shunter.engine.audience import Audience
 from shunter.engine.care import Care
-from shunter.engine.holds import Hold, Holds
+from shunter.engine.holds import HOLD_AGAIN_S, Denial, Denied, Hold, Holds
 from shunter.engine.lives import Lives
 from shunter.engine.migrate import Errand, StartMigration
 from shunter.statemachines.migration import MIGRATION, Event, Migration, State
@@ -24,9 +24,10 @@ what_migrations_leave = attrgetter(*(name for name in Cluster.model_fields if na
 """Of a cluster all but what a migration under way changes."""
 MOST_ATTEMPTS = 3
 MOST_REFUSALS = 6
-HOLD_AGAIN_S = 3.0
+POSTPONED_S = 3.0
 FORGIVEN_AFTER_S = 1800.0
 """What failed between a VM and a node may be tried once more after so long."""
+DENIED_LATELY_S = 30.0
 
 
 @dataclass(slots=True, eq=False)
@@ -52,7 +53,8 @@ class Crew:
     _attempts: Counter[str] = field(default_factory=Counter)
     _refusals: Counter[str] = field(default_factory=Counter)
     _lost: dict[str, Errand] = field(default_factory=dict)
-    _held_elsewhere: dict[str, float] = field(default_factory=dict)
+    _postponed: dict[str, float] = field(default_factory=dict)
+    _denials: dict[str, _Denial] = field(default_factory=dict)
 
     # -------------------------------------------------------------- beginning
 
@@ -82,18 +84,18 @@ class Crew:
         return migration
 
     async def hold(self, source: str, target: str) -> Hold | None:
-        """Both nodes; None where another run holds one of them: that one is passed over, and asked for again soon."""
+        """Both nodes; None where one of them cannot be had: that one is passed over, and asked for again soon."""
         hold = await self.holds.try_hold((source, target))
-        if hold is None:
-            held = []
-            for node in (source, target):
-                alone = await self.holds.try_hold((node,))
-                if alone is None:
-                    held.append(node)
-                else:
-                    await alone.release()
-            self._pass_over(*(held or (source, target)))
-        return hold
+        now_at = asyncio.get_running_loop().time()
+        why = hold.why if isinstance(hold, Denied) else {}
+        for node in (source, target):
+            if node not in why:
+                self._denials.pop(node, None)
+        for node, denial in why.items():
+            before = self._denials.get(node)
+            since_at = before.since_at if before is not None else now_at
+            self._denials[node] = _Denial(denial, since_at, now_at + HOLD_AGAIN_S)
+        return None if isinstance(hold, Denied) else hold
 
     def begin(
         self,
@@ -128,9 +130,6 @@ class Crew:
         finally:
             await errand.hold.release()
 
-    def _pass_over(self, *nodes: str) -> None:
-        self._held_elsewhere |= dict.fromkeys(nodes, self.cluster.clock.now_s() + HOLD_AGAIN_S)
-
     # -------------------------------------------------------------- what is over
 
     def conclude(self) -> list[Errand]:
@@ -159,7 +158,7 @@ class Crew:
         migration = errand.migration
         match migration.state:
             case State.WAITING:
-                self._pass_over(*errand.nodes)
+                self._postponed |= dict.fromkeys(errand.nodes, self.cluster.clock.now_s() + POSTPONED_S)
             case State.CANCELLED if errand.asked_s is None:
                 pass  # it was held back
             case State.REFUSED | State.ROLLED_BACK | State.CANCELLED:
@@ -220,30 +219,58 @@ class Crew:
         return {about for about, at_s in self._tried_s.items() if at_s > since_s}
 
     def busy(self, seen: Cluster) -> set[str]:
-        """Nodes in a migration, whoever started it, those that another run holds, and those that nobody reaches."""
-        return self.moving(seen).union(self.held_elsewhere(), isolated(seen))
+        """Nodes in a migration, whoever started it, those that cannot be had now, and those that nobody reaches."""
+        return self.moving(seen).union(self._passed_over(), self.denied_now(), isolated(seen))
 
     def moving(self, seen: Cluster) -> set[str]:
         """Nodes in a migration, whoever started it."""
         moving = {node for migration in seen.migrations for node in (migration.source, migration.target)}
         return moving.union(*(errand.nodes for errand in self.running.values()))
 
-    def held_elsewhere(self) -> Collection[str]:
-        """Nodes that another run held when they were last asked for, which was not long ago."""
-        if self._held_elsewhere:
-            now_s = self.cluster.clock.now_s()
-            self._held_elsewhere = {node: until_s for node, until_s in self._held_elsewhere.items() if until_s > now_s}
-        return self._held_elsewhere.keys()
+    def _passed_over(self) -> Collection[str]:
+        """Nodes at which a migration was put off, not long ago."""
+        now_s = self.cluster.clock.now_s()
+        self._postponed = {node: until_s for node, until_s in self._postponed.items() if until_s > now_s}
+        return self._postponed.keys()
+
+    def denied_now(self) -> dict[str, Denial]:
+        """Nodes that could not be had when they were asked for last, which was not long ago; and why not."""
+        now_at = asyncio.get_running_loop().time()
+        return {node: each.why for node, each in self._denials.items() if each.again_at > now_at}
+
+    def denied(self) -> Denied:
+        """The same, of a while ago too: whatever stands in the way of what has not moved."""
+        since_at = asyncio.get_running_loop().time() - DENIED_LATELY_S
+        return Denied({node: each.why for node, each in self._denials.items() if each.again_at > since_at})
+
+    def denied_for_s(self) -> float | None:
+        """How long nodes have been asked for in vain, in seconds of this machine; None where none is now."""
+        denied = self.denied().why
+        if not denied:
+            return None
+        return asyncio.get_running_loop().time() - min(self._denials[node].since_at for node in denied)
 
     def ask_again(self) -> None:
-        """Whatever other runs held may be free now."""
-        self._held_elsewhere.clear()
+        """Whatever could not be had may be free now."""
+        self._postponed.clear()
+        for each in self._denials.values():
+            each.again_at = min(each.again_at, asyncio.get_running_loop().time())
 
     def asked_again_in_s(self) -> float | None:
-        """When a node that another run holds will be asked for again."""
-        if not self.held_elsewhere():
-            return None
-        return min(self._held_elsewhere.values()) - self.cluster.clock.now_s()
+        """When a node that could not be had will be asked for again."""
+        clock, now_at = self.cluster.clock, asyncio.get_running_loop().time()
+        waits_s = [self._postponed[node] - clock.now_s() for node in self._passed_over()]
+        waits_s += [(self._denials[node].again_at - now_at) * clock.speed for node in self.denied_now()]
+        return min(waits_s, default=None)
+
+
+@dataclass(slots=True)
+class _Denial:
+    """Of a node. Times are the event loop's: `since_at`, asked for in vain; `again_at`, asked for again."""
+
+    why: Denial
+    since_at: float
+    again_at: float
 
 
 def isolated(seen: Cluster) -> set[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from shunter.engine.audience import Waiting
 from shunter.engine.crew import Crew, isolated
 from shunter.engine.goals import Goal
+from shunter.engine.holds import PATIENCE_S
 from shunter.engine.looking import change_or_event, look
 from shunter.engine.migrate import Errand
 from shunter.engine.stop import Stop
@@ -319,6 +320,9 @@ class Dispatcher:
         """Whether something that waits may still come to pass within its patience."""
         if self._waits_for:
             return bool(len(self._backlog) or self.unplaced) and self.crew.care.direct_io.is_worth_waiting(seen)
+        denied_for_s = self.crew.denied_for_s()
+        if len(self._backlog) and denied_for_s is not None:
+            return denied_for_s < PATIENCE_S
         waited_s = self._now_s() - self.crew.last_event_s
         if (len(self._backlog) or self._still_busy(seen)) and waited_s < BUSY_PATIENCE_S:
             return True
@@ -333,15 +337,14 @@ class Dispatcher:
         return [m for m in seen.migrations if m.source in self.goal.emptied or m.target in self.goal.emptied]
 
     def _who_waits(self, seen: Cluster) -> tuple[Waiting, ...]:
-        moving, held_elsewhere, unreached = self.crew.moving(seen), self.crew.held_elsewhere(), isolated(seen)
+        moving, denied, unreached = self.crew.moving(seen), self.crew.denied_now(), isolated(seen)
         ours = set[str]().union(*(errand.nodes for errand in self.crew.running.values()))
         until_s = self.crew.last_event_s + BUSY_PATIENCE_S
         found = []
         for move in self._backlog:
             nodes = (move.source, move.target)
             occupied = [f"{n}{'' if n in ours else ' (another migration)'}" for n in nodes if n in moving]
-            held = [node for node in nodes if node in held_elsewhere]
-            occupied += [f"{node} (held by another run)" for node in held if node not in moving]
+            occupied += [f"{node}, which {denied[node]}" for node in nodes if node in denied and node not in moving]
             occupied += [f"{node} (isolated)" for node in nodes if node in unreached]
             reason = self._waits_for or f"waits for {' and '.join(occupied) or 'its turn'}"
             found.append(Waiting(f"{move.vm}: {move.source} → {move.target}", reason, until_s))

@@ -280,16 +280,18 @@ class _Evacuation:
             memory=memory(self.before, seen, self.emptied, self.plan.reserve_nodes),
         )
 
-    def _why_it_stays(self, seen: Cluster, vm: VirtualMachine) -> str:
+    def _why_it_stays(self, seen: Cluster, vm: VirtualMachine) -> report.Why:
         state = seen.node_by_name[vm.node].state
         if state not in ("up", "paused"):
-            return f"{vm.node} is {state}: nothing can be moved from it until it is back"
+            return report.Why(f"{vm.node} is {state}: nothing can be moved from it until it is back")
         if self.stop.asked:
-            return "the run was stopped before it could move"
+            return report.Why("the run was stopped before it could move")
         if waits_for := self.care.why_nothing_moves(seen):
-            return waits_for
+            return report.Why(waits_for)
+        if denied := report.why_denied(self.crew.denied()):
+            return denied
         was_here = self.before.vm_by_name[vm.name].node == vm.node
-        return "it could not be moved" if was_here else "it came to this node during the run"
+        return report.Why("it could not be moved" if was_here else "it came to this node during the run")
 
     def _under_way(self, seen: Cluster) -> list[Finding]:
         """Migrations of others that have not ended within our patience."""

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from shunter.clusters.clock import Clock
 from shunter.clusters.port import ClusterError, ClusterPort, Failed, OutcomeUnknown, Refused
 from shunter.engine.control import Control
 from shunter.engine.emptied import why_not_to_go
@@ -33,7 +32,7 @@ MOST_ORDERS = 3
 @dataclass(frozen=True, slots=True)
 class Hooks:
     """The user's own, each awaited: before the first and after the last node; before a node is drained (where it fails,
-    the node is not touched), and after it is back. None may take longer than `within_s`.
+    the node is not touched), and after it is back. None may take longer than `within_s`, in seconds of this machine.
     """
 
     before_run: Hook | None = None
@@ -42,12 +41,12 @@ class Hooks:
     after_node: Hook | None = None
     within_s: float = 1800.0
 
-    async def call(self, hook: Hook | None, name: str, when: str, clock: Clock) -> None:
+    async def call(self, hook: Hook | None, name: str, when: str) -> None:
         """Call one of these hooks, if it is there. Raises Failed with whatever it raised, or if it takes too long."""
         if hook is None:
             return
         try:
-            async with asyncio.timeout(clock.loop_s(self.within_s)) as limit:
+            async with asyncio.timeout(self.within_s) as limit:
                 await hook(name)
         except Exception as error:
             why = f"it took more than {self.within_s:g} s" if limit.expired() else error

@@ -124,15 +124,15 @@ class Errand:
     async def _is_still_right(self) -> bool:
         try:
             async with asyncio.timeout(self._deadline_loop_s()):
-                ours = await self.hold.still_ours()
+                not_ours = await self.hold.why_not_ours()
                 looked = await self.cluster.look()
         except (TimeoutError, Unreachable) as error:
             self._step(Event.POSTPONE, f"no fresh look: {error or 'it took too long'}")
             return False
         self._checked = seen = self.care.as_decided_on(looked)
         self.lives.observe_vm(seen.vm_by_name[self.migration.vm], self.lives.vms[self.migration.vm])
-        if not ours:
-            self._step(Event.POSTPONE, "the lock on its nodes was lost")
+        if not_ours:
+            self._step(Event.POSTPONE, not_ours)
         elif busy := self._busy_elsewhere(seen):
             self._step(Event.POSTPONE, f"{busy} is in another migration")
         elif seen.node_by_name[self.migration.source].state == "isolated":

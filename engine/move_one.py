@@ -59,7 +59,9 @@ async def move_one(
     moves = report.moves(crew.errands, await cluster.migration_log(), plan, started_s)
     # a plan that had to wait for a backup knows nothing of what follows the VM
     plan = plan if plan.moves else planned(before.with_backups({goal.vm: False}))
-    why = "the run was stopped before it could move" if stop.asked else "it could not be moved"
+    why = report.why_denied(crew.denied()) or report.Why("it could not be moved")
+    if stop.asked:
+        why = report.Why("the run was stopped before it could move")
     staying = [] if seen.vm_by_name[goal.vm].node == goal.target else [seen.vm_by_name[goal.vm]]
     findings = care.findings(plan.findings, seen)
     return plan.model_copy(

@@ -97,7 +97,9 @@ class _Repair:
         self.rest.note_followers(self.crew.errands, seen, moves, started_s)
         left = choose_repair(seen, 0)
         names = [*left.placement.unplaced, *left.placement.targets]
-        why = "the run was stopped before it could move" if self.stop.asked else "it could not be moved in this run"
+        why = report.why_denied(self.crew.denied()) or report.Why("it could not be moved in this run")
+        if self.stop.asked:
+            why = report.Why("the run was stopped before it could move")
         unplaced = report.unplaced(
             seen,
             [seen.vm_by_name[name] for name in dict.fromkeys(names)],

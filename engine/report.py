@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from shunter.clusters.port import MigrationRecord
+from shunter.engine.holds import Denied
 from shunter.engine.migrate import Errand
 from shunter.statemachines.migration import State
 from shunter.topology.eligibility import verdicts
@@ -74,13 +76,26 @@ def _made(errand: Errand, record: MigrationRecord) -> bool:
     return same and record.started_s >= _asked_s(errand) - 1e-6
 
 
+class Why(NamedTuple):
+    """Why a VM stays that no rule holds."""
+
+    reason: str
+    rule: str = "R16"
+    remedy: str = "run it again"
+
+
+def why_denied(denied: Denied) -> Why | None:
+    """Where nodes could not be had, that is why; None where all could."""
+    return Why(str(denied), "I1", "wait until they can be had, then run it again") if denied else None
+
+
 def unplaced(
     seen: Cluster,
     staying: Iterable[VirtualMachine],
     emptied: Sequence[str],
     *,
     known: Mapping[str, Sequence[Verdict]],
-    why: Callable[[VirtualMachine], str],
+    why: Callable[[VirtualMachine], Why],
 ) -> tuple[Unplaced, ...]:
     """What stays on the emptied nodes, with a reason for each other node; `why` is asked where no rule forbids it."""
     return tuple(
@@ -92,7 +107,7 @@ def unplaced(
                 for node in seen.nodes
                 if node.name != vm.node
                 for verdict in _reasons(seen, vm, node.name, emptied, known.get(vm.name, ()))
-                or [Verdict(target=node.name, rule="R16", reason=why(vm), remedy="run it again")]
+                or [Verdict(target=node.name, **why(vm)._asdict())]
             ),
         )
         for vm in staying

@@ -16,7 +16,7 @@ from shunter.engine.care import Care
 from shunter.engine.crew import Crew
 from shunter.engine.direct_io import planned_on_direct_io
 from shunter.engine.dispatch import Dispatcher
-from shunter.engine.holds import Hold, Holds
+from shunter.engine.holds import Denied, Holds, hold_patiently
 from shunter.engine.homeward import Homeward
 from shunter.engine.lives import Lives
 from shunter.engine.looking import change_or_stop, look
@@ -33,8 +33,6 @@ from shunter.topology.planning import scheduled
 from shunter.topology.precautions import USUAL_PRECAUTIONS, Precautions
 from shunter.topology.resuming import plan_resume
 
-HOLD_AGAIN_S = 3.0
-MOST_OTHERS_WAIT_S = 600.0
 RESTART_PATIENCE_S = 180.0
 
 
@@ -98,7 +96,7 @@ class _Return:
     dispatcher: Dispatcher = field(init=False)
     rest: Rest = field(init=False)
     asked: bool = False
-    held_by_others: bool = False
+    denied: Denied | None = None
 
     def __post_init__(self) -> None:
         assert self.plan.node is not None  # noqa: S101  the plan of a resume names its node
@@ -131,7 +129,7 @@ class _Return:
         try:
             if self.plan.resumes:
                 await self._resume()
-            if self.goal.homes and not self.stop.asked and not self.held_by_others:
+            if self.goal.homes and not self.stop.asked and self.denied is None:
                 await self._take_back()
         except asyncio.CancelledError as error:
             cancelled = error
@@ -145,9 +143,11 @@ class _Return:
 
     async def _resume(self) -> None:
         """Held meanwhile, so that no other run of ours begins a migration at it."""
-        hold = await self._hold()
-        if hold is None:
-            self.held_by_others = not self.stop.asked
+        hold = await hold_patiently(
+            self.holds, self.node, self.audience, self.cluster.clock, give_up=lambda: self.stop.asked
+        )
+        if isinstance(hold, Denied):
+            self.denied = None if self.stop.asked else hold
             return
         try:
             self.lives.observe(await look(self.cluster))
@@ -156,16 +156,6 @@ class _Return:
                 await self.pausing.resume(self.node)
         finally:
             await hold.release()
-
-    async def _hold(self) -> Hold | None:
-        until_s = self.cluster.clock.now_s() + MOST_OTHERS_WAIT_S
-        while (hold := await self.holds.try_hold((self.node,))) is None:
-            if self.cluster.clock.now_s() >= until_s or self.stop.asked:
-                return None
-            self.audience.waiting((Waiting(f"node {self.node}", "is held by another run", until_s),))
-            await self.cluster.clock.sleep(HOLD_AGAIN_S)
-        self.audience.waiting(())
-        return hold
 
     # -------------------------------------------------------------- failback
 
@@ -216,10 +206,10 @@ class _Return:
         errors = any(finding.severity == "error" for finding in findings)
         return self.plan.model_copy(
             update={
-                "executed": not self.held_by_others,
+                "executed": self.denied is None,
                 "ok": not (unplaced or in_doubt or errors or self._crashed(seen) or self.stop.asked),
                 "findings": findings,
-                "moves": self.plan.moves if self.held_by_others else moves,
+                "moves": self.plan.moves if self.denied is not None else moves,
                 "role_moves": self.rest.role_moves_since(started_s),
                 "volume_moves": self.rest.volume_moves_since(started_s),
                 "unplaced": unplaced,
@@ -248,8 +238,8 @@ class _Return:
         severity: Severity = "error"
         if self.stop.asked and not self.asked:
             message, remedy, severity = f"{self.node} was not resumed: the run was stopped", "run it again", "warning"
-        elif self.held_by_others:
-            message, remedy = f"{self.node} is held by another run", "wait until that run is over, or stop it"
+        elif self.denied is not None:
+            message, remedy = str(self.denied), "wait until it can be had, then run it again"
         elif state == "paused":
             why = self.pausing.not_resumed.get(self.node, "the cluster did not do it")
             message = f"{self.node} could not be resumed: {why}"

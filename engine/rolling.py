@@ -148,10 +148,10 @@ class Rolling:
 
     async def _go_through(self) -> asyncio.CancelledError | None:
         """Turn by turn; what it was cancelled with meanwhile, if it was."""
-        clock, name = self.cluster.clock, self.plan.cluster
+        name = self.plan.cluster
         cancelled: asyncio.CancelledError | None = None
-        await self.hooks.call(self.hooks.before_run, name, "before the run on", clock)
-        self.patience.since_s = self.crew.last_event_s = clock.now_s()
+        await self.hooks.call(self.hooks.before_run, name, "before the run on")
+        self.patience.since_s = self.crew.last_event_s = self.cluster.clock.now_s()
         while True:
             try:
                 if await self._turn():
@@ -162,7 +162,7 @@ class Rolling:
                 cancelled = error
                 self.control.request(running=self.control.running)
         if not self.control.asked:
-            await self.hooks.call(self.hooks.after_run, name, "after the run on", clock)
+            await self.hooks.call(self.hooks.after_run, name, "after the run on")
         return cancelled
 
     async def _finish(self) -> Plan:

@@ -10,7 +10,7 @@ from shunter.engine import report
 from shunter.engine.rest import Rest
 from shunter.topology.memory import memory
 from shunter.topology.model import Cluster
-from shunter.topology.plan import Finding, Maintenance, Plan, RoleMove, Unplaced, Untouched, VolumeMove
+from shunter.topology.plan import Finding, Maintenance, Plan, RoleMove, Unplaced, Untouched, Verdict, VolumeMove
 from shunter.topology.quorum import members, votes_of
 from shunter.topology.requirements.differing import listed
 from shunter.topology.rolling.hindrances import no_room
@@ -155,7 +155,7 @@ def _in_the_way(run: Rolling, seen: Cluster, node: str) -> str:
         return f"it must not be away together with {', '.join(lost)}, lost during the run"
     if seen.storage_jobs:
         return f"storage is being rebuilt ({', '.join(job.name for job in seen.storage_jobs)})"
-    return _no_room(seen, node, run.plan.reserve_nodes)
+    return str(run.crew.denied()) or _no_room(seen, node, run.plan.reserve_nodes)
 
 
 def _no_room(seen: Cluster, node: str, reserve_nodes: int) -> str:
@@ -175,9 +175,13 @@ def _unplaced(run: Rolling, seen: Cluster, untouched: Collection[str]) -> Iterat
     kept = f"reserve {run.plan.reserve_nodes}" if run.plan.reserve_nodes else "no reserve is kept"
     planned = {unplaced.vm for unplaced in run.plan.unplaced}
     hindered = {each.node for each in _untouched_as_planned(run)}
+    denied = report.why_denied(run.crew.denied())
     for node in dict.fromkeys([*(crowded if reached else ()), *sorted(hindered)]):
         for vm in seen.vms_by_node[node]:
-            if (node in hindered and vm.name in planned) or (node not in hindered and vm.holds_memory):
+            if node not in hindered and vm.holds_memory and denied is not None:
+                verdicts = (Verdict(target=n.name, **denied._asdict()) for n in seen.nodes if n.name != vm.node)
+                yield Unplaced(vm=vm.name, node=vm.node, verdicts=tuple(verdicts))
+            elif (node in hindered and vm.name in planned) or (node not in hindered and vm.holds_memory):
                 yield no_room(seen, vm, kept)
 
 

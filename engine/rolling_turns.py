@@ -82,7 +82,7 @@ class Turns:
             return node not in self.refused
         self._hooked.add(node)
         try:
-            await run.hooks.call(run.hooks.before_node, node, "before", run.cluster.clock)
+            await run.hooks.call(run.hooks.before_node, node, "before")
         except Failed as error:
             self.refused[node] = str(error)
         return node not in self.refused

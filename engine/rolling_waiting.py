@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from shunter.engine.audience import Waiting
+from shunter.engine.holds import PATIENCE_S as HOLD_PATIENCE_S
 from shunter.engine.looking import LOOK_AGAIN_S
 from shunter.engine.turn import BROKEN
 from shunter.topology.model import Cluster
@@ -40,6 +41,9 @@ class Patience:
             return True
         if run.care.direct_io.left(seen):
             return run.care.direct_io.is_worth_waiting(seen)
+        denied_for_s = run.crew.denied_for_s()
+        if denied_for_s is not None:
+            return denied_for_s < HOLD_PATIENCE_S
         passing = (
             bool(seen.migrations)
             or bool(seen.storage_jobs)
@@ -96,6 +100,7 @@ class Patience:
         found = [Waiting("the run", f"begins nothing: {why}", until_s)] if why else []
         if first := run.first.waits_for():
             found.append(Waiting("other nodes", f"leave only once {first} has left, which is to go first", until_s))
+        found += [Waiting(f"node {node}", str(why), until_s) for node, why in run.crew.denied_now().items()]
         for turn in run.turns.away:
             state = run.lives.nodes[turn.node].state.replace("_", " ")
             found.append(Waiting(f"node {turn.node}", f"is {state}", until_s))

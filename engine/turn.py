@@ -14,7 +14,7 @@ from typing import Literal
 from shunter.clusters.port import ClusterPort, Failed, Unreachable
 from shunter.engine.audience import Audience, Waiting
 from shunter.engine.emptied import is_in_use, why_not_to_go
-from shunter.engine.holds import Hold, Holds
+from shunter.engine.holds import Denied, Hold, Holds, hold_patiently
 from shunter.engine.lives import Lives
 from shunter.engine.looking import LOOK_AGAIN_S, look, until_change
 from shunter.engine.maintenance import Action, Hooks
@@ -24,8 +24,6 @@ from shunter.statemachines.node import NODE, Event, State
 from shunter.topology.model import Cluster
 
 Ended = Literal["done", "failed", "occupied", "called off"]
-HOLD_AGAIN_S = 3.0
-MOST_OTHERS_WAIT_S = 600.0
 BROKEN = ("offline", "failed")
 SEEN = {"up": Event.SEEN_UP, "paused": Event.SEEN_PAUSED, "isolated": Event.SEEN_ISOLATED}
 IN_TURN = (State.IN_MAINTENANCE, State.REJOINING)
@@ -58,9 +56,15 @@ class Turn:
 
     async def run(self) -> None:
         """Carry it out. Only bugs and cancellation raise."""
-        hold = await self._hold()
-        if hold is None:
-            self._end("occupied", f"{self.node} is held by another run")
+        hold = await hold_patiently(
+            self.holds,
+            self.node,
+            self.audience,
+            self.cluster.clock,
+            give_up=lambda: bool(self.held_back(self.before, self.node)),
+        )
+        if isinstance(hold, Denied):
+            self._end("occupied", str(hold))
             return
         try:
             await self._run(hold)
@@ -88,7 +92,7 @@ class Turn:
         async with self._deadline(0.0):
             await self._prove_back()
         await self._resume()
-        await self.hooks.call(self.hooks.after_node, self.node, "after", self.cluster.clock)
+        await self.hooks.call(self.hooks.after_node, self.node, "after")
         self._end("done", "")
 
     def _lose_sight(self) -> None:
@@ -118,16 +122,6 @@ class Turn:
         assert about.deadline is not None, about.truth  # noqa: S101  the table says so
         return asyncio.timeout(self.cluster.clock.loop_s(about.deadline.after_s(estimate_s)))
 
-    async def _hold(self) -> Hold | None:
-        """The node alone, as long as its turn lasts: no other run may use it meanwhile."""
-        until_s = self.cluster.clock.now_s() + MOST_OTHERS_WAIT_S
-        while (hold := await self.holds.try_hold((self.node,))) is None:
-            if self.cluster.clock.now_s() >= until_s or self.held_back(self.before, self.node):
-                return None
-            self.audience.waiting((Waiting(f"node {self.node}", "is held by another run", until_s),))
-            await self.cluster.clock.sleep(HOLD_AGAIN_S)
-        return hold
-
     # -------------------------------------------------------------- leaving
 
     async def _is_left(self, hold: Hold) -> bool:
@@ -143,14 +137,14 @@ class Turn:
         if not is_in_use(await look(self.cluster), self.node):
             await self.rest.move_roles()
             await self.rest.move_volumes()
-        is_ours = await hold.still_ours()
+        not_ours = await hold.why_not_ours()
         seen = await look(self.cluster)
         if self._state() is not State.DRAINING:
             raise Failed(f"{self.node} is {life.state} in the middle of its turn")
         if self._is_held_back(seen):
             self.lives.step(NODE, life, Event.STOP_DRAINING, self.why)
             return False
-        against = why_not_to_go(seen, self.node) if is_ours else f"{self.node} is no longer held by this run"
+        against = why_not_to_go(seen, self.node) if not not_ours else f"{self.node} is not left: {not_ours}"
         if not against:
             self.lives.step(NODE, life, Event.SEEN_EMPTY)
             return True

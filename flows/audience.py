@@ -15,10 +15,10 @@ from prefect.events import emit_event
 from shunter.clusters.clock import Clock
 from shunter.engine.audience import Audience, Progress, Waiting
 from shunter.flows import artifacts
-from shunter.flows.locks import Logger
 from shunter.flows.markdown import headline
 from shunter.flows.progress import HowFar, MovesHowFar, how_far, vm_of
 from shunter.flows.restarts_seen import node_told
+from shunter.flows.server import Logger
 from shunter.flows.turns_seen import TurnsSeen
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.plan import Finding, Plan
@@ -28,6 +28,27 @@ PROGRESS_AGAIN_S = 10.0
 """While nothing happens: what is left gets less all the same."""
 LAST_WORD_DEADLINE_S = 10.0
 TROUBLE = frozenset({"refused", "rolled_back", "overtaken", "lost_sight", "failed", "down", "offline"})
+
+
+class ServerVoice:
+    """Says to whoever listens at the moment that the Prefect server is silent. `audience`: that of the run, as soon as
+    there is one; until then whoever listens in this process.
+    """
+
+    def __init__(self, also: Audience | None) -> None:
+        self.audience: RunAudience | None = None
+        self._also = also
+
+    def say(self, text: str) -> None:
+        """Empty once it answers again."""
+        if self.audience is not None:
+            self.audience.hear_of_server(text)
+        elif self._also is not None:
+            self._also.waiting(_waits_for_server(text))
+
+
+def _waits_for_server(text: str) -> tuple[Waiting, ...]:
+    return (Waiting("the run", f"begins nothing: {text}", float("inf")),) if text else ()
 
 
 class RunAudience:
@@ -40,6 +61,8 @@ class RunAudience:
         self._how_far: HowFar = MovesHowFar()
         self._turns = TurnsSeen()
         self._failed: set[str] = set()
+        self._waiting: tuple[Waiting, ...] = ()
+        self._of_server: tuple[Waiting, ...] = ()
         self._changed, self._over = asyncio.Event(), asyncio.Event()
         self._writer: asyncio.Task[None]
 
@@ -114,10 +137,16 @@ class RunAudience:
             self._also.progressed(progress)
 
     def waiting(self, waiting: tuple[Waiting, ...]) -> None:
-        self._how_far.waiting(waiting)
+        self._waiting = waiting
+        self._how_far.waiting((*self._of_server, *waiting))
         self._changed.set()
         if self._also:
-            self._also.waiting(waiting)
+            self._also.waiting((*self._of_server, *waiting))
+
+    def hear_of_server(self, text: str) -> None:
+        """What is to be said of the Prefect server; empty: nothing."""
+        self._of_server = _waits_for_server(text)
+        self.waiting(self._waiting)
 
     def warned(self, finding: Finding, at_s: float) -> None:
         """An event of its own, which an automation may send on."""

@@ -7,7 +7,6 @@ cluster of its own keeps none: the next one starts another.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import re
@@ -15,22 +14,17 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import httpx
-from prefect.exceptions import PrefectException
-from prefect.variables import Variable
 from pydantic import Field, ValidationError
 
 from shunter.clusters.port import ClusterPort
 from shunter.engine.looking import look
-from shunter.flows.locks import Logger
-from shunter.flows.variables import keep
+from shunter.flows.records import Records
+from shunter.flows.server import Logger
+from shunter.flows.variables import MOST_CHARACTERS
 from shunter.topology.homes import Before
 from shunter.topology.model import Cluster, Value
 from shunter.topology.plan import Plan
 
-CALL_DEADLINE_S = 10.0
-MOST_CHARACTERS = 4500
-"""Of JSON in one variable; Prefect takes 5000."""
 LONGEST_S = 30 * 86_400.0
 """A record that is older is not believed."""
 
@@ -103,13 +97,13 @@ class EmptiedRecord:
     its report. `before`: a look from before the loss; `pauses`: the run pauses the nodes.
 
     Where a node did not take VMs even before this run, an earlier one began to empty it: what that one knew still
-    holds, until the node was brought back. No trouble with the Prefect server fails the run; the log says what could
-    not be kept.
+    holds, until the node was brought back.
     """
 
     cluster: ClusterPort
     nodes: Collection[str]
     log: Logger
+    records: Records
     flow_run: str | None
     before: Cluster | None = None
     pauses: bool = True
@@ -118,12 +112,12 @@ class EmptiedRecord:
     _earlier: dict[str, tuple[Emptied, ...]] = field(default_factory=dict)
 
     async def begin(self) -> None:
-        """Written ahead. Raises Unreachable."""
+        """Written ahead. Raises Unreachable and PrefectUnreachable."""
         self._seen = self.before or await look(self.cluster)
         wanted = {name.casefold() for name in self.nodes}
         self._names = tuple(node.name for node in self._seen.nodes if node.name.casefold() in wanted)
         for name in self._names:
-            self._earlier[name] = await _read(self._seen.name, name, self.cluster.clock.now_s(), self.log)
+            self._earlier[name] = await _read(self.records, self._seen.name, name, self.cluster.clock.now_s(), self.log)
             await self._keep(name, {vm.name: name for vm in self._seen.vms_by_node[name]}, paused=True)
 
     async def close(self, report: Plan) -> None:
@@ -138,9 +132,9 @@ class EmptiedRecord:
                 others = {vm: home for vm, home in moved_homes.items() if home not in self._names}
                 await self._keep(name, {**there, **others}, paused=away)
             elif self._earlier[name]:
-                await _write(self._earlier[name], self.log)
+                await _write(self.records, self._earlier[name])
             else:
-                await forget(self._seen.name, name, self.log)
+                await forget(self.records, self._seen.name, name)
 
     async def _keep(self, name: str, homes: Mapping[str, str], *, paused: bool) -> None:
         node, earlier = self._seen.node_by_name[name], self._earlier[name]
@@ -153,62 +147,50 @@ class EmptiedRecord:
             flow_run=self.flow_run,
             paused=paused and ((self.pauses and node.state == "up") or (goes_on and earlier[0].paused)),
         )
-        await _write(parts_of(known, {**homes, **(homes_in(earlier) if goes_on else {})}), self.log)
+        await _write(self.records, parts_of(known, {**homes, **(homes_in(earlier) if goes_on else {})}))
 
 
-async def known_before(cluster: ClusterPort, seen: Cluster, node: str, log: Logger) -> Before | None:
-    """What the run that emptied this node left behind, if it is believed."""
-    parts = await _read(seen.name, node, cluster.clock.now_s(), log)
+async def known_before(records: Records, cluster: ClusterPort, seen: Cluster, node: str, log: Logger) -> Before | None:
+    """What the run that emptied this node left behind, if it is believed. Raises PrefectUnreachable."""
+    parts = await _read(records, seen.name, node, cluster.clock.now_s(), log)
     if not parts:
         return None
     run = f"the run {parts[0].flow_run}" if parts[0].flow_run else "a run"
     return Before(homes_in(parts), f"{run} after which {node} was empty ({parts[0].written})", ours=parts[0].paused)
 
 
-async def note_return(cluster: ClusterPort, seen: Cluster, node: str, log: Logger) -> None:
-    """The node takes VMs again: whoever pauses it from now on, it was not that run."""
-    parts = await _read(seen.name, node, cluster.clock.now_s(), log)
-    await _write((part.model_copy(update={"paused": False, "over": True}) for part in parts if not part.over), log)
+async def note_return(records: Records, cluster: ClusterPort, seen: Cluster, node: str, log: Logger) -> None:
+    """The node takes VMs again: whoever pauses it from now on, it was not that run. Raises PrefectUnreachable."""
+    parts = await _read(records, seen.name, node, cluster.clock.now_s(), log)
+    over = {"paused": False, "over": True}
+    await _write(records, (part.model_copy(update=over) for part in parts if not part.over))
 
 
-async def forget(cluster: str, node: str, log: Logger) -> None:
-    """Remove what is known of this node."""
+async def forget(records: Records, cluster: str, node: str) -> None:
+    """Remove what is known of this node. Raises PrefectUnreachable."""
     part = 1
-    try:
-        async with asyncio.timeout(CALL_DEADLINE_S):
-            while await Variable.aunset(variable_name(cluster, node, part)):
-                part += 1
-    except (httpx.HTTPError, TimeoutError) as error:
-        name = variable_name(cluster, node, part)
-        log.warning("the record of %s could not be removed; delete the variable %s: %s", node, name, error)
+    while await records.read(name := variable_name(cluster, node, part)) is not None:
+        await records.forget(name)
+        part += 1
 
 
-async def _write(parts: Iterable[Emptied], log: Logger) -> None:
+async def _write(records: Records, parts: Iterable[Emptied]) -> None:
     for part in parts:
-        name = variable_name(part.cluster, part.node, part.part)
-        try:
-            async with asyncio.timeout(CALL_DEADLINE_S):
-                await keep(name, part.model_dump(mode="json"))
-        except (httpx.HTTPError, PrefectException, TimeoutError, ValueError) as error:
-            log.warning("where the VMs of %s were could not be kept for its return: %s", part.node, error)
+        await records.keep(variable_name(part.cluster, part.node, part.part), part.model_dump(mode="json"))
 
 
-async def _read(cluster: str, node: str, now_s: float, log: Logger) -> tuple[Emptied, ...]:
+async def _read(records: Records, cluster: str, node: str, now_s: float, log: Logger) -> tuple[Emptied, ...]:
     """All parts, or none: where one is missing, of another run or not believed, nothing is known."""
     found: list[Emptied] = []
     try:
-        async with asyncio.timeout(CALL_DEADLINE_S):
-            while not found or len(found) < found[0].parts:
-                value = await Variable.aget(variable_name(cluster, node, len(found) + 1))
-                if value is None:
-                    break
-                found.append(Emptied.model_validate_json(json.dumps(value)))
+        while not found or len(found) < found[0].parts:
+            value = await records.read(variable_name(cluster, node, len(found) + 1))
+            if value is None:
+                break
+            found.append(Emptied.model_validate_json(json.dumps(value)))
     except ValidationError as error:
         name = variable_name(cluster, node, len(found) + 1)
         log.warning("the variable %s is not what a run wrote, and is left aside: %s", name, error)
-        return ()
-    except (httpx.HTTPError, TimeoutError) as error:
-        log.warning("where the VMs of %s were could not be asked for: %s", node, error)
         return ()
     if not found:
         return ()

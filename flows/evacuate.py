@@ -71,7 +71,7 @@ async def evacuate_nodes(  # noqa: PLR0917 - each is a field of the form
     async def procedure(means: Means) -> Plan:
         record = None
         if not is_file(cluster):  # a cluster that starts from a file ends with this run
-            record = EmptiedRecord(means.cluster, nodes, means.log, flow_run.get_name())
+            record = EmptiedRecord(means.cluster, nodes, means.log, means.records, flow_run.get_name())
             await record.begin()
         report = await evacuate(
             means.cluster,

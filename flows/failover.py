@@ -44,7 +44,9 @@ async def failover(cluster: ClusterName, nodes: NodeNames, speed: Speed = None) 
     async def procedure(means: Means) -> Plan:
         record = None
         if not is_file(cluster):  # a cluster that starts from a file ends with this run
-            record = EmptiedRecord(means.cluster, nodes, means.log, flow_run.get_name(), before, pauses=False)
+            record = EmptiedRecord(
+                means.cluster, nodes, means.log, means.records, flow_run.get_name(), before, pauses=False
+            )
             await record.begin()
         report = await fail_over(
             means.cluster,

@@ -1,86 +1,66 @@
-"""Prefect's calls for global concurrency limits and their leases, each asked once and answered soon.
+"""Prefect's calls for global concurrency limits and their leases.
 
-Prefect's client repeats a request whose answer was lost, and pauses for seconds after "try again" (which a busy SQLite
-says now and then). A lock must neither be taken twice nor be waited for, so both are off here.
+A lease begins short and is made long once its number has reached us: what the server grants while its answer gets lost
+ends by itself soon.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import ConcurrencyLeaseHolder
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-CALL_DEADLINE_S = 10.0
-TRY_AGAIN_AFTER_S = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+from shunter.flows.server import PrefectServer, Unavailable
+
 LEASE_S = 300.0
-
-T = TypeVar("T")
-
-
-class Unavailable(Exception):
-    """The Prefect server did not answer; what was asked may have happened."""
+FIRST_LEASE_S = 60.0
+"""The shortest that Prefect grants."""
 
 
-class _Busy(Exception):
-    """The server did nothing and says: try again. Raised past Prefect's client, which would do so in seconds."""
+class Granted(NamedTuple):
+    """`existing`: those of the names that there are; the others lock nothing."""
 
-
-async def _raise_if_busy(response: httpx.Response) -> None:
-    if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
-        raise _Busy("the Prefect server is too busy")
+    lease: UUID
+    existing: frozenset[str]
 
 
 class LockServer:
-    """Every call returns or raises Unavailable within CALL_DEADLINE_S. Use `connected`."""
+    """Every call returns or raises Unavailable within the server's deadline for a call."""
 
-    def __init__(self, client: PrefectClient, once: contextvars.Context) -> None:
-        self._client = client
-        self._once = once
-
-    @classmethod
-    @asynccontextmanager
-    async def connected(cls) -> AsyncIterator[LockServer]:
-        async with get_client(httpx_settings={"event_hooks": {"response": [_raise_if_busy]}}) as client:
-            with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
-                once = contextvars.copy_context()
-            yield cls(client, once)
+    def __init__(self, server: PrefectServer) -> None:
+        self._server = server
 
     async def create(self, name: str) -> None:
         """See to it that a limit of this name and of size 1 exists. It keeps the slots taken."""
         try:
-            await self._ask(lambda: self._client.upsert_global_concurrency_limit_by_name(name, 1))
+            await self._server.ask(lambda client: client.upsert_global_concurrency_limit_by_name(name, 1))
         except ObjectAlreadyExists:
             return  # another run created it since we looked, with the same size
 
-    async def take(self, names: Sequence[str], flow_run_id: UUID | None) -> tuple[UUID, frozenset[str]] | None:
-        """One slot of each, all or none: the lease, and which of the names exist. None: at least one is taken."""
+    async def take(self, names: Sequence[str], flow_run_id: UUID | None) -> Granted | None:
+        """One slot of each, all or none, for FIRST_LEASE_S. None: at least one is taken."""
         holder = ConcurrencyLeaseHolder(type="flow_run", id=flow_run_id) if flow_run_id else None
         try:
-            response = await self._ask(
-                lambda: self._client.increment_concurrency_slots_with_lease(
-                    names=list(names), slots=1, mode="concurrency", lease_duration=LEASE_S, holder=holder
-                )
+            response = await self._server.ask_and_listen(
+                lambda client: client.increment_concurrency_slots_with_lease(
+                    names=list(names), slots=1, mode="concurrency", lease_duration=FIRST_LEASE_S, holder=holder
+                ),
+                self._give_back_at_once,
             )
         except httpx.HTTPStatusError as error:
             if error.response.status_code == httpx.codes.LOCKED:
                 return None
             raise Unavailable(str(error)) from error
-        answer = response.json()
-        return UUID(answer["lease_id"]), frozenset(limit["name"] for limit in answer["limits"])
+        return _granted(response)
 
     async def locks_nothing(self, name: str) -> bool:
         """Whether a limit of this name is missing, disabled or wider than 1, and so is granted to everybody."""
         try:
-            limit = await self._ask(lambda: self._client.read_global_concurrency_limit_by_name(name))
+            limit = await self._server.ask(lambda client: client.read_global_concurrency_limit_by_name(name))
         except ObjectNotFound:
             return True
         return not limit.active or limit.limit != 1
@@ -88,14 +68,17 @@ class LockServer:
     async def is_taken(self, name: str) -> bool:
         """Whether somebody has a slot of this limit; not where there is no such limit."""
         try:
-            return (await self._ask(lambda: self._client.read_global_concurrency_limit_by_name(name))).active_slots > 0
+            limit = await self._server.ask(lambda client: client.read_global_concurrency_limit_by_name(name))
         except ObjectNotFound:
             return False
+        return limit.active_slots > 0
 
     async def renew(self, lease: UUID) -> bool:
         """Make the lease last LEASE_S from now. False: the server knows nothing of it any more."""
         try:
-            await self._ask(lambda: self._client.renew_concurrency_lease(lease_id=lease, lease_duration=LEASE_S))
+            await self._server.ask(
+                lambda client: client.renew_concurrency_lease(lease_id=lease, lease_duration=LEASE_S)
+            )
         except httpx.HTTPStatusError as error:
             if error.response.status_code == httpx.codes.GONE:
                 return False
@@ -104,24 +87,16 @@ class LockServer:
 
     async def give_back(self, lease: UUID) -> None:
         """Idempotent."""
-        await self._ask(lambda: self._client.release_concurrency_slots_with_lease(lease_id=lease))
+        await self._server.ask(lambda client: client.release_concurrency_slots_with_lease(lease_id=lease))
 
-    async def _ask(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Raises what the server says no with; Unavailable when it says nothing."""
+    async def _give_back_at_once(self, response: httpx.Response) -> None:
+        """Nobody waits for it any more. Where that fails, too, it ends by itself."""
         try:
-            async with asyncio.timeout(CALL_DEADLINE_S):
-                for pause_s in TRY_AGAIN_AFTER_S:
-                    try:
-                        return await self._ask_once(call)
-                    except _Busy:
-                        await asyncio.sleep(pause_s)
-                return await self._ask_once(call)
-        except httpx.HTTPStatusError as error:
-            if error.response.is_server_error:
-                raise Unavailable(str(error)) from error
-            raise
-        except (httpx.HTTPError, TimeoutError, _Busy) as error:
-            raise Unavailable(str(error) or f"no answer within {CALL_DEADLINE_S:g} s") from error
+            await self.give_back(_granted(response).lease)
+        except Unavailable:
+            return
 
-    async def _ask_once(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        return await asyncio.get_running_loop().create_task(call(), context=self._once)
+
+def _granted(response: httpx.Response) -> Granted:
+    answer = response.json()
+    return Granted(UUID(answer["lease_id"]), frozenset(limit["name"] for limit in answer["limits"]))

@@ -80,7 +80,7 @@ async def resume_node(  # noqa: PLR0917 - each is a field of the form
         recorded = not is_file(cluster)  # a cluster that starts from a file ends with this run
         seen = await look(means.cluster)
         name = seen.find_node(node).name
-        before = await known_before(means.cluster, seen, name, means.log) if recorded else None
+        before = await known_before(means.records, means.cluster, seen, name, means.log) if recorded else None
         if homes is not None:
             before = Before(homes_given(seen, homes), ours=before is not None and before.ours)
         report = await resume(
@@ -97,11 +97,11 @@ async def resume_node(  # noqa: PLR0917 - each is a field of the form
             stop=means.stop,
         )
         if recorded and report.ok and failback == "as-before":
-            await forget(seen.name, name, means.log)
+            await forget(means.records, seen.name, name)
         elif recorded and report.executed:
             after = await look(means.cluster)
             if after.node_by_name[name].state == "up":
-                await note_return(means.cluster, after, name, means.log)
+                await note_return(means.records, means.cluster, after, name, means.log)
         return report
 
     return await carry_out(procedure, cluster, nodes=(), speed=speed, on_cancel=running_migrations_on_cancel)

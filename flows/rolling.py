@@ -41,11 +41,16 @@ class RollingRun:
         record = None
         if not is_file(self.cluster):  # a cluster that starts from a file ends with this run
             record = await Record.opened(
-                means.cluster, seen, means.log, within_s=self.go_on_within_s, flow_run=flow_run.get_name()
+                means.cluster,
+                seen,
+                means.log,
+                means.records,
+                within_s=self.go_on_within_s,
+                flow_run=flow_run.get_name(),
             )
         if record is not None and record.goes_on:
             await record.resume_what_was_left(seen)
-        async with steered(means.stop, turns, means.log):
+        async with steered(means.records.server, means.stop, turns, means.log):
             report = await maintain(
                 means.cluster,
                 self.nodes,
@@ -69,8 +74,8 @@ class RollingRun:
 
 def _hooks(means: Means, record: Record | None) -> Hooks:
     async def before_node(node: str) -> None:
-        if means.whole is not None and not await means.whole.still_ours():
-            raise Failed("the lock on the cluster was lost, and another rolling run has it by now")
+        if means.whole is not None and (not_ours := await means.whole.why_not_ours()):
+            raise Failed(f"the lock on the cluster was lost: {not_ours}")
         if record is not None:
             await record.before_node(node)
 

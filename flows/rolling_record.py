@@ -7,25 +7,19 @@ of its own keeps none: the next one starts another.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 from datetime import UTC, datetime
 from typing import Self
 
-import httpx
-from prefect.exceptions import PrefectException
-from prefect.variables import Variable
 from pydantic import Field, ValidationError
 
 from shunter.clusters.port import ClusterPort
 from shunter.engine.looking import look
-from shunter.flows.locks import Logger
-from shunter.flows.variables import keep
+from shunter.flows.records import Records
+from shunter.flows.server import Logger
 from shunter.topology.model import Cluster, Value
 from shunter.topology.plan import Plan
-
-CALL_DEADLINE_S = 10.0
 
 
 class Known(Value):
@@ -64,36 +58,41 @@ def disbelief(known: Known, cluster: str, now_s: float, within_s: float) -> str:
 
 
 class Record:
-    """Of one cluster, kept by the one rolling run that holds it. Use `opened`.
+    """Of one cluster, kept by the one rolling run that holds it. Use `opened`."""
 
-    No trouble with the Prefect server fails the run; the log says what could not be kept.
-    """
-
-    def __init__(self, cluster: ClusterPort, known: Known, log: Logger, *, goes_on: bool) -> None:
+    def __init__(self, cluster: ClusterPort, known: Known, log: Logger, records: Records, *, goes_on: bool) -> None:
         self.known, self.goes_on = known, goes_on
-        self._cluster, self._log = cluster, log
-        self._writing = asyncio.Lock()
+        self._cluster, self._log, self._records = cluster, log, records
 
     @classmethod
     async def opened(
-        cls, cluster: ClusterPort, seen: Cluster, log: Logger, *, within_s: float, flow_run: str | None
+        cls,
+        cluster: ClusterPort,
+        seen: Cluster,
+        log: Logger,
+        records: Records,
+        *,
+        within_s: float,
+        flow_run: str | None,
     ) -> Self:
-        """What an earlier run left behind, if it is believed. `within_s`: how long ago that run may have ended."""
+        """What an earlier run left behind, if it is believed. `within_s`: how long ago that run may have ended. Raises
+        PrefectUnreachable.
+        """
         now_s = cluster.clock.now_s()
         fresh = Known(cluster=seen.name, began_s=now_s, told_s=now_s, flow_run=flow_run)
-        before = await _read(seen.name, log)
+        before = await _read(seen.name, log, records)
         if before is None:
-            return cls(cluster, fresh, log, goes_on=False)
+            return cls(cluster, fresh, log, records, goes_on=False)
         doubt = disbelief(before, seen.name, now_s, within_s)
         if doubt:
             log.info("an earlier rolling run did not finish, and is not gone on with: %s", doubt)
-            return cls(cluster, fresh, log, goes_on=False)
+            return cls(cluster, fresh, log, records, goes_on=False)
         log.info(
             "going on with the rolling run that began at second %.0f: done %s; paused %s; failed %s",
             before.began_s,
             *(", ".join(names) or "none" for names in (before.done, before.paused, before.failed)),
         )
-        return cls(cluster, before.model_copy(update={"flow_run": flow_run}), log, goes_on=True)
+        return cls(cluster, before.model_copy(update={"flow_run": flow_run}), log, records, goes_on=True)
 
     async def resume_what_was_left(self, seen: Cluster) -> None:
         """Nodes that an earlier run paused and whose maintenance did not fail take VMs again (I8).
@@ -151,33 +150,16 @@ class Record:
         written = datetime.now(UTC).isoformat(timespec="seconds")
         now = {"told_s": self._now_s(), "written": written}
         self.known = self.known.model_copy(update={**change, **now})
-        async with self._writing:
-            try:
-                async with asyncio.timeout(CALL_DEADLINE_S):
-                    value = self.known.model_dump(mode="json")
-                    await keep(variable_name(self.known.cluster), value)
-            except (httpx.HTTPError, PrefectException, TimeoutError, ValueError) as error:
-                self._log.warning("what this run did could not be kept for the next one: %s", error)
+        await self._records.keep(variable_name(self.known.cluster), self.known.model_dump(mode="json"))
 
     async def _remove(self) -> None:
-        try:
-            async with asyncio.timeout(CALL_DEADLINE_S):
-                await Variable.aunset(variable_name(self.known.cluster))
-        except (httpx.HTTPError, TimeoutError) as error:
-            self._log.warning(
-                "the record of this finished run could not be removed; delete the variable %s: %s",
-                variable_name(self.known.cluster),
-                error,
-            )
+        await self._records.forget(variable_name(self.known.cluster))
 
 
-async def _read(cluster: str, log: Logger) -> Known | None:
+async def _read(cluster: str, log: Logger, records: Records) -> Known | None:
+    found = await records.read(variable_name(cluster))
     try:
-        async with asyncio.timeout(CALL_DEADLINE_S):
-            found = await Variable.aget(variable_name(cluster))
         return None if found is None else Known.model_validate(found)
     except ValidationError as error:
         log.warning("the variable %s is not what a run wrote, and is left aside: %s", variable_name(cluster), error)
-    except (httpx.HTTPError, TimeoutError) as error:
-        log.warning("what an earlier run left behind could not be asked for: %s", error)
     return None

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from shunter.clusters.port import ClusterPort
 from shunter.engine.audience import Audience
@@ -19,14 +20,17 @@ from shunter.engine.control import Control
 from shunter.engine.holds import Holds
 from shunter.engine.migrate import Errand, StartMigration
 from shunter.engine.stop import Running
-from shunter.flows.audience import RunAudience
+from shunter.flows.audience import RunAudience, ServerVoice
 from shunter.flows.clusters import open_cluster
-from shunter.flows.errors import OutcomeInDoubt, RefusedByFindings, RunRefused
+from shunter.flows.errors import OutcomeInDoubt, PrefectUnreachable, RefusedByFindings, RunRefused
 from shunter.flows.handed import handed
 from shunter.flows.listeners import current_listener
 from shunter.flows.live_migration import as_task_run
-from shunter.flows.locks import Logger, PrefectHolds
+from shunter.flows.locks import PrefectHolds
 from shunter.flows.markdown import headline
+from shunter.flows.obeying import own_cancellation
+from shunter.flows.records import Records
+from shunter.flows.server import CALL_DEADLINE_S, Logger, PrefectServer
 from shunter.flows.shelter import sheltered_tasks
 from shunter.flows.spoken import count, together
 from shunter.flows.whole_cluster import WholeCluster, refuse_beside_rolling
@@ -36,6 +40,8 @@ from shunter.topology.plan import Plan
 # Prefect kills a cancelled flow run after 30 s; what is left of them is for the report.
 WIND_DOWN_S = 20.0
 ABANDON_S = 3.0
+# Where nobody kills it, the server writes after 300 s that it is cancelled.
+OBEYED_WITHIN_S = 240.0
 MOST_NAMED = 3
 
 
@@ -49,6 +55,7 @@ class Means:
     start: StartMigration
     stop: Control
     log: Logger
+    records: Records
     whole: WholeCluster | None = None
 
 
@@ -78,6 +85,8 @@ async def carry_out(
         plan = await _carried_out(procedure, cluster, nodes, speed, on_cancel, rolling, urgent, reboot_s)
     except RunRefused as error:
         return refused(error)
+    except _CancelledFromOutside as error:
+        return _cancelled(error.plan, nodes, str(error))
     return final_state(plan, nodes)
 
 
@@ -93,8 +102,12 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
 ) -> Plan:
     log = get_run_logger()
     listener = current_listener()
+    stop = listener.stop or Control()
+    voice = ServerVoice(listener.audience)
     async with AsyncExitStack() as stack:
         stack.enter_context(sheltered_tasks())
+        server = await stack.enter_async_context(PrefectServer.connected(log, voice.say))
+        await server.insist(server.probe, stop)
         known = handed()
         port = (
             known.port
@@ -104,27 +117,75 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
             )
         )
         seen = await port.look()
-        holds = await stack.enter_async_context(PrefectHolds.opened(seen.name, log, _flow_run_id()))
-        whole = await stack.enter_async_context(WholeCluster.held(holds, seen.name)) if rolling else None
+        run_id, run_name = _flow_run_id(), flow_run.get_name() or "unnamed"
+        holds = await stack.enter_async_context(PrefectHolds.opened(server, seen.name, log, run_id, run_name))
+        whole = await stack.enter_async_context(WholeCluster.held(holds, seen.name, stop)) if rolling else None
         if whole is None and not urgent:
-            await refuse_beside_rolling(holds, seen.name)
-        await holds.prepare([node.name for node in seen.nodes])
+            await refuse_beside_rolling(holds, seen.name, stop)
+        await server.insist(partial(holds.prepare, [node.name for node in seen.nodes]), stop)
         audience = await stack.enter_async_context(RunAudience(seen.name, nodes, port.clock, log, listener.audience))
+        voice.audience = audience
+        records = await stack.enter_async_context(Records.opened(server, log, stop))
         watched = Watched()
-        means = Means(port, holds, audience, watched.start, listener.stop or Control(), log, whole)
+        means = Means(port, holds, audience, watched.start, stop, log, records, whole)
         work = asyncio.ensure_future(procedure(means))
+        cancelled = await stack.enter_async_context(own_cancellation(server, run_id, log))
         try:
-            await asyncio.shield(work)
+            await asyncio.wait({work, cancelled}, return_when=asyncio.FIRST_COMPLETED)
+            left = () if work.done() else await _wind_down(work, stop, watched, on_cancel, log, OBEYED_WITHIN_S)
         except asyncio.CancelledError:
-            left = await _wind_down(work, means.stop, watched, on_cancel, log)
+            holds.hurry()
+            left = await _wind_down(work, stop, watched, on_cancel, log, WIND_DOWN_S)
             if left or work.cancelled():
                 await audience.leave_note(_note(left, audience.unfinished()))
             else:
-                await audience.report(work.result())
+                await audience.report(_with_what_kept_it(work.result(), holds, records))
             raise
-        plan = work.result()
+        if left or work.cancelled():
+            note = _note(left, audience.unfinished())
+            await audience.leave_note(note)
+            raise _CancelledFromOutside(None, note)
+        work.result()  # raises what the procedure raised
+        await _until_it_can_be_told(server, records, stop, log)
+        plan = _with_what_kept_it(work.result(), holds, records)
         await audience.report(plan)
+        if cancelled.done():
+            raise _CancelledFromOutside(plan, headline(plan, nodes))
     return plan
+
+
+class _CancelledFromOutside(Exception):
+    """The state of the flow run says so. `plan`: the report, where the run came to its end all the same."""
+
+    def __init__(self, plan: Plan | None, message: str) -> None:
+        self.plan = plan
+        super().__init__(message)
+
+
+def _with_what_kept_it(plan: Plan, holds: PrefectHolds, records: Records) -> Plan:
+    """The report, with what the server kept the run waiting for, and what it has not been told."""
+    if not plan.executed:
+        return plan
+    found = (*holds.findings(), *records.findings(plan.cluster, None))
+    return plan.model_copy(update={"findings": (*plan.findings, *found)})
+
+
+async def _until_it_can_be_told(server: PrefectServer, records: Records, stop: Control, log: Logger) -> None:
+    """The report, the records and the final state are the server's to keep: one that is silent is waited for, unless
+    the run is to stop.
+    """
+    try:
+        if server.silence is not None:
+            log.warning("the run is over, and waits to tell it: %s", server.silence)
+            await server.insist(server.probe, stop)
+        await records.settle(CALL_DEADLINE_S)
+    except PrefectUnreachable as error:
+        log.error("what became of this run cannot be told: %s", error)
+
+
+def _cancelled(plan: Plan | None, nodes: Sequence[str], message: str) -> Plan:
+    state: Any = Cancelled(message=headline(plan, nodes) if plan is not None else message, data=plan)
+    return cast("Plan", state)
 
 
 def refused(error: RunRefused) -> Plan:
@@ -178,17 +239,18 @@ class Watched:
         return await task
 
 
-async def _wind_down(
-    work: asyncio.Future[Plan], stop: Control, watched: Watched, running: Running, log: Logger
+async def _wind_down(  # noqa: PLR0917
+    work: asyncio.Future[Plan], stop: Control, watched: Watched, running: Running, log: Logger, within_s: float
 ) -> tuple[str, ...]:
-    """The flow run was cancelled: let the procedure end well, but before Prefect kills this process.
+    """The flow run was cancelled: let the procedure end well, but before Prefect kills this process, or says that it
+    is cancelled.
 
     Migrations that take longer are left to the cluster, which brings them to their end without us: their labels.
     """
     log.warning("cancelled: nothing new is started; migrations under way are asked to %s", running)
     stop.request(running=running)
     try:
-        await asyncio.wait({work}, timeout=WIND_DOWN_S)
+        await asyncio.wait({work}, timeout=within_s)
     finally:  # also when cancelled once more: then at once
         left = tuple(watched.under_way.values())
         unfinished: set[asyncio.Future[Any]] = {work, *watched.under_way}

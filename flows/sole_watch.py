@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from shunter.engine.holds import Denied
 from shunter.engine.stop import Stop
 from shunter.flows.errors import RunRefused
-from shunter.flows.lock_server import LEASE_S
 from shunter.flows.locks import PrefectHold, PrefectHolds, watch_limit_name
+from shunter.flows.server import Unavailable
 
 LOOK_AFTER_LEASE_S = 30.0
 
@@ -24,12 +25,13 @@ class SoleWatch:
     @classmethod
     @asynccontextmanager
     async def held(cls, holds: PrefectHolds, cluster: str, stop: Stop) -> AsyncIterator[SoleWatch]:
-        """`stop` is asked to end the watch once another one has taken over. Raises RunRefused where one goes on."""
-        hold = await holds.try_hold_watch()
-        if hold is None:
+        """`stop` is asked to end the watch once another one has taken over. Raises RunRefused where one goes on, and
+        PrefectUnreachable.
+        """
+        hold = await holds.server.insist(holds.try_hold_watch, stop)
+        if isinstance(hold, Denied):
             raise RunRefused(
-                f"{cluster} is watched already, or the lock {watch_limit_name(cluster)} cannot be taken (the log of "
-                f"the run says so). If the other watch died, its lock ends by itself within {LEASE_S:g} s, or at once "
+                f"{cluster} is watched already: {hold}. If the other watch died, its lock ends by itself, or at once "
                 f"with `prefect gcl update '{watch_limit_name(cluster)}' --active-slots 0`"
             )
         sole = cls(holds, hold, stop)
@@ -45,8 +47,14 @@ class SoleWatch:
         """A lease that ran out, while the server was away perhaps, is taken again if nobody did so."""
         while not self.overtaken:
             await asyncio.sleep(LOOK_AFTER_LEASE_S)
-            if self._hold.lost and await self._holds.watch_is_held():
+            if not self._hold.lost:
+                continue
+            try:
+                again = await self._holds.try_hold_watch()
+            except Unavailable:
+                continue  # asked again
+            if isinstance(again, Denied):
                 self.overtaken = True
                 self._stop.request()
-            elif self._hold.lost and (again := await self._holds.try_hold_watch()) is not None:
+            else:
                 self._hold = again

@@ -7,20 +7,21 @@ flow run that sent it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Literal
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any, Literal
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRunInput
 from prefect.input import RunInput
 from prefect.runtime import flow_run
 from pydantic import ValidationError
 
 from shunter.engine.control import Control
-from shunter.flows.locks import Logger
+from shunter.flows.server import CALL_DEADLINE_S, Logger, PrefectServer, Unavailable
 from shunter.flows.spoken import together
 from shunter.flows.turns_seen import TurnsSeen
 
@@ -87,13 +88,13 @@ def _heed_of_node(asked: Asked, control: Control, turns: TurnsSeen) -> Heard:
 
 
 @asynccontextmanager
-async def steered(control: Control, turns: TurnsSeen, log: Logger) -> AsyncIterator[None]:
+async def steered(server: PrefectServer, control: Control, turns: TurnsSeen, log: Logger) -> AsyncIterator[None]:
     """Inside the block, what is asked of this flow run is heeded."""
     run = flow_run.get_id()
     if not run:
         yield
         return
-    ear = asyncio.create_task(_listen(UUID(run), control, turns, log), name="steering")
+    ear = asyncio.create_task(_listen(server, UUID(run), control, turns, log), name="steering")
     ear.add_done_callback(lambda ended: _complain(ended, log))
     try:
         yield
@@ -108,22 +109,24 @@ def _complain(ear: asyncio.Task[None], log: Logger) -> None:
         log.error("nobody can steer this run any more", exc_info=error)
 
 
-async def _listen(run: UUID, control: Control, turns: TurnsSeen, log: Logger) -> None:
-    told = False
-    async with get_client() as client:
-        while True:
-            try:
-                if turns.nodes:  # before there is a plan nothing could be answered
-                    for each in await client.filter_flow_run_input(run, KEY, limit=MOST_AT_ONCE, exclude_keys=set()):
-                        # first removed: heeded twice would be worse than not answered
-                        await client.delete_flow_run_input(run, each.key)
-                        await _answer(each, control, turns, log)
-                told = False
-            except httpx.HTTPError as error:
-                if not told:
-                    log.warning("nobody can steer this run while the Prefect server does not answer: %s", error)
-                told = True
-            await asyncio.sleep(LISTEN_EVERY_S)
+async def _listen(server: PrefectServer, run: UUID, control: Control, turns: TurnsSeen, log: Logger) -> None:
+    """What is asked while the server is away is heard once it is back."""
+    while True:
+        with suppress(Unavailable):
+            if turns.nodes:  # before there is a plan nothing could be answered
+                for each in await server.ask(_what_was_asked(run)):
+                    # first removed: heeded twice would be worse than not answered
+                    await server.ask(partial(_remove, run, each.key))
+                    await _answer(each, control, turns, log)
+        await asyncio.sleep(LISTEN_EVERY_S)
+
+
+def _what_was_asked(run: UUID) -> Callable[[PrefectClient], Coroutine[Any, Any, list[FlowRunInput]]]:
+    return lambda client: client.filter_flow_run_input(run, KEY, limit=MOST_AT_ONCE, exclude_keys=set())
+
+
+async def _remove(run: UUID, key: str, client: PrefectClient) -> None:
+    await client.delete_flow_run_input(run, key)
 
 
 async def _answer(each: FlowRunInput, control: Control, turns: TurnsSeen, log: Logger) -> None:
@@ -135,4 +138,8 @@ async def _answer(each: FlowRunInput, control: Control, turns: TurnsSeen, log: L
     heard = heed(asked, control, turns)
     log.info("asked to %s%s: %s", asked.what, f" {asked.node}" if asked.node else "", heard.said)
     if each.sender:
-        await asked.arespond(heard, key_prefix=ANSWER_KEY)
+        try:
+            async with asyncio.timeout(CALL_DEADLINE_S):
+                await asked.arespond(heard, key_prefix=ANSWER_KEY)
+        except (httpx.HTTPError, TimeoutError) as error:
+            log.warning("whoever asked could not be answered: %s", error)

@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
 from shunter.clusters.port import ClusterPort
@@ -23,8 +23,10 @@ from shunter.flows.errors import PrefectUnreachable, RunError, RunRefused
 from shunter.flows.failover import failover
 from shunter.flows.handed import handing
 from shunter.flows.listeners import current_listener, listening
-from shunter.flows.locks import Logger, PrefectHolds
+from shunter.flows.locks import PrefectHolds
+from shunter.flows.obeying import own_cancellation
 from shunter.flows.parameters import ClusterName, Speed, spoken
+from shunter.flows.server import Logger, PrefectServer
 from shunter.flows.shelter import sheltered_tasks
 from shunter.flows.sole_watch import SoleWatch
 from shunter.flows.watch_audience import WatchAudience
@@ -93,40 +95,53 @@ async def watch_cluster(  # noqa: PLR0917 - each is a field of the form
     )
     state: Any
     try:
-        watched = await _watched(cluster, policy, for_s, speed)
+        watched, cancelled = await _watched(cluster, policy, for_s, speed)
     except RunRefused as error:
         state = Failed(name="Refused", message=str(error), data=error)
     else:
+        if cancelled:
+            state = Cancelled(message=watch_headline(watched), data=watched)
+            return cast("Watch", state)
         state = Completed(
             name=None if watched.ok else "Ended with trouble", message=watch_headline(watched), data=watched
         )
     return cast("Watch", state)  # what is in the state is handed to the caller
 
 
-async def _watched(cluster: str, policy: WatchPolicy, for_s: float | None, speed: float | None) -> Watch:
+async def _watched(cluster: str, policy: WatchPolicy, for_s: float | None, speed: float | None) -> tuple[Watch, bool]:
+    """The watch, and whether its flow run was cancelled meanwhile."""
     log = get_run_logger()
     listener = current_listener()
     stop = listener.stop or Control()
     async with AsyncExitStack() as stack:
         stack.enter_context(sheltered_tasks())
+        server = await stack.enter_async_context(PrefectServer.connected(log))
+        await server.insist(server.probe, stop)
         port = await stack.enter_async_context(
             open_cluster(cluster, speed=speed, witness=listener.witness, faults=listener.faults)
         )
         name = (await port.look()).name
-        known = flow_run.get_id()
-        holds = await stack.enter_async_context(PrefectHolds.opened(name, log, UUID(known) if known else None))
+        known, run_name = flow_run.get_id(), flow_run.get_name() or "unnamed"
+        run_id = UUID(known) if known else None
+        holds = await stack.enter_async_context(PrefectHolds.opened(server, name, log, run_id, run_name))
         sole = await stack.enter_async_context(SoleWatch.held(holds, name, stop))
         audience = await stack.enter_async_context(WatchAudience(name, port.clock.now_s(), log, listener.watcher))
         fail_over = _FailOver(cluster, port, stop)
         work = asyncio.ensure_future(watch(port, policy, watcher=audience, stop=stop, for_s=for_s, fail_over=fail_over))
+        cancelled = await stack.enter_async_context(own_cancellation(server, run_id, log))
         try:
+            await asyncio.wait({work, cancelled}, return_when=asyncio.FIRST_COMPLETED)
+            is_cancelled = cancelled.done()
+            if is_cancelled:
+                stop.request()
             watched = await asyncio.shield(work)
         except asyncio.CancelledError:
+            holds.hurry()
             await _wind_down(work, stop, log)
             raise
     if sole.overtaken:
         raise RunRefused(f"another watch of {name} has taken over while the Prefect server could not be reached")
-    return watched
+    return watched, is_cancelled
 
 
 class _FailOver:

@@ -18,7 +18,7 @@ from prefect.events import emit_event
 
 from shunter.engine.watch import Glance, Watcher
 from shunter.flows.artifacts import artifact_key
-from shunter.flows.locks import Logger
+from shunter.flows.server import Logger
 from shunter.flows.watch_document import LATEST, state_document, state_headline
 from shunter.topology.watching.condition import Occurrence
 

@@ -12,7 +12,7 @@ from virtual import Night, Notes, evacuated, in_virtual_time
 from shunter.clusters.clock import Clock
 from shunter.clusters.simulated import SimulatedCluster
 from shunter.engine.evacuate import evacuate
-from shunter.engine.holds import Hold, OwnHolds
+from shunter.engine.holds import HELD_ELSEWHERE, Denied, Hold, OwnHolds
 
 
 def where(night: Night, *names: str) -> list[str]:
@@ -275,10 +275,10 @@ class HeldByAnotherRun:
     def __init__(self, held: dict[str, float], clock: Clock) -> None:
         self.held, self.clock, self.own, self.asked = held, clock, OwnHolds(), 0
 
-    async def try_hold(self, nodes: tuple[str, ...]) -> Hold | None:
+    async def try_hold(self, nodes: tuple[str, ...]) -> Hold | Denied:
         self.asked += 1
-        if any(self.clock.now_s() < self.held.get(name, 0.0) for name in nodes):
-            return None
+        if held := [name for name in nodes if self.clock.now_s() < self.held.get(name, 0.0)]:
+            return Denied.alike(held, HELD_ELSEWHERE)
         return await self.own.try_hold(nodes)
 
 

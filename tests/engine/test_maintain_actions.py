@@ -12,7 +12,7 @@ from shunter.clusters.clock import Clock
 from shunter.clusters.port import Unreachable
 from shunter.clusters.simulated import SimulatedCluster
 from shunter.engine.control import Control
-from shunter.engine.holds import OwnHolds
+from shunter.engine.holds import HELD_ELSEWHERE, Denied, Hold, OwnHolds
 from shunter.engine.maintain import Budget, maintain
 from shunter.engine.maintenance import ByHand, Hooks, Own
 from shunter.topology.model import Cluster
@@ -145,9 +145,9 @@ class HeldUntil(OwnHolds):
         super().__init__()
         self._until_s = until_s
 
-    async def try_hold(self, nodes: tuple[str, ...]) -> object | None:  # type: ignore[override]
+    async def try_hold(self, nodes: tuple[str, ...]) -> Hold | Denied:
         if "N1" in nodes and asyncio.get_running_loop().time() < self._until_s:
-            return None
+            return Denied.alike(["N1"], HELD_ELSEWHERE)
         return await super().try_hold(nodes)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from building import cluster, node, vm
 from virtual import Night, repaired
 
-from shunter.engine.holds import Hold, OwnHolds
+from shunter.engine.holds import Denied, Hold, OwnHolds
 from shunter.topology.breaches import breaches
 from shunter.topology.model import Cluster
 from shunter.topology.recheck import check_log
@@ -87,9 +85,9 @@ class LocksLostAtFirst(OwnHolds):
 
     first = True
 
-    async def try_hold(self, nodes: Sequence[str]) -> Hold | None:
+    async def try_hold(self, nodes: tuple[str, ...]) -> Hold | Denied:
         hold = await super().try_hold(nodes)
-        if self.first and hold is not None:
+        if self.first and not isinstance(hold, Denied):
             self.first = False
             await hold.release()
         return hold

@@ -15,7 +15,7 @@ from virtual import Night, Notes, evacuated, in_virtual_time, returned
 from shunter.clusters.clock import Clock
 from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults
 from shunter.engine.evacuate import evacuate
-from shunter.engine.holds import OwnHolds
+from shunter.engine.holds import HELD_ELSEWHERE, Denied, Hold, OwnHolds
 from shunter.engine.resume import resume
 from shunter.engine.stop import Stop
 from shunter.topology.homes import Before
@@ -128,8 +128,8 @@ def test_a_node_that_goes_down_while_it_is_resumed_is_named_and_its_vms_stay_whe
 
 
 class HeldByOthers(OwnHolds):
-    async def try_hold(self, nodes: Any) -> Any:
-        return None if "N1" in nodes else await super().try_hold(nodes)
+    async def try_hold(self, nodes: tuple[str, ...]) -> Hold | Denied:
+        return Denied.alike(["N1"], HELD_ELSEWHERE) if "N1" in nodes else await super().try_hold(nodes)
 
 
 def test_a_node_that_another_run_holds_is_not_resumed_under_it() -> None:
