@@ -42,9 +42,6 @@ class Denied:
         """All of them for one reason."""
         return cls(dict.fromkeys(nodes, Denial(reason)))
 
-    def __bool__(self) -> bool:
-        return bool(self.why)
-
     def __str__(self) -> str:
         return "; ".join(f"{node} {denial}" for node, denial in self.why.items())
 

@@ -86,7 +86,7 @@ class Why(NamedTuple):
 
 def why_denied(denied: Denied) -> Why | None:
     """Where nodes could not be had, that is why; None where all could."""
-    return Why(str(denied), "I1", "wait until they can be had, then run it again") if denied else None
+    return Why(str(denied), "I1", "wait until they can be had, then run it again") if denied.why else None
 
 
 def unplaced(

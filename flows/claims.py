@@ -7,6 +7,7 @@ is gone from the machine that asks, or its Prefect state says that it crashed.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,7 +25,6 @@ from shunter.flows.processes import ProcessIdentity
 from shunter.flows.server import PrefectServer
 from shunter.topology.model import Value
 
-READ_AGAIN_S = 2.0
 FINAL = (StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED, StateType.CRASHED)
 
 
@@ -64,7 +64,7 @@ async def read_claims(server: PrefectServer, cluster: str) -> dict[str, Claim]:
     claims = {}
     for name, value in (await variables.found(server, claims_of(cluster))).items():
         try:
-            claims[name] = Claim.model_validate(value)
+            claims[name] = Claim.model_validate_json(json.dumps(value))
         except ValidationError:
             continue  # nobody's that we know
     return claims
@@ -107,15 +107,13 @@ async def _mark_crashed(server: PrefectServer, run_id: UUID, why: str) -> None:
 
 @dataclass(slots=True)
 class Claims:
-    """Of one run on one cluster: its own claim, and those of the others, read again after a while."""
+    """Of one run on one cluster: its own claim, and those of the others."""
 
     server: PrefectServer
     own: Claim
     variable: str = field(init=False)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _written: bool = False
-    _others: dict[str, Claim] = field(default_factory=dict)
-    _read_at: float = float("-inf")
 
     def __post_init__(self) -> None:
         self.variable = f"{claims_of(self.own.cluster)}{(self.own.flow_run or uuid4()).hex[:12]}"
@@ -146,21 +144,17 @@ class Claims:
 
     async def others(self) -> dict[str, Claim]:
         """Raises Unavailable."""
-        now_at = asyncio.get_running_loop().time()
-        if now_at - self._read_at > READ_AGAIN_S:
-            claims = await read_claims(self.server, self.own.cluster)
-            self._others = {name: claim for name, claim in claims.items() if name != self.variable}
-            self._read_at = now_at
-        return self._others
+        claims = await read_claims(self.server, self.own.cluster)
+        claims.pop(self.variable, None)
+        return claims
 
     async def buried(self, subjects: Collection[str]) -> list[tuple[Claim, str]]:
         """Of the runs that hold some of these, those that were dead, and why so; they hold nothing any more. Raises
         Unavailable.
         """
         found = []
-        for variable, claim in tuple((await self.others()).items()):
+        for variable, claim in (await self.others()).items():
             if claim.of(subjects) and (why := await why_dead(self.server, claim)):
                 await bury(self.server, variable, claim, why)
-                self._others.pop(variable, None)
                 found.append((claim, why))
         return found

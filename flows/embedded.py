@@ -60,6 +60,10 @@ class EmbeddedServer:
             else:
                 _end(process)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def wait_until_ready(self) -> None:
         """Return once the server answers requests. Raises PrefectUnreachable, with what the server said last."""
         if not self._ready:

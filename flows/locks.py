@@ -127,7 +127,8 @@ class PrefectHolds:
         if granted is None and await self._take_over(limits):
             granted = await self._locks.take(list(limits), self.claims.own.flow_run)
         if granted is None:
-            return Denied(await self._who_holds(limits)) or Denied.alike(subjects, "was held a moment ago")
+            why = await self._who_holds(limits)
+            return Denied(why) if why else Denied.alike(subjects, "was held a moment ago")
         hold = PrefectHold(self, granted.lease, subjects)
         self._held[granted.lease] = hold
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import uuid
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,10 +49,8 @@ class ProcessIdentity(Value):
 
 def _boot() -> str:
     """On Linux the kernel names each boot, and each space of process numbers."""
-    machine = f"{platform.node()}/{uuid.getnode():x}"
-    boot = f"{psutil.boot_time():.0f}"
-    space = ""
+    boot, space = f"{psutil.boot_time():.0f}", ""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         space = Path("/proc/self/ns/pid").readlink().name
-    return f"{machine}/{boot}/{space}"
+    return f"{platform.node()}/{boot}/{space}"

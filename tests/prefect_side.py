@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from building import node, vm
 
 from shunter.flows.clusters import SimulatedClusterHost
 from shunter.flows.embedded import EmbeddedServer
+from shunter.flows.locks import PrefectHolds
+from shunter.flows.server import PrefectServer
 
 
 class Asked:
@@ -48,6 +53,24 @@ def small(name: str) -> dict[str, Any]:
         "vms": [vm("web-1"), vm("web-2"), vm("db-1", memory_mib=16384), vm("old-1", state="off"), vm("app-1", on="N2")],
         "volumes": [{"name": "CSV1", "owner": "N1"}],
     }
+
+
+@asynccontextmanager
+async def locks_of(cluster: str, name: str = "of a test") -> AsyncIterator[PrefectHolds]:
+    """The locks of a run of that name."""
+    log = logging.getLogger("test")
+    async with PrefectServer.connected(log) as server, PrefectHolds.opened(server, cluster, log, None, name) as holds:
+        yield holds
+
+
+@contextmanager
+def silent(server: EmbeddedServer) -> Iterator[None]:
+    """Inside, it is there and answers nothing; what is asked of it meanwhile it does afterwards."""
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
 
 
 @contextmanager

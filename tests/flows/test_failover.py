@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from building import node, vm
 from prefect.variables import Variable
-from prefect_side import Asked, hosted
+from prefect_side import Asked, hosted, locks_of
 from virtual import Notes
 
 from shunter.engine.control import Control
@@ -19,7 +19,6 @@ from shunter.flows.emptied_record import variable_name
 from shunter.flows.errors import RefusedByFindings
 from shunter.flows.failover import failover
 from shunter.flows.listeners import listening
-from shunter.flows.locks import PrefectHolds
 from shunter.flows.resume import resume_node
 from shunter.flows.spoken import duration
 from shunter.flows.whole_cluster import WholeCluster
@@ -27,7 +26,6 @@ from shunter.topology.errors import RequestError
 from shunter.topology.plan import Plan
 from shunter.topology.recheck import check_log
 
-LOG = logging.getLogger("test")
 FAILED = {"state": "failed"}
 FAST = 1000.0
 
@@ -140,7 +138,7 @@ def test_a_failover_does_not_wait_for_a_rolling_run_that_has_the_cluster(
     file = written(after_a_loss(name), tmp_path)
 
     async def story() -> Plan:
-        async with PrefectHolds.opened(name, LOG) as holds, WholeCluster.held(holds, name):
+        async with locks_of(name) as holds, WholeCluster.held(holds, name):
             return await failover(cluster=file, nodes=["N2"], speed=FAST)
 
     report = asyncio.run(story())

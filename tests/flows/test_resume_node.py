@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 from building import node, vm
 from prefect.variables import Variable
-from prefect_side import Asked, hosted, small
+from prefect_side import Asked, hosted, locks_of, small
 from virtual import Notes
 
 from shunter.flows.emptied_record import variable_name
@@ -19,14 +18,11 @@ from shunter.flows.errors import RefusedByFindings, RunRefused
 from shunter.flows.evacuate import evacuate_nodes
 from shunter.flows.failover import failover
 from shunter.flows.listeners import listening
-from shunter.flows.locks import PrefectHolds
 from shunter.flows.resume import resume_node
 from shunter.flows.whole_cluster import WholeCluster
 from shunter.topology.errors import RequestError
 from shunter.topology.plan import Plan
 from shunter.topology.recheck import check_log
-
-LOG = logging.getLogger("test")
 
 
 def away(name: str) -> dict[str, Any]:
@@ -78,7 +74,7 @@ def test_while_a_rolling_run_has_the_cluster_no_node_is_resumed(tmp_path: Path, 
     file = written(away(name), tmp_path)
 
     async def story() -> None:
-        async with PrefectHolds.opened(name, LOG) as holds, WholeCluster.held(holds, name):
+        async with locks_of(name) as holds, WholeCluster.held(holds, name):
             with listening(notes), pytest.raises(RunRefused, match=r"a rolling run is under way on .*: wait until"):
                 await resume_node(cluster=file, node="N1", speed=100.0)
 

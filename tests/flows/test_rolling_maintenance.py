@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,14 @@ import own_maintenance
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.variables import Variable
-from prefect_side import Asked, hosted, rebooted, small
+from prefect_side import Asked, hosted, locks_of, rebooted, small
 from virtual import Notes
 
 from shunter.engine.control import Control
 from shunter.flows.errors import RunRefused
 from shunter.flows.evacuate import evacuate_nodes
 from shunter.flows.listeners import listening
-from shunter.flows.locks import PrefectHolds
+from shunter.flows.locks import PrefectHold
 from shunter.flows.maintain import rolling_maintenance
 from shunter.flows.migrate import live_migrate
 from shunter.flows.repair import repair_placement
@@ -29,7 +28,6 @@ from shunter.statemachines.lifecycle import Step
 from shunter.topology.errors import RequestError
 from shunter.topology.plan import Plan
 
-LOG = logging.getLogger("test")
 QUICK: dict[str, Any] = {"maintenance_s": 60.0, "speed": 100.0}
 
 
@@ -136,7 +134,7 @@ def test_while_a_rolling_run_has_the_cluster_every_other_run_is_refused_and_touc
     }
 
     async def story() -> None:
-        async with PrefectHolds.opened(request.node.name, LOG) as holds, WholeCluster.held(holds, request.node.name):
+        async with locks_of(request.node.name) as holds, WholeCluster.held(holds, request.node.name):
             for name, run in others.items():
                 with (
                     listening(notes),
@@ -167,8 +165,9 @@ class Watching(Notes):
             self.asked[node] = asyncio.create_task(self._could_have(node))
 
     async def _could_have(self, node: str) -> tuple[bool, bool]:
-        async with PrefectHolds.opened(self._cluster, LOG) as holds:
-            return await holds.try_hold((node,)) is not None, await holds.try_hold_cluster() is not None
+        async with locks_of(self._cluster) as holds:
+            asked = await holds.try_hold((node,)), await holds.try_hold_cluster()
+            return isinstance(asked[0], PrefectHold), isinstance(asked[1], PrefectHold)
 
 
 @pytest.mark.usefixtures("prefect_server")
@@ -181,9 +180,9 @@ def test_a_node_is_locked_while_it_is_maintained_and_the_cluster_all_along(
             await rolling_maintenance(cluster=str(cluster_file), maintenance_s=300.0, speed=100.0)
         found = {node: await task for node, task in watching.asked.items()}
         assert found == dict.fromkeys(("N1", "N2", "N3", "N4"), (False, False))
-        async with PrefectHolds.opened(request.node.name, LOG) as holds:
-            assert await holds.try_hold(("N1", "N2", "N3", "N4")) is not None
-            assert await holds.try_hold_cluster() is not None
+        async with locks_of(request.node.name) as holds:
+            assert isinstance(await holds.try_hold(("N1", "N2", "N3", "N4")), PrefectHold)
+            assert isinstance(await holds.try_hold_cluster(), PrefectHold)
 
     asyncio.run(story())
 
