@@ -109,6 +109,7 @@ class Dispatcher:
             self.crew.ask_again()
         if self.stop.asked:
             self._drop_all("the run was stopped")
+            await self.crew.hold_back()
             if self.stop.running == "cancel":
                 await self.crew.call_off()
         else:
