@@ -3,10 +3,12 @@
 ShunterError
 ├── PrefectUnreachable   the Prefect server does not answer, or the embedded one does not start
 ├── RunRefused           another run has the cluster, or the plan was not approved; nothing was touched
+├── WatchCancelled       the flow run of a watch was cancelled; `watch` holds what it saw
 ├── UnfitCluster         a check found what stands against every run; `check` holds it
 └── RunError             there is a plan or a report, and it is no success: `plan` holds it
     ├── RefusedByFindings   a finding forbids the run; nothing was touched
-    └── OutcomeInDoubt      the run was carried out, and what became of some VM is not known
+    ├── OutcomeInDoubt      the run was carried out, and what became of some VM is not known
+    └── RunCancelled        the flow run was cancelled; what was under way came to its end
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 from shunter.topology.errors import ShunterError
 from shunter.topology.plan import Plan
 from shunter.topology.preflight import Check
+from shunter.topology.watching.report import Watch
 
 
 class PrefectUnreachable(ShunterError):
@@ -47,6 +50,21 @@ class RefusedByFindings(RunError):
     def __init__(self, plan: Plan) -> None:
         lines = [f"{found.rule} {found.subject}: {found.message}. {found.remedy}" for found in plan.errors]
         super().__init__(plan, f"refused, nothing was touched. {' — '.join(lines)}")
+
+
+class RunCancelled(RunError):
+    """The flow run was cancelled while it went on. `plan`: the report of what it had done."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan, f"the run on {plan.cluster} was cancelled; its report says what moved and what stays")
+
+
+class WatchCancelled(ShunterError):
+    """The flow run of a watch was cancelled. `watch`: what it saw."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        super().__init__(f"the watch of {watch.cluster} was cancelled")
 
 
 class OutcomeInDoubt(RunError):

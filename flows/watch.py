@@ -19,7 +19,7 @@ from shunter.engine.control import Control
 from shunter.engine.stop import Stop
 from shunter.engine.watch import WatchPolicy, watch
 from shunter.flows.clusters import open_cluster
-from shunter.flows.errors import PrefectUnreachable, RunError, RunRefused
+from shunter.flows.errors import PrefectUnreachable, RunError, RunRefused, WatchCancelled
 from shunter.flows.failover import failover
 from shunter.flows.handed import handing
 from shunter.flows.listeners import current_listener, listening
@@ -100,7 +100,7 @@ async def watch_cluster(  # noqa: PLR0917 - each is a field of the form
         state = Failed(name="Refused", message=str(error), data=error)
     else:
         if cancelled:
-            state = Cancelled(message=watch_headline(watched), data=watched)
+            state = Cancelled(message=watch_headline(watched), data=WatchCancelled(watched))
             return cast("Watch", state)
         state = Completed(
             name=None if watched.ok else "Ended with trouble", message=watch_headline(watched), data=watched

@@ -11,13 +11,13 @@ from uuid import UUID
 import pytest
 from building import node, vm
 from prefect.client.orchestration import get_client
-from prefect.exceptions import CancelledRun
 from prefect.states import Cancelling
 from prefect_side import Asked, silent
 from virtual import Notes
 
 from shunter.flows import obeying, server
 from shunter.flows.embedded import EmbeddedServer
+from shunter.flows.errors import RunCancelled
 from shunter.flows.evacuate import evacuate_nodes
 from shunter.flows.listeners import listening
 from shunter.flows.server import PrefectServer
@@ -92,8 +92,9 @@ def test_a_run_that_nobody_tells_that_it_is_cancelled_finds_out_and_its_state_is
             await asyncio.sleep(1)
         await cancelled_as_the_ui_does(asked, cluster_file)
         begun = notes.begun
-        with pytest.raises(CancelledRun):
+        with pytest.raises(RunCancelled) as caught:
             await asyncio.wait_for(run, 20)
+        assert caught.value.plan.interrupted
         assert notes.begun <= begun + 1, "one at most began before it was heard of"
         assert not [step for step in notes.steps if step.target == "lost_sight"]
 
