@@ -7,7 +7,7 @@ VMs come and go), order and number of nodes at once are planned anew, and what i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from shunter.clusters.port import ClusterError, ClusterPort
 from shunter.engine.audience import Audience, Waiting
@@ -20,7 +20,7 @@ from shunter.engine.migrate import StartMigration, run_here
 from shunter.engine.rolling import Budget, Rolling
 from shunter.statemachines.node import NODE, State
 from shunter.topology.model import Cluster
-from shunter.topology.plan import Finding, Plan
+from shunter.topology.plan import Finding, Plan, Untouched
 from shunter.topology.preflight import with_requirements
 from shunter.topology.quorum import MEMBER
 from shunter.topology.rolling import RollingPolicy, forecast
@@ -45,6 +45,7 @@ async def maintain(
     planned: tuple[Plan, Strategy] | None = None,
     done_since_s: float | None = None,
     away: Collection[str] = (),
+    left_paused: Mapping[str, str] | None = None,
 ) -> Plan:
     """Take these nodes (none: all) through their maintenance; return the report, or the plan itself (`executed` false)
     when a finding forbids the run or no node can be maintained.
@@ -52,7 +53,9 @@ async def maintain(
     `planned`: what `forecast` says of the cluster as it stands, where that is known already. `done_since_s`: goes on
     with a run that was begun then (the cluster's clock): nodes that have started since count as done, and what it left
     paused by us takes VMs again, after its maintenance or without. `away`: nodes that it may have taken away; those
-    that are not back are waited for first, as long as their maintenance may last. `control`: asked to stop, nothing new
+    that are not back are waited for first, as long as their maintenance may last, and those that are not done go
+    first. `left_paused`: nodes that other runs have left paused on purpose, and which (node → run): they stay paused,
+    and have no turn unless they are named. `control`: asked to stop, nothing new
     begins; what is away is brought back. Cancelling it does the same, and then CancelledError is raised.
 
     Raises RequestError (unknown node): nothing was touched; and Unreachable, which says what had been touched.
@@ -60,14 +63,25 @@ async def maintain(
     policy = policy or RollingPolicy()
     control = control or Control()
     seen = await _once_back(cluster, away, policy.maintenance_s, audience, control)
+    kept = {name: run for name, run in (left_paused or {}).items() if not nodes}
+    if kept:
+        nodes = [node.name for node in seen.nodes if node.name not in kept]
+        policy = _without(policy, seen, kept)
     done = await _done_since(cluster, wanted_nodes(seen, nodes, policy), done_since_s)
+    policy = _begun_first(policy, seen, [name for name in away if name in wanted_nodes(seen, nodes, policy)], done)
     if done:
         left = [name for name in wanted_nodes(seen, nodes, policy) if name not in done]
         policy = policy.model_copy(update={"order": tuple(n for n in policy.order if seen.find_node(n).name in left)})
         planned = forecast(seen, left, policy) if left else (_nothing_left(seen, policy), Strategy((), 1))
     found, strategy = planned or forecast(seen, nodes, policy)
     said = tuple(_is_done(name, booted_s) for name, booted_s in done.items())
-    found = found.model_copy(update={"findings": (*found.findings, *said)})
+    found = found.model_copy(
+        update={
+            "findings": (*found.findings, *said),
+            "untouched": (*found.untouched, *(_is_kept(name, run) for name, run in kept.items())),
+            "ok": found.ok and not kept,
+        }
+    )
     seen, plan = await planned_on_direct_io(cluster, seen, lambda seen: with_requirements(seen, found), audience)
     started_s = cluster.clock.now_s()
     audience.planned(plan, started_s)
@@ -87,6 +101,7 @@ async def maintain(
         started_s,
         goes_on=done_since_s is not None,
         done=frozenset(done),
+        left_paused=frozenset(left_paused or ()),
     )
     if plan.errors or not (plan.maintenance or run.pausing.ours or run.awaited.all):
         return plan
@@ -124,6 +139,26 @@ async def _done_since(cluster: ClusterPort, nodes: Sequence[str], since_s: float
         if booted_s is not None and since_s is not None and booted_s > since_s:
             found[node] = booted_s
     return found
+
+
+def _without(policy: RollingPolicy, seen: Cluster, kept: Collection[str]) -> RollingPolicy:
+    """The policy for a run in which these have no turn."""
+    return policy.model_copy(update={"order": tuple(n for n in policy.order if seen.find_node(n).name not in kept)})
+
+
+def _begun_first(policy: RollingPolicy, seen: Cluster, begun: Sequence[str], done: Collection[str]) -> RollingPolicy:
+    """What an earlier run has half emptied goes first: its VMs have moved for it already."""
+    first = [name for name in begun if name not in done]
+    rest = [name for name in policy.order if seen.find_node(name).name not in first]
+    return policy.model_copy(update={"order": (*first, *rest)})
+
+
+def _is_kept(node: str, run: str) -> Untouched:
+    return Untouched(
+        node=node,
+        reason=f"{node} was left paused on purpose by {run}",
+        remedy=f"shunter resume {node} lets it take VMs again; to maintain it all the same, name it",
+    )
 
 
 def _nothing_left(seen: Cluster, policy: RollingPolicy) -> Plan:

@@ -55,8 +55,9 @@ class Budget:
 @dataclass(slots=True, eq=False)
 class Rolling:
     """One run, and the parts that it consists of. `done`: nodes that an earlier run has maintained, where this one
-    `goes_on` with it. `trouble`: what a hook of the run raised. `wanted`: the nodes that are to have their turn: those
-    of the plan, and those that wait for a backup. `woken`: set by what ends of its own, so that the loop goes on.
+    `goes_on` with it. `left_paused`: nodes that others have left paused on purpose. `trouble`: what a hook of the run
+    raised. `wanted`: the nodes that are to have their turn: those of the plan, and those that wait for a backup.
+    `woken`: set by what ends of its own, so that the loop goes on.
     """
 
     cluster: ClusterPort
@@ -74,6 +75,7 @@ class Rolling:
     started_s: float
     goes_on: bool
     done: InitVar[frozenset[str]]
+    left_paused: InitVar[frozenset[str]]
     trouble: str = ""
     lives: Lives = field(init=False)
     care: Care = field(init=False)
@@ -93,7 +95,7 @@ class Rolling:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     _asked: asyncio.Task[None] | None = None
 
-    def __post_init__(self, done: frozenset[str]) -> None:
+    def __post_init__(self, done: frozenset[str], left_paused: frozenset[str]) -> None:
         self.lives = Lives(self.before, (), self.cluster.clock, self.audience)
         self.care = Care(self.policy.precautions, self.cluster, self.lives)
         self.awaited = AwaitedNodes(self)
@@ -110,7 +112,7 @@ class Rolling:
         self.first = FirstInOrder(self)
         self.going_back = GoingBack(self)
         self.patience = Patience(self)
-        ours = done | set(self.wanted) if self.goes_on else set(self.wanted)
+        ours = (done | set(self.wanted) if self.goes_on else set(self.wanted)) - left_paused
         self.pausing.ours += [
             node.name
             for node in self.before.nodes

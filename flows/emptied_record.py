@@ -159,6 +159,19 @@ async def known_before(records: Records, cluster: ClusterPort, seen: Cluster, no
     return Before(homes_in(parts), f"{run} after which {node} was empty ({parts[0].written})", ours=parts[0].paused)
 
 
+async def paused_on_purpose(records: Records, cluster: ClusterPort, seen: Cluster, log: Logger) -> dict[str, str]:
+    """Nodes that a run emptied and left paused, and which run it was: nobody has brought them back since. Raises
+    PrefectUnreachable.
+    """
+    left = {}
+    for node in seen.nodes:
+        if node.state == "paused" and node.paused_by != "elsewhere":
+            parts = await _read(records, seen.name, node.name, cluster.clock.now_s(), log)
+            if parts and parts[0].paused and not parts[0].over:
+                left[node.name] = f"the run {parts[0].flow_run}" if parts[0].flow_run else "a run"
+    return left
+
+
 async def note_return(records: Records, cluster: ClusterPort, seen: Cluster, node: str, log: Logger) -> None:
     """The node takes VMs again: whoever pauses it from now on, it was not that run. Raises PrefectUnreachable."""
     parts = await _read(records, seen.name, node, cluster.clock.now_s(), log)

@@ -11,8 +11,10 @@ from shunter.clusters.port import Failed
 from shunter.engine.looking import look
 from shunter.engine.maintain import Budget, maintain
 from shunter.engine.maintenance import Hooks
+from shunter.engine.one_night import one_report
 from shunter.flows.actions import action_of
 from shunter.flows.clusters import is_file
+from shunter.flows.emptied_record import paused_on_purpose
 from shunter.flows.listeners import Together
 from shunter.flows.rolling_record import Record
 from shunter.flows.run import Means
@@ -48,8 +50,13 @@ class RollingRun:
                 within_s=self.go_on_within_s,
                 flow_run=flow_run.get_name(),
             )
+        begun: tuple[str, ...] = ()
+        left_paused: dict[str, str] = {}
         if record is not None and record.goes_on:
+            begun = tuple(record.known.paused)
             await record.resume_what_was_left(seen)
+        if record is not None:
+            left_paused = await paused_on_purpose(means.records, means.cluster, await look(means.cluster), means.log)
         async with steered(means.records.server, means.stop, turns, means.log):
             report = await maintain(
                 means.cluster,
@@ -60,19 +67,23 @@ class RollingRun:
                 start=means.start,
                 control=means.stop,
                 action=action_of(self.action, self.own_action, means.stop),
-                hooks=_hooks(means, record),
+                hooks=_hooks(means, record, turns),
                 budget=self.budget,
                 done_since_s=record.known.began_s if record is not None and record.goes_on else None,
-                away=tuple(record.known.paused) if record is not None and record.goes_on else (),
+                away=begun,
+                left_paused=left_paused,
             )
         if record is not None:
+            if record.earlier is not None and report.executed:
+                log = await means.cluster.migration_log()
+                report = one_report(report, record.earlier, turns.planned_s, log)
             after = await look(means.cluster)
             await record.resume_what_is_mended(after, report)
             await record.close(after, report)
         return report
 
 
-def _hooks(means: Means, record: Record | None) -> Hooks:
+def _hooks(means: Means, record: Record | None, turns: TurnsSeen) -> Hooks:
     async def before_node(node: str) -> None:
         if means.whole is not None and (not_ours := await means.whole.why_not_ours()):
             raise Failed(f"the lock on the cluster was lost: {not_ours}")
@@ -81,6 +92,6 @@ def _hooks(means: Means, record: Record | None) -> Hooks:
 
     async def after_node(node: str) -> None:
         if record is not None:
-            await record.after_node(node)
+            await record.after_node(node, turns.began.get(node))
 
     return Hooks(before_node=before_node, after_node=after_node)

@@ -8,6 +8,7 @@ of its own keeps none: the next one starts another.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from datetime import UTC, datetime
 from typing import Self
@@ -16,16 +17,21 @@ from pydantic import Field, ValidationError
 
 from shunter.clusters.port import ClusterPort
 from shunter.engine.looking import look
+from shunter.engine.one_night import Earlier, EarlierTurn
 from shunter.flows.records import Records
 from shunter.flows.server import Logger
 from shunter.topology.model import Cluster, Value
 from shunter.topology.plan import Plan
 
+MOST_RUNS = 8
+"""As many names of runs are kept."""
+
 
 class Known(Value):
     """Seconds are the cluster's clock. `began_s`: when the first of the runs began that belong together; `told_s`: when
-    this was written. `done`: node → when it was back. `paused`: node → since when a run that has not given it back was
-    about to empty it. `failed`: node → why.
+    this was written. `runs`: their names, in order. `done`: node → when it was back; `began`: node → when it was paused
+    and its maintenance began. `paused`: node → since when a run that has not given it back was about to empty it.
+    `failed`: node → why.
     """
 
     cluster: str
@@ -33,7 +39,9 @@ class Known(Value):
     told_s: float
     written: str = ""
     flow_run: str | None = None
+    runs: tuple[str, ...] = ()
     done: dict[str, float] = Field(default_factory=dict)
+    began: dict[str, tuple[float, float]] = Field(default_factory=dict)
     paused: dict[str, float] = Field(default_factory=dict)
     failed: dict[str, str] = Field(default_factory=dict)
 
@@ -62,6 +70,7 @@ class Record:
 
     def __init__(self, cluster: ClusterPort, known: Known, log: Logger, records: Records, *, goes_on: bool) -> None:
         self.known, self.goes_on = known, goes_on
+        self._opened_with = known
         self._cluster, self._log, self._records = cluster, log, records
 
     @classmethod
@@ -79,7 +88,8 @@ class Record:
         PrefectUnreachable.
         """
         now_s = cluster.clock.now_s()
-        fresh = Known(cluster=seen.name, began_s=now_s, told_s=now_s, flow_run=flow_run)
+        runs = (flow_run,) if flow_run else ()
+        fresh = Known(cluster=seen.name, began_s=now_s, told_s=now_s, flow_run=flow_run, runs=runs)
         before = await _read(seen.name, log, records)
         if before is None:
             return cls(cluster, fresh, log, records, goes_on=False)
@@ -88,16 +98,17 @@ class Record:
             log.info("an earlier rolling run did not finish, and is not gone on with: %s", doubt)
             return cls(cluster, fresh, log, records, goes_on=False)
         log.info(
-            "going on with the rolling run that began at second %.0f: done %s; paused %s; failed %s",
+            "going on with %s, begun at second %.0f: done %s; paused %s; failed %s",
+            ", ".join(before.runs) or "an earlier rolling run",
             before.began_s,
             *(", ".join(names) or "none" for names in (before.done, before.paused, before.failed)),
         )
-        return cls(cluster, before.model_copy(update={"flow_run": flow_run}), log, records, goes_on=True)
+        known = before.model_copy(update={"flow_run": flow_run, "runs": (*before.runs[-MOST_RUNS:], *runs)})
+        return cls(cluster, known, log, records, goes_on=True)
 
     async def resume_what_was_left(self, seen: Cluster) -> None:
-        """Nodes that an earlier run paused and whose maintenance did not fail take VMs again (I8).
-
-        Only where the cluster cannot tell who paused them; where it can, the engine sees to it.
+        """Nodes that an earlier run paused and whose maintenance did not fail take VMs again (I8), before it is planned
+        what is left.
         """
         for node in self._left_paused(seen):
             if node not in self.known.failed:
@@ -115,7 +126,7 @@ class Record:
 
     def _left_paused(self, seen: Cluster) -> list[str]:
         known = [seen.node_by_name[name] for name in self.known.paused if name in seen.node_by_name]
-        return [node.name for node in known if node.state == "paused" and node.paused_by is None]
+        return [node.name for node in known if node.state == "paused" and node.paused_by != "elsewhere"]
 
     # -------------------------------------------------------------- while the run goes on
 
@@ -124,10 +135,28 @@ class Record:
         if (await look(self._cluster)).node_by_name[node].state == "up":
             await self._write(paused={**self.known.paused, node: self._now_s()})
 
-    async def after_node(self, node: str) -> None:
+    async def after_node(self, node: str, began_s: float | None) -> None:
+        """`began_s`: when its maintenance began."""
+        paused_s = self.known.paused.get(node, began_s)
         self._forget_pause(node)
         failed = {name: why for name, why in self.known.failed.items() if name != node}
-        await self._write(done={**self.known.done, node: self._now_s()}, failed=failed)
+        began = dict(self.known.began)
+        if paused_s is not None and began_s is not None:
+            began[node] = paused_s, round(began_s, 1)
+        await self._write(done={**self.known.done, node: self._now_s()}, failed=failed, began=began)
+
+    @property
+    def earlier(self) -> Earlier | None:
+        """What this run goes on with, for its report."""
+        if not self.goes_on:
+            return None
+        known = self._opened_with
+        turns = {
+            node: EarlierTurn(*known.began[node], ended_s)
+            for node, ended_s in known.done.items()
+            if node in known.began
+        }
+        return Earlier(known.runs[:-1] or ("an earlier run",), known.began_s, turns)
 
     async def close(self, seen: Cluster, report: Plan) -> None:
         """At the end of a run. `seen`: a look after it."""
@@ -146,7 +175,7 @@ class Record:
         paused = {name: since_s for name, since_s in self.known.paused.items() if name != node}
         self.known = self.known.model_copy(update={"paused": paused})
 
-    async def _write(self, **change: dict[str, float] | dict[str, str]) -> None:
+    async def _write(self, **change: dict[str, float] | dict[str, str] | dict[str, tuple[float, float]]) -> None:
         written = datetime.now(UTC).isoformat(timespec="seconds")
         now = {"told_s": self._now_s(), "written": written}
         self.known = self.known.model_copy(update={**change, **now})
@@ -159,7 +188,7 @@ class Record:
 async def _read(cluster: str, log: Logger, records: Records) -> Known | None:
     found = await records.read(variable_name(cluster))
     try:
-        return None if found is None else Known.model_validate(found)
+        return None if found is None else Known.model_validate_json(json.dumps(found))
     except ValidationError as error:
         log.warning("the variable %s is not what a run wrote, and is left aside: %s", variable_name(cluster), error)
     return None

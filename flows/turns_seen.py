@@ -13,20 +13,22 @@ EMPTYING = ("pausing", "paused", "draining", "drained")
 
 
 class TurnsSeen(Nobody):
-    """An audience. `nodes`: those the plan maintains. `began`, `done`: node → when its maintenance began, and when it
-    was proven back, by the cluster's clock.
+    """An audience. `nodes`: those the plan maintains; `planned_s`: when its seconds begin. `began`, `done`: node → when
+    its maintenance began, and when it was proven back. All by the cluster's clock.
 
     `failed`: node → what was seen, for a node whose maintenance ended otherwise; until it is tried again.
     """
 
     def __init__(self) -> None:
         self.nodes: tuple[str, ...] = ()
+        self.planned_s = 0.0
         self.began: dict[str, float] = {}
         self.done: dict[str, float] = {}
         self.failed: dict[str, str] = {}
         self._state: dict[str, str] = {}
 
-    def planned(self, plan: Plan, at_s: float) -> None:  # noqa: ARG002  an audience's
+    def planned(self, plan: Plan, at_s: float) -> None:
+        self.planned_s = at_s
         self.nodes = tuple(sorted((turn.node for turn in plan.maintenance), key=natural))
 
     def stepped(self, step: Step) -> None:

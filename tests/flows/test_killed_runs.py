@@ -15,8 +15,6 @@ from typing import Any
 
 import pytest
 from building import node, vm
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect_side import hosted
 
@@ -66,14 +64,6 @@ def wait_until(witness: Path, what: str, times: int = 1) -> None:
         time.sleep(0.02)
 
 
-async def free_what_it_held(cluster: str) -> None:
-    """As an operator does who cannot wait for the leases: `prefect gcl update NAME --active-slots 0`."""
-    async with get_client() as client:
-        for limit in await client.read_global_concurrency_limits(limit=200, offset=0):
-            if limit.name.startswith(f"shunter:{cluster}:") and limit.active_slots:
-                await client.update_global_concurrency_limit(limit.name, GlobalConcurrencyLimitUpdate(active_slots=0))
-
-
 @pytest.mark.parametrize("after", ["vm_started", "migration_started"])
 def test_i2_a_failover_that_was_killed_is_ended_by_the_next_one_and_no_vm_is_started_twice(
     prefect_server: EmbeddedServer, tmp_path: Path, after: str
@@ -87,7 +77,6 @@ def test_i2_a_failover_that_was_killed_is_ended_by_the_next_one_and_no_vm_is_sta
         with running(prefect_server, tmp_path / "home", "failover", "failover", cluster=name, nodes=["N1"]) as run:
             wait_until(witness, after)
             run.kill()
-        asyncio.run(free_what_it_held(name))
         report = asyncio.run(failover(cluster=name, nodes=["N1"]))
         log = witness.read_text(encoding="utf-8").splitlines()
     assert report.ok
@@ -111,7 +100,6 @@ def test_i5_a_rolling_run_that_was_killed_while_a_node_was_away_goes_on_when_it_
             wait_until(witness, "node_down", times=2)
             run.kill()
         away = happened(witness, "node_down")[-1]["node"]
-        asyncio.run(free_what_it_held(name))
         report = asyncio.run(rolling_maintenance(**given))
         log = witness.read_text(encoding="utf-8").splitlines()
     assert report.ok
@@ -123,3 +111,8 @@ def test_i5_a_rolling_run_that_was_killed_while_a_node_was_away_goes_on_when_it_
     assert check_log(log) == ()
     resumed = [line["node"] for line in happened(witness, "node_resumed")]
     assert set(resumed) == {"N1", "N2", "N3"}
+    started = [line["vm"] for line in happened(witness, "migration_started")]
+    assert max(map(started.count, started)) <= 2
+    assert sorted(move.vm for move in report.moves) == sorted(started), "one night, one report"
+    assert sorted(turn.node for turn in report.maintenance) == sorted(set(resumed) - {away})
+    assert "this run goes on with maintain all nodes of killed-rolling-run" in report.findings[0].message
