@@ -10,6 +10,7 @@ import typer
 
 from shunter.clusters.port import ClusterError
 from shunter.commands import output
+from shunter.commands.interrupts import Interrupted
 from shunter.commands.rehearsal import Rehearsal
 from shunter.flows.errors import PrefectUnreachable, RunError, RunRefused
 from shunter.topology.errors import RequestError, ShunterError
@@ -31,7 +32,8 @@ class Exit(IntEnum):
 def leave(work: Callable[[], Plan | Check | Answer | Rehearsal | Watch]) -> NoReturn:
     """Do the work and end the command. Known errors are one message on standard error; bugs keep their traceback."""
     try:
-        result = work()
+        with output.warnings_shown():
+            result = work()
         match result:
             case Check():
                 code = of_check(result)
@@ -44,10 +46,22 @@ def leave(work: Callable[[], Plan | Check | Answer | Rehearsal | Watch]) -> NoRe
     except ShunterError as error:
         output.complain(str(error))
         code = of_error(error)
-    except KeyboardInterrupt:
-        output.complain("interrupted")  # during a run Ctrl-C is a request to stop, and does not come here
-        code = Exit.INTERRUPTED
+    except (KeyboardInterrupt, Interrupted):  # of a run it is asked, and does not come here
+        code = interrupted()
     raise typer.Exit(code)
+
+
+def interrupted() -> Exit:
+    output.complain("interrupted; nothing was touched")
+    return Exit.INTERRUPTED
+
+
+def unanswered(lost: str, code: int) -> int:
+    """What a command ends with that has touched nothing and could not give its answer."""
+    if code == Exit.INTERRUPTED:
+        return code
+    output.complain(f"{lost}; nothing was touched")
+    return Exit.WRONG_REQUEST
 
 
 def of_plan(plan: Plan) -> Exit:

@@ -23,10 +23,11 @@ from shunter.flows.audience import RunAudience
 from shunter.flows.clusters import open_cluster
 from shunter.flows.errors import OutcomeInDoubt, RefusedByFindings, RunRefused
 from shunter.flows.handed import handed
-from shunter.flows.listeners import current_listener
+from shunter.flows.listeners import Together, current_listener
 from shunter.flows.live_migration import as_task_run
 from shunter.flows.locks import Logger, PrefectHolds
 from shunter.flows.markdown import headline
+from shunter.flows.run_folder import Keep, RunFolder
 from shunter.flows.shelter import sheltered_tasks
 from shunter.flows.spoken import count, together
 from shunter.flows.whole_cluster import WholeCluster, refuse_beside_rolling
@@ -37,6 +38,14 @@ from shunter.topology.plan import Plan
 WIND_DOWN_S = 20.0
 ABANDON_S = 3.0
 MOST_NAMED = 3
+COMMANDS = {
+    "evacuate-nodes": "evacuate",
+    "live-migrate": "migrate",
+    "repair-placement": "repair",
+    "resume-node": "resume",
+    "rolling-maintenance": "maintain",
+}
+"""What people type for the flow of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +113,17 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
             )
         )
         seen = await port.look()
+        folder = stack.enter_context(_folder(listener.keep, seen.name, nodes))
         holds = await stack.enter_async_context(PrefectHolds.opened(seen.name, log, _flow_run_id()))
         whole = await stack.enter_async_context(WholeCluster.held(holds, seen.name)) if rolling else None
         if whole is None and not urgent:
             await refuse_beside_rolling(holds, seen.name)
         await holds.prepare([node.name for node in seen.nodes])
-        audience = await stack.enter_async_context(RunAudience(seen.name, nodes, port.clock, log, listener.audience))
+        told = Together(*filter(None, (folder, listener.audience)))
+        audience = await stack.enter_async_context(RunAudience(seen.name, nodes, port.clock, log, told))
         watched = Watched()
         means = Means(port, holds, audience, watched.start, listener.stop or Control(), log, whole)
-        work = asyncio.ensure_future(procedure(means))
+        work = asyncio.ensure_future(folder.reported(procedure(means)))
         try:
             await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -158,6 +169,18 @@ def _not_all(plan: Plan) -> str:
     if not failed:
         return ended
     return f"{ended}, {together(failed) if len(failed) <= MOST_NAMED else count(len(failed), 'node')} failed"
+
+
+def _folder(keep: Keep, cluster: str, nodes: Sequence[str]) -> RunFolder:
+    name = flow_run.get_flow_name() or "run"
+    return RunFolder(
+        keep,
+        COMMANDS.get(name, name),
+        cluster,
+        nodes,
+        flow_run_id=flow_run.get_id(),
+        flow_run=flow_run.get_name(),
+    )
 
 
 def _flow_run_id() -> UUID | None:

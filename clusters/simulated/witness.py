@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any, Literal, TextIO
 
 from shunter.clusters.clock import Clock
@@ -12,8 +13,14 @@ ENCODER = json.JSONEncoder(ensure_ascii=False)
 Doer = Literal["us", "elsewhere", "cluster", "fault"]
 
 
+LOG = logging.getLogger(__name__)
+
+
 class Witness:
-    """Writes the log, in memory and, if given, to a text file as it grows. Same events, same bytes."""
+    """Writes the log, in memory and, if given, to a text file as it grows. Same events, same bytes.
+
+    Where the file cannot be written any more, that is said, once, and the world goes on.
+    """
 
     def __init__(self, cluster: Cluster, clock: Clock, file: TextIO | None = None) -> None:
         self.lines: list[str] = []
@@ -30,5 +37,13 @@ class Witness:
         line = ENCODER.encode(event)
         self.lines.append(line)
         if self._file is not None:
-            self._file.write(line + "\n")
-            self._file.flush()
+            try:
+                self._file.write(line + "\n")
+                self._file.flush()
+            except (OSError, ValueError) as error:  # ValueError: closed, or a name that is no text
+                self._file = None
+                LOG.warning(
+                    "the witness log cannot be written any more (%s): it ends at %g s, the cluster goes on",
+                    getattr(error, "strerror", None) or error,
+                    event["t_s"],
+                )
