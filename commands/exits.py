@@ -12,6 +12,7 @@ from shunter.clusters.port import ClusterError
 from shunter.commands import output
 from shunter.commands.interrupts import Interrupted
 from shunter.commands.rehearsal import Rehearsal
+from shunter.commands.reporting import Shown
 from shunter.flows.errors import PrefectUnreachable, RunError, RunRefused
 from shunter.topology.errors import RequestError, ShunterError
 from shunter.topology.plan import Plan
@@ -29,7 +30,7 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-def leave(work: Callable[[], Plan | Check | Answer | Rehearsal | Watch]) -> NoReturn:
+def leave(work: Callable[[], Plan | Check | Answer | Rehearsal | Watch | Shown]) -> NoReturn:
     """Do the work and end the command. Known errors are one message on standard error; bugs keep their traceback."""
     try:
         with output.warnings_shown():
@@ -43,6 +44,8 @@ def leave(work: Callable[[], Plan | Check | Answer | Rehearsal | Watch]) -> NoRe
                 code = Exit.INTERRUPTED if result.interrupted else Exit.DONE if result.ok else Exit.PARTLY
             case Plan():
                 code = of_plan(result)
+            case Shown():
+                code = Exit.DONE if result.there else Exit.IN_DOUBT if result.died else Exit.PARTLY
     except ShunterError as error:
         output.complain(str(error))
         code = of_error(error)
