@@ -15,8 +15,14 @@ from typing import Any, NoReturn
 
 Handler = Callable[[int, FrameType | None], Any] | int | None
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
-"""What there is of them on this system."""
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+SIGNALS = tuple(
+    number
+    for name in _NAMES
+    if (number := getattr(signal, name, None)) is not None
+    and not (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN)
+)
+"""What there is of them on this system. Under nohup SIGHUP stays ignored."""
 STANDARD_ERROR = 2
 
 
@@ -69,9 +75,8 @@ def on_interrupt(ask: Callable[[], None]) -> Iterator[None]:
 
 
 def _take(handler: Handler) -> dict[int, Handler]:
-    """What was in force before, for `_give_back`. Under nohup SIGHUP stays ignored."""
-    ours = [number for number in SIGNALS if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN]
-    return {number: signal.signal(number, handler) for number in ours}
+    """What was in force before, for `_give_back`."""
+    return {number: signal.signal(number, handler) for number in SIGNALS}
 
 
 def _give_back(handlers: dict[int, Handler]) -> None:

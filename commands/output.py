@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TextIO
 
 from rich.console import Console
 
+from shunter.clusters.simulated.witness import log_file
 from shunter.commands.screens.words import signs_of
 from shunter.topology.errors import RequestError
 from shunter.topology.model import Cluster
@@ -140,16 +141,13 @@ def write(path: Path, text: str) -> None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[TextIO]:
-    """A witness log to write, the same bytes on every system. Raises RequestError."""
-    try:
-        file = path.open("w", encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise unwritable(path, error) from error
-    try:
+    """A witness log to write. Raises RequestError."""
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(log_file(path))
+        except OSError as error:
+            raise unwritable(path, error) from error
         yield file
-    finally:
-        with suppress(OSError):  # the witness, who flushes each line, has said that it cannot be written
-            file.close()
 
 
 def unwritable(path: Path, error: OSError) -> RequestError:

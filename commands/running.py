@@ -3,9 +3,10 @@
 # ruff: noqa: PLC0415  (Prefect reads its settings while it is imported: not before they are made)
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, ExitStack, nullcontext
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,6 +44,7 @@ from shunter.topology.preflight import about_to_be_mended, with_requirements
 from shunter.topology.repair import plan_repair
 from shunter.topology.rolling.policy import wanted_nodes
 
+LATE_S = 15.0
 REPORT_FOLLOWS = "the run is over; its report follows"
 
 
@@ -316,9 +318,27 @@ async def _watched(job: Job, view: RunView, console: Console, requests: Requests
             audience = lines = Lines(view, console)
             tell = lines.say
         stack.enter_context(requests.answered_by(_stopping(stop, view, tell)))
+        stack.enter_context(_patient(keep, tell))
         witness = stack.enter_context(output.opened(job.log)) if job.log else None
         stack.enter_context(listening(audience, stop=stop, witness=witness, faults=job.faults, keep=keep))
         return await job.flow()
+
+
+@contextmanager
+def _patient(keep: Keep, tell: Callable[[str], None]) -> Iterator[None]:
+    """Say what is waited for where a server that is silent delays the end of a run whose work is over."""
+    loop, timers = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
+
+    def late() -> None:
+        kept = f"its report is in {keep.folder}; " if keep.folder is not None else ""
+        tell(f"the work is over; {kept}the Prefect server does not answer, and is waited for some minutes at most")
+
+    keep.when_reported = lambda: timers.append(loop.call_later(LATE_S, late))
+    try:
+        yield
+    finally:
+        for timer in timers:
+            timer.cancel()
 
 
 def can_redraw(console: Console) -> bool:

@@ -33,6 +33,7 @@ from shunter.engine.stop import Stop
 from shunter.engine.watch import Glance, NoWatcher, Watcher, WatchPolicy, watch
 from shunter.flows.listeners import listening
 from shunter.flows.settings import prefect_at_hand
+from shunter.topology.errors import RequestError
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
 from shunter.topology.watching.condition import Occurrence
@@ -94,15 +95,20 @@ def run(asked: Asked, speed: float | None) -> Watch:
 async def _run(asked: Asked, speed: float | None, requests: Requests) -> Watch:
     from shunter.flows.watch import watch_cluster
 
-    stop = Control()
+    stop, gone = Control(), asyncio.Event()
+
+    def unheard() -> None:
+        gone.set()
+        stop.request()
+
     async with AsyncExitStack() as stack:
         watcher = await stack.enter_async_context(_watcher(asked))
         stack.enter_context(requests.answered_by(_stopping(stop, watcher.note)))
         if asked.on_node_lost == "nothing" and asked.how != "json":
-            stack.enter_context(streams.when_broken(stop.request))  # nobody hears what it tells
+            stack.enter_context(streams.when_broken(unheard))
         witness = stack.enter_context(output.opened(asked.log)) if asked.log else None
         stack.enter_context(listening(stop=stop, witness=witness, watcher=watcher))
-        return await watch_cluster(
+        watched = await watch_cluster(
             asked.cluster,
             for_s=asked.for_s,
             on_node_lost=cast("Literal['nothing', 'failover']", asked.on_node_lost),
@@ -110,6 +116,9 @@ async def _run(asked: Asked, speed: float | None, requests: Requests) -> Watch:
             backup_limit_s=asked.backup_limit_s,
             speed=speed,
         )
+    if gone.is_set() and (lost := streams.unwritten()) is not None:
+        raise RequestError(f"{lost}: nobody hears this watch, which has ended; nothing was touched")
+    return watched
 
 
 def _watcher(asked: Asked) -> Shown:

@@ -14,7 +14,7 @@ import os
 import platform
 import re
 import secrets
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -65,12 +65,14 @@ class Keep:
     """What whoever starts a run here wants, and what he gets.
 
     `out`: the folder to use, claimed beforehand. `folder`: where the run is kept, None until it has begun, or where
-    nothing can be written. `report`: as the engine made it, whatever Prefect or a disk came to afterwards.
+    nothing can be written. `report`: as the engine made it, whatever Prefect or a disk came to afterwards;
+    `when_reported` is called then.
     """
 
     out: Path | None = None
     folder: Path | None = None
     report: Plan | None = None
+    when_reported: Callable[[], object] = lambda: None
 
     @contextmanager
     def claimed(self, out: Path) -> Iterator[None]:
@@ -163,6 +165,7 @@ class RunFolder(Nobody):
         report = await work
         self._keep.report = report
         self._write(REPORT, report.to_json())
+        self._keep.when_reported()
         return report
 
     # -------------------------------------------------------------- what the engine tells, and its flow run does not

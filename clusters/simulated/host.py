@@ -25,6 +25,7 @@ from shunter.clusters.clock import Clock
 from shunter.clusters.port import ClusterError
 from shunter.clusters.simulated.cluster import SimulatedCluster
 from shunter.clusters.simulated.wire import LONGEST_WAIT_S, MOST_ASKED_BYTES, error_message, line_of
+from shunter.clusters.simulated.witness import log_file
 from shunter.topology.clusterfile import read_cluster
 from shunter.topology.errors import RequestError, ShunterError
 from shunter.topology.model import Cluster
@@ -210,7 +211,7 @@ async def _run(options: argparse.Namespace) -> None:
     with ExitStack() as files:
         log = None
         if options.log is not None:
-            log = files.enter_context(options.log.open("w", encoding="utf-8", newline="\n"))
+            log = files.enter_context(log_file(options.log))
         simulated = SimulatedCluster(
             cluster,
             clock=Clock(options.speed),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from shunter.clusters.clock import Clock
@@ -47,3 +50,14 @@ class Witness:
                     getattr(error, "strerror", None) or error,
                     event["t_s"],
                 )
+
+
+@contextmanager
+def log_file(path: Path) -> Iterator[TextIO]:
+    """A file for a witness log, the same bytes on every system. Raises OSError where it cannot be begun."""
+    file = path.open("w", encoding="utf-8", newline="\n")
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # each line was flushed, and what could not be written said then
+            file.close()
