@@ -16,6 +16,9 @@ from shunter.flows.kept_runs import KeptRun, kept_run, kept_runs
 from shunter.flows.settings import state_folder
 from shunter.flows.spoken import duration
 
+WIDEST = 10_000
+"""A row is never broken: what reads it may be a program, and a name of a run is there to be copied."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -38,12 +41,12 @@ def runs(*, as_json: bool) -> Shown:
         console.print(signs.text(f"No run is kept in {where}."), soft_wrap=True)
         return Shown()
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for column in ("begun", "what", "cluster", "outcome", "took"):
-        table.add_column(column)
-    table.add_column("run", no_wrap=True, overflow="fold")
+    for column in ("begun", "what", "cluster", "outcome", "took", "run"):
+        table.add_column(column, no_wrap=True)
     for run in kept:
         table.add_row(*(signs.text(cell) for cell in _row(run, where)))
-    console.print(table, soft_wrap=True, crop=False)
+    console.width = console.measure(table, options=console.options.update(width=WIDEST)).maximum
+    console.print(table, crop=False)
     console.print()
     console.print(signs.text(f"The folders are in {where}."), soft_wrap=True)
     return Shown()
