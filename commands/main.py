@@ -3,12 +3,10 @@
 # ruff: noqa: PLC0415  (see above)
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from shunter.commands import interrupts, streams
 from shunter.commands.apps import EXIT_CODES, app, plan, simulate
 from shunter.commands.options import (
     BackupLimitS,
@@ -366,24 +364,4 @@ import shunter.commands.maintenance  # noqa: E402
 import shunter.commands.resume  # noqa: E402
 import shunter.commands.runs  # noqa: E402
 import shunter.commands.watch  # noqa: E402, F401
-
-
-def main() -> None:
-    """The entry point. Neither a signal nor an output that breaks ends a run, or leaves a traceback."""
-    interrupts.end_in_order()
-    streams.secure()
-    try:
-        app()
-    except interrupts.Interrupted:
-        from shunter.commands import exits
-
-        code: Any = exits.interrupted()
-    except SystemExit as end:
-        code = end.code
-    interrupts.ignore()
-    lost = streams.unwritten()
-    if lost is not None:
-        from shunter.commands import exits
-
-        code = exits.unanswered(lost, code)
-    sys.exit(code)
+from shunter.commands.entry import main as main  # noqa: E402, PLC0414  where scripts of older installations start

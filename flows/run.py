@@ -114,6 +114,8 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
         )
         seen = await port.look()
         folder = stack.enter_context(_folder(listener.keep, seen.name, nodes))
+        if listener.keep.folder is not None:
+            log.info("this run is kept on %s in %s", folder.run.host, listener.keep.folder)
         holds = await stack.enter_async_context(PrefectHolds.opened(seen.name, log, _flow_run_id()))
         whole = await stack.enter_async_context(WholeCluster.held(holds, seen.name)) if rolling else None
         if whole is None and not urgent:

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from shunter.commands.main import app
 from shunter.flows.embedded import EmbeddedServer
 
-SHUNTER = "from shunter.commands.main import main; main()"
+SHUNTER = "from shunter.commands.entry import main; main()"
 WITH_PREFECT = ("evacuate", "failover", "maintain", "migrate", "repair", "resume", "watch")
 """The commands that start flows. Prefect takes its settings from the process, so that these run in one of their own."""
 
