@@ -7,8 +7,9 @@ import typer
 from shunter.commands.strict import StrictApp
 
 EXIT_CODES = (
-    "Exit codes: 0 done as asked · 1 only in part, what stays and why is in the report · 2 the request is wrong · "
-    "3 refused by a finding, nothing was touched · 4 out of reach, or an outcome is unknown · 130 interrupted"
+    "Exit codes: 0 done as asked · 1 only in part, what stays and why is in the report · 2 the request is wrong, "
+    "or the answer cannot be written · 3 refused by a finding, nothing was touched · 4 out of reach, or an outcome is "
+    "unknown · 130 interrupted"
 )
 
 

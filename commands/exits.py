@@ -10,7 +10,9 @@ import typer
 
 from shunter.clusters.port import ClusterError
 from shunter.commands import output
+from shunter.commands.interrupts import Interrupted
 from shunter.commands.rehearsal import Rehearsal
+from shunter.commands.reporting import Shown
 from shunter.flows.errors import PrefectUnreachable, RunError, RunRefused
 from shunter.topology.errors import RequestError, ShunterError
 from shunter.topology.plan import Plan
@@ -28,10 +30,11 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-def leave(work: Callable[[], Plan | Check | Answer | Rehearsal | Watch]) -> NoReturn:
+def leave(work: Callable[[], Plan | Check | Answer | Rehearsal | Watch | Shown]) -> NoReturn:
     """Do the work and end the command. Known errors are one message on standard error; bugs keep their traceback."""
     try:
-        result = work()
+        with output.warnings_shown():
+            result = work()
         match result:
             case Check():
                 code = of_check(result)
@@ -41,13 +44,27 @@ def leave(work: Callable[[], Plan | Check | Answer | Rehearsal | Watch]) -> NoRe
                 code = Exit.INTERRUPTED if result.interrupted else Exit.DONE if result.ok else Exit.PARTLY
             case Plan():
                 code = of_plan(result)
+            case Shown():
+                code = Exit.DONE if result.there else Exit.IN_DOUBT if result.died else Exit.PARTLY
     except ShunterError as error:
         output.complain(str(error))
         code = of_error(error)
-    except KeyboardInterrupt:
-        output.complain("interrupted")  # during a run Ctrl-C is a request to stop, and does not come here
-        code = Exit.INTERRUPTED
+    except (KeyboardInterrupt, Interrupted):  # of a run it is asked, and does not come here
+        code = interrupted()
     raise typer.Exit(code)
+
+
+def interrupted() -> Exit:
+    output.complain("interrupted; nothing was touched")
+    return Exit.INTERRUPTED
+
+
+def unanswered(lost: str, code: int) -> int:
+    """What a command ends with that has touched nothing and could not give its answer."""
+    if code == Exit.INTERRUPTED:
+        return code
+    output.complain(f"{lost}; nothing was touched")
+    return Exit.WRONG_REQUEST
 
 
 def of_plan(plan: Plan) -> Exit:

@@ -13,6 +13,7 @@ from shunter.commands.options import (
     Log,
     LostNodes,
     Noise,
+    Out,
     Seed,
     Speed,
     Svg,
@@ -26,6 +27,7 @@ def failover(
     *,
     speed: Speed = None,
     log: Log = None,
+    out: Out = None,
     as_json: Json = False,
     svg: Svg = None,
     html: Html = None,
@@ -43,7 +45,10 @@ def failover(
 
     exits.leave(
         lambda: running.run(
-            running.failover(nodes, cluster, speed=speed, log=log), as_json=as_json, pictures=Pictures(svg, html)
+            running.failover(nodes, cluster, speed=speed, log=log),
+            as_json=as_json,
+            pictures=Pictures(svg, html),
+            out=out,
         )
     )
 

@@ -1,30 +1,84 @@
-"""What Ctrl-C does while a command is at work: it asks, and cuts nothing off."""
+"""What a request to end does: Ctrl-C, SIGTERM (systemd, CI, Kubernetes), SIGHUP (the terminal is gone).
+
+All mean the same. While nothing has been touched, the command ends in order. A run is asked (`run_thread`), and nothing
+is cut off.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any, NoReturn
+
+Handler = Callable[[int, FrameType | None], Any] | int | None
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+SIGNALS = tuple(
+    number
+    for name in _NAMES
+    if (number := getattr(signal, name, None)) is not None
+    and not (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN)
+)
+"""What there is of them on this system. Under nohup SIGHUP stays ignored."""
+STANDARD_ERROR = 2
+
+
+class Interrupted(SystemExit):
+    """Somebody asked the command to end before it had touched anything. Passes through what catches Ctrl-C."""
+
+
+def end_in_order() -> None:
+    """From now on a request to end raises Interrupted in the main thread."""
+
+    def end(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise Interrupted
+
+    _take(end)
+
+
+def spare(told: str) -> None:
+    """From now on, to the end of the process, a request to end is told this, and ends nothing."""
+
+    def tell(_number: int, _frame: FrameType | None) -> None:
+        with suppress(OSError):  # past all buffers: one of them may be what the signal has interrupted
+            os.write(STANDARD_ERROR, f"shunter: {told}\n".encode())
+
+    _take(tell)
+
+
+def ignore() -> None:
+    """From now on requests to end are not heard: the end has come."""
+    _take(signal.SIG_IGN)
+
+
+@contextmanager
+def ignored() -> Iterator[None]:
+    """Processes that are begun in here leave requests to end, which reach all of a terminal, to this one."""
+    before = _take(signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        _give_back(before)
 
 
 @contextmanager
 def on_interrupt(ask: Callable[[], None]) -> Iterator[None]:
-    """Inside, Ctrl-C calls `ask`: in the event loop where one runs, else at once."""
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        loop = None
-
-    def caught(_number: int, _frame: FrameType | None) -> None:
-        if loop is None:
-            ask()
-        else:
-            loop.call_soon_threadsafe(ask)
-
-    before = signal.signal(signal.SIGINT, caught)
+    """Inside, a request to end calls `ask` at once, in the main thread."""
+    before = _take(lambda _number, _frame: ask())
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        _give_back(before)
+
+
+def _take(handler: Handler) -> dict[int, Handler]:
+    """What was in force before, for `_give_back`."""
+    return {number: signal.signal(number, handler) for number in SIGNALS}
+
+
+def _give_back(handlers: dict[int, Handler]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -3,7 +3,6 @@
 # ruff: noqa: PLC0415  (see above)
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -22,6 +21,7 @@ from shunter.commands.options import (
     LostNodes,
     Nodes,
     Noise,
+    Out,
     RefreshDrifted,
     Reserve,
     Seed,
@@ -53,14 +53,14 @@ def _shunter(
 
 
 @app.command(epilog=EXIT_CODES, short_help="Watch a simulated cluster being evacuated, or maintained.")
-def demo(what: Demo = "evacuate") -> None:
+def demo(what: Demo = "evacuate", *, out: Out = None) -> None:
     """Watch a simulated cluster, live; then read the report.
 
     evacuate (the default): two nodes are emptied. maintain: the whole cluster is taken through its maintenance, about
     60 times as fast as in real life; one node comes back late and a migration fails, and the run copes.
 
     The real flow runs, on a Prefect server of its own that is gone afterwards. Takes about a minute and leaves plan,
-    report, picture, witness log and cluster file in the folder shunter-report.
+    report, picture, witness log and cluster file in the folder shunter-report (or shunter-report-2, if that is there).
 
     Example: shunter demo
 
@@ -69,7 +69,7 @@ def demo(what: Demo = "evacuate") -> None:
     from shunter.commands import demo as showing
     from shunter.commands import exits
 
-    exits.leave(lambda: showing.demo(what))
+    exits.leave(lambda: showing.demo(what, out))
 
 
 @app.command(epilog=EXIT_CODES, short_help="Is this cluster fit for live migration?")
@@ -187,6 +187,7 @@ def evacuate(
         bool, typer.Option("--undo-pause", help="If stopped early, resume the nodes that this run paused.")
     ] = False,
     log: Log = None,
+    out: Out = None,
     as_json: Json = False,
     svg: Svg = None,
     html: Html = None,
@@ -215,6 +216,7 @@ def evacuate(
             ),
             as_json=as_json,
             pictures=Pictures(svg, html),
+            out=out,
         )
     )
 
@@ -226,6 +228,7 @@ def repair(
     reserve_nodes: Reserve = "auto",
     speed: Speed = None,
     log: Log = None,
+    out: Out = None,
     as_json: Json = False,
     svg: Svg = None,
     html: Html = None,
@@ -245,6 +248,7 @@ def repair(
             running.repair(cluster, reserve_nodes=reserve, speed=speed, log=log),
             as_json=as_json,
             pictures=Pictures(svg, html),
+            out=out,
         )
     )
 
@@ -260,6 +264,7 @@ def migrate(
     refresh_drifted: RefreshDrifted = False,
     speed: Speed = None,
     log: Log = None,
+    out: Out = None,
     as_json: Json = False,
     svg: Svg = None,
     html: Html = None,
@@ -278,6 +283,7 @@ def migrate(
             running.migration(vm, node, cluster, precautions=heeded, speed=speed, log=log),
             as_json=as_json,
             pictures=Pictures(svg, html),
+            out=out,
         )
     )
 
@@ -356,11 +362,6 @@ def simulate_repair(
 import shunter.commands.failing_over  # noqa: E402  its commands join the groups, after those above
 import shunter.commands.maintenance  # noqa: E402
 import shunter.commands.resume  # noqa: E402
+import shunter.commands.runs  # noqa: E402
 import shunter.commands.watch  # noqa: E402, F401
-
-
-def main() -> None:
-    """The entry point. A name that the terminal cannot spell must not end a run."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # text files, when started as a command
-    app()
+from shunter.commands.entry import main as main  # noqa: E402, PLC0414  where scripts of older installations start

@@ -24,6 +24,7 @@ from shunter.commands.options import (
     Nights,
     Noise,
     OneDomain,
+    Out,
     Parallel,
     Prefer,
     RefreshDrifted,
@@ -112,6 +113,7 @@ def maintain(
     stop_after_s: StopAfterS = None,
     speed: Speed = None,
     log: Log = None,
+    out: Out = None,
     as_json: Json = False,
     svg: Svg = None,
     html: Html = None,
@@ -148,6 +150,7 @@ def maintain(
             running.maintenance(asked, cluster, budget, speed=speed, log=log),
             as_json=as_json,
             pictures=Pictures(svg, html),
+            out=out,
         )
     )
 

@@ -191,6 +191,15 @@ Html = Annotated[
         show_default=False,
     ),
 ]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Keep plan, log and report of the run in this folder. Left out: in one of its own; see shunter runs.",
+        show_default=False,
+    ),
+]
 Log = Annotated[
     Path | None,
     typer.Option("--log", metavar="FILE", help="Write there what really happens, a line an event.", show_default=False),

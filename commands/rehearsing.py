@@ -7,7 +7,6 @@ import json
 import multiprocessing
 import os
 import shlex
-import signal
 import statistics
 import sys
 import time
@@ -23,6 +22,7 @@ from rich.table import Table
 from shunter.commands import output
 from shunter.commands.caution import options_of
 from shunter.commands.cluster_choice import cluster_of_file
+from shunter.commands.interrupts import ignored
 from shunter.commands.rehearsal import P95_PERCENT, Outcome, Rehearsal, at_percent
 from shunter.commands.rolling import Asked, searching
 from shunter.commands.screens.words import signs_of
@@ -107,7 +107,7 @@ def _all(script: Script, seeds: Sequence[int]) -> Generator[Outcome, None, None]
         cores = min(os.cpu_count() or 1, -(-len(seeds) // NIGHTS_AT_A_TIME))
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(cores, spawn, _learn, (script,)) as pool:
-            with _children_ignore_interrupts():
+            with ignored():
                 outcomes = pool.map(_spend, seeds, chunksize=NIGHTS_AT_A_TIME)
             try:
                 for outcome in outcomes:
@@ -116,16 +116,6 @@ def _all(script: Script, seeds: Sequence[int]) -> Generator[Outcome, None, None]
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C: those that are begun end soon
                 raise
-
-
-@contextmanager
-def _children_ignore_interrupts() -> Iterator[None]:
-    """Ctrl-C reaches every process of the terminal; processes that are begun in here leave it to this one."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 _learnt: list[Script] = []

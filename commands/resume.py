@@ -18,6 +18,7 @@ from shunter.commands.options import (
     Json,
     Log,
     Noise,
+    Out,
     RefreshDrifted,
     Reserve,
     ReturningNode,
@@ -74,6 +75,7 @@ def resume(
     refresh_drifted: RefreshDrifted = False,
     speed: Speed = None,
     log: Log = None,
+    out: Out = None,
     as_json: Json = False,
     svg: Svg = None,
     html: Html = None,
@@ -91,7 +93,10 @@ def resume(
     asked = _asked(node, failback, before, reserve_nodes, whoever_paused, backups, backup_limit_s, refresh_drifted)
     exits.leave(
         lambda: running.run(
-            running.returning(asked, cluster, speed=speed, log=log), as_json=as_json, pictures=Pictures(svg, html)
+            running.returning(asked, cluster, speed=speed, log=log),
+            as_json=as_json,
+            pictures=Pictures(svg, html),
+            out=out,
         )
     )
 

@@ -1,23 +1,24 @@
-"""`shunter evacuate`, `repair`, `migrate`: a Prefect flow, run here, with its live display and Ctrl-C."""
+"""`shunter evacuate`, `repair`, `migrate`: a Prefect flow, run here, with its live display, Ctrl-C and report."""
 
 # ruff: noqa: PLC0415  (Prefect reads its settings while it is imported: not before they are made)
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from shunter.clusters.simulated import Fault
-from shunter.commands import output
+from shunter.commands import output, streams
 from shunter.commands.cluster_choice import cluster_of_file, is_file
-from shunter.commands.interrupts import on_interrupt
+from shunter.commands.interrupts import spare
 from shunter.commands.returning import Asked as Return
 from shunter.commands.rolling import Asked
+from shunter.commands.run_thread import Requests, run_beside
 from shunter.commands.screens.lines import Lines
 from shunter.commands.screens.live import LiveScreen
 from shunter.commands.screens.plan import PlanScreen
@@ -30,6 +31,7 @@ from shunter.engine.rolling import Budget
 from shunter.flows.errors import RunError
 from shunter.flows.listeners import listening
 from shunter.flows.restarts_seen import Fate
+from shunter.flows.run_folder import PAGE, Keep
 from shunter.flows.settings import PrefectAtHand, prefect_at_hand
 from shunter.flows.spoken import duration
 from shunter.topology.choosing import ReserveNodes
@@ -41,6 +43,9 @@ from shunter.topology.precautions import USUAL_PRECAUTIONS, Precautions, is_held
 from shunter.topology.preflight import about_to_be_mended, with_requirements
 from shunter.topology.repair import plan_repair
 from shunter.topology.rolling.policy import wanted_nodes
+
+LATE_S = 15.0
+REPORT_FOLLOWS = "the run is over; its report follows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +227,11 @@ def maintenance(
     return Job(f"Maintaining {what}", cluster, asked.plan, flow, (), speed, log, waits_for_backups=True)
 
 
-def run(job: Job, *, as_json: bool, pictures: output.Pictures) -> Plan:
-    """Carry it out and show the report. Raises RequestError, Unreachable and PrefectUnreachable."""
+def run(job: Job, *, as_json: bool, pictures: output.Pictures, out: Path | None = None) -> Plan:
+    """Carry it out and show the report. `out`: the folder in which it is kept.
+
+    Raises RequestError, Unreachable and PrefectUnreachable.
+    """
     seen = cluster_of_file(job.cluster) if is_file(job.cluster) else None
     plan = about_to_be_mended(with_requirements(seen, job.plan(seen))) if seen else None
     if plan is not None:
@@ -231,27 +239,43 @@ def run(job: Job, *, as_json: bool, pictures: output.Pictures) -> Plan:
     if plan is not None and job.is_in_vain(plan):
         output.show(plan, job.nodes, seen, as_json=as_json)
         return plan
-    with ExitStack() as until_told:
-        report, forecast_s = carry_out(job, seen, plan, until_told)
-        output.show(report, job.nodes, seen, as_json=as_json, pictures=pictures, forecast_s=forecast_s)
+    keep = Keep()
+    with keep.claimed(out) if out is not None else nullcontext():
+        report, forecast_s = carry_out(job, seen, plan, keep)
+    output.show(report, job.nodes, seen, as_json=as_json, forecast_s=forecast_s)
+    leave(report, job.nodes, keep, pictures, forecast_s)
     return report
 
 
-def carry_out(job: Job, seen: Cluster | None, plan: Plan | None, until_told: ExitStack) -> tuple[Plan, float | None]:
+def carry_out(job: Job, seen: Cluster | None, plan: Plan | None, keep: Keep) -> tuple[Plan, float | None]:
     """Run the flow; return its report and what had been forecast. `seen` and `plan` are shown while Prefect starts.
 
-    From the start of the run until `until_told` is left, Ctrl-C ends nothing: the report of a run must not get lost.
+    From the start of the run on, a request to end ends nothing: the report of a run must not get lost.
     """
     console = output.messages()
     with prefect_at_hand(quiet=True) as prefect:
         if plan is not None:
             PlanScreen.of(plan, job.nodes, console, seen).print()
         wait_for_prefect(prefect, console)
-        until_told.enter_context(report_follows())
+        spare(REPORT_FOLLOWS)
         view = RunView(time.monotonic, job.speed or 1.0)
-        with asyncio.Runner() as runner:
-            report = runner.run(_watched(job, view, console))
+        report = run_beside(lambda requests: _reported(job, view, console, requests, keep))
     return report, view.plan.makespan_s if view.plan else None
+
+
+def leave(
+    report: Plan, nodes: Sequence[str], keep: Keep, pictures: output.Pictures, forecast_s: float | None = None
+) -> None:
+    """Once the report is shown: draw it, and say where it is kept, last of all. No disk that is full undoes a run."""
+    if pictures.html is not None and keep.folder is not None:
+        pictures = replace(pictures, also=keep.folder / PAGE)
+    for wrong in pictures.drawn_if_possible(report, nodes, forecast_s):
+        output.complain(wrong)
+    lost = streams.unwritten() if report.executed else None
+    if lost is not None:
+        output.complain(f"{lost}; what is missing there is in the report that was kept")
+    if keep.folder is not None:
+        output.say(f"Report, plan and log are kept in {keep.folder}")
 
 
 def wait_for_prefect(prefect: PrefectAtHand, console: Console) -> None:
@@ -268,8 +292,21 @@ def wait_for_prefect(prefect: PrefectAtHand, console: Console) -> None:
         prefect.wait_until_ready()
 
 
-async def _watched(job: Job, view: RunView, console: Console) -> Plan:
-    """The flow run with a display; Ctrl-C asks it to stop."""
+async def _reported(job: Job, view: RunView, console: Console, requests: Requests, keep: Keep) -> Plan:
+    """The report of the flow run; once there is one, it counts, whatever Prefect comes to."""
+    try:
+        return await _watched(job, view, console, requests, keep)
+    except RunError as error:
+        return error.plan
+    except Exception as error:
+        if keep.report is None:
+            raise
+        output.complain(f"the work is over, and Prefect could not be told how it ended ({error or repr(error)})")
+        return keep.report
+
+
+async def _watched(job: Job, view: RunView, console: Console, requests: Requests, keep: Keep) -> Plan:
+    """The flow run with a display; requests to end ask it to stop."""
     stop = Control()
     async with AsyncExitStack() as stack:
         if can_redraw(console):
@@ -280,22 +317,32 @@ async def _watched(job: Job, view: RunView, console: Console) -> Plan:
         else:
             audience = lines = Lines(view, console)
             tell = lines.say
-        stack.enter_context(_stopping(stop, view, tell))
+        stack.enter_context(requests.answered_by(_stopping(stop, view, tell)))
+        stack.enter_context(_patient(keep, tell))
         witness = stack.enter_context(output.opened(job.log)) if job.log else None
-        stack.enter_context(listening(audience, stop=stop, witness=witness, faults=job.faults))
-        try:
-            return await job.flow()
-        except RunError as error:
-            return error.plan
+        stack.enter_context(listening(audience, stop=stop, witness=witness, faults=job.faults, keep=keep))
+        return await job.flow()
+
+
+@contextmanager
+def _patient(keep: Keep, tell: Callable[[str], None]) -> Iterator[None]:
+    """Say what is waited for where a server that is silent delays the end of a run whose work is over."""
+    loop, timers = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
+
+    def late() -> None:
+        kept = f"its report is in {keep.folder}; " if keep.folder is not None else ""
+        tell(f"the work is over; {kept}the Prefect server does not answer, and is waited for some minutes at most")
+
+    keep.when_reported = lambda: timers.append(loop.call_later(LATE_S, late))
+    try:
+        yield
+    finally:
+        for timer in timers:
+            timer.cancel()
 
 
 def can_redraw(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal
-
-
-def report_follows() -> AbstractContextManager[None]:
-    """Ctrl-C while nothing is under way any more."""
-    return on_interrupt(lambda: output.complain("the run is over; its report follows"))
 
 
 def asked_to_stop(view: RunView, *, again: bool) -> str:
@@ -322,8 +369,8 @@ def asked_to_stop(view: RunView, *, again: bool) -> str:
     return f"{'Calling off: ' if again else 'Stopping: nothing new starts; '}{'; '.join(said)}."
 
 
-def _stopping(stop: Control, view: RunView, tell: Callable[[str], None]) -> AbstractContextManager[None]:
-    """Ctrl-C once: nothing new starts, what runs finishes. Once more: what runs is called off. Never just an end."""
+def _stopping(stop: Control, view: RunView, tell: Callable[[str], None]) -> Callable[[], None]:
+    """Asked once: nothing new starts, what runs finishes. Once more: what runs is called off. Never just an end."""
 
     def ask() -> None:
         again = stop.asked
@@ -331,4 +378,4 @@ def _stopping(stop: Control, view: RunView, tell: Callable[[str], None]) -> Abst
         view.stopping = True
         tell(asked_to_stop(view, again=again))
 
-    return on_interrupt(ask)
+    return ask

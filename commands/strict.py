@@ -26,6 +26,9 @@ class StrictCommand(TyperCommand):
                 raise typer.BadParameter("is given more than once; give it once", ctx=ctx, param=option)
         left = super().parse_args(ctx, args)
         files = {name: Path(ctx.params[name]) for name in (*READ, *WRITTEN) if ctx.params.get(name) is not None}
+        out = ctx.params.get("out")
+        if out is not None and str(out).startswith("-"):
+            raise typer.BadParameter(f"{out} reads like an option; name a folder", ctx=ctx, param_hint="'--out'")
         for name in WRITTEN:
             wrong = _wrong_to_write(name, files)
             if wrong is not None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,9 +17,10 @@ import async_solipsism
 
 from shunter.clusters.clock import Clock
 from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults
-from shunter.commands import output
+from shunter.commands import output, streams
 from shunter.commands.cluster_choice import cluster_of_file, is_file
-from shunter.commands.interrupts import on_interrupt
+from shunter.commands.interrupts import spare
+from shunter.commands.run_thread import Requests, run_beside
 from shunter.commands.running import can_redraw, wait_for_prefect
 from shunter.commands.screens.watch import WatchLines, WatchScreen, print_end
 from shunter.commands.screens.words import clock
@@ -32,6 +33,7 @@ from shunter.engine.stop import Stop
 from shunter.engine.watch import Glance, NoWatcher, Watcher, WatchPolicy, watch
 from shunter.flows.listeners import listening
 from shunter.flows.settings import prefect_at_hand
+from shunter.topology.errors import RequestError
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
 from shunter.topology.watching.condition import Occurrence
@@ -84,22 +86,29 @@ def run(asked: Asked, speed: float | None) -> Watch:
     console = output.messages()
     with prefect_at_hand(quiet=True) as prefect:
         wait_for_prefect(prefect, console)
-        with asyncio.Runner() as runner:
-            watched = runner.run(_run(asked, speed))
+        spare("the watch is over; how things stand follows")
+        watched = run_beside(lambda requests: _run(asked, speed, requests))
     _show(watched, asked)
     return watched
 
 
-async def _run(asked: Asked, speed: float | None) -> Watch:
+async def _run(asked: Asked, speed: float | None, requests: Requests) -> Watch:
     from shunter.flows.watch import watch_cluster
 
-    stop = Control()
+    stop, gone = Control(), asyncio.Event()
+
+    def unheard() -> None:
+        gone.set()
+        stop.request()
+
     async with AsyncExitStack() as stack:
         watcher = await stack.enter_async_context(_watcher(asked))
-        stack.enter_context(_stopping(stop, watcher.note))
+        stack.enter_context(requests.answered_by(_stopping(stop, watcher.note)))
+        if asked.on_node_lost == "nothing" and asked.how != "json":
+            stack.enter_context(streams.when_broken(unheard))
         witness = stack.enter_context(output.opened(asked.log)) if asked.log else None
         stack.enter_context(listening(stop=stop, witness=witness, watcher=watcher))
-        return await watch_cluster(
+        watched = await watch_cluster(
             asked.cluster,
             for_s=asked.for_s,
             on_node_lost=cast("Literal['nothing', 'failover']", asked.on_node_lost),
@@ -107,6 +116,9 @@ async def _run(asked: Asked, speed: float | None) -> Watch:
             backup_limit_s=asked.backup_limit_s,
             speed=speed,
         )
+    if gone.is_set() and (lost := streams.unwritten()) is not None:
+        raise RequestError(f"{lost}: nobody hears this watch, which has ended; nothing was touched")
+    return watched
 
 
 def _watcher(asked: Asked) -> Shown:
@@ -123,14 +135,14 @@ def _time_of_day(_at_s: float) -> str:
     return f"{datetime.now():%H:%M:%S}"  # noqa: DTZ005 - for the eye of somebody who sits here
 
 
-def _stopping(stop: Control, tell: Callable[[str], None]) -> AbstractContextManager[None]:
-    """Ctrl-C ends the watch; a failover that goes on is asked to come to its end first."""
+def _stopping(stop: Control, tell: Callable[[str], None]) -> Callable[[], None]:
+    """A request to end ends the watch; a failover that goes on is asked to come to its end first."""
 
     def ask() -> None:
         stop.request()
         tell("the watch ends; a failover that is under way comes to its end first")
 
-    return on_interrupt(ask)
+    return ask
 
 
 # ------------------------------------------------------------------ in virtual time

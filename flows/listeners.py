@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TextIO
 
 from shunter.clusters.simulated import Fault
 from shunter.engine.audience import Audience, Progress, Waiting
 from shunter.engine.control import Control
 from shunter.engine.watch import Watcher
+from shunter.flows.run_folder import Keep
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.plan import Finding, Plan
 
@@ -26,10 +27,10 @@ class Listener:
     witness: TextIO | None = None
     faults: Sequence[Fault] = ()
     watcher: Watcher | None = None
+    keep: Keep = field(default_factory=Keep)
 
 
-NOBODY = Listener()
-_listener: ContextVar[Listener] = ContextVar("shunter_listener", default=NOBODY)
+_listener: ContextVar[Listener | None] = ContextVar("shunter_listener", default=None)
 
 
 @contextmanager
@@ -40,13 +41,14 @@ def listening(
     witness: TextIO | None = None,
     faults: Sequence[Fault] = (),
     watcher: Watcher | None = None,
+    keep: Keep | None = None,
 ) -> Iterator[None]:
     """Flows called inside the block tell `audience` (a watch tells `watcher`) what happens, and end early when `stop`
-    asks for it.
+    asks for it. `keep`: where a run is kept, and its report.
 
     In a cluster that is simulated in this process `faults` happen, and it writes its witness log to `witness`.
     """
-    token = _listener.set(Listener(audience, stop, witness, faults, watcher))
+    token = _listener.set(Listener(audience, stop, witness, faults, watcher, keep or Keep()))
     try:
         yield
     finally:
@@ -54,7 +56,7 @@ def listening(
 
 
 def current_listener() -> Listener:
-    return _listener.get()
+    return _listener.get() or Listener()
 
 
 class Together:

@@ -24,12 +24,13 @@ from shunter.flows.audience import RunAudience, ServerVoice
 from shunter.flows.clusters import open_cluster
 from shunter.flows.errors import OutcomeInDoubt, PrefectUnreachable, RefusedByFindings, RunCancelled, RunRefused
 from shunter.flows.handed import handed
-from shunter.flows.listeners import current_listener
+from shunter.flows.listeners import Together, current_listener
 from shunter.flows.live_migration import as_task_run
 from shunter.flows.locks import PrefectHolds
 from shunter.flows.markdown import headline
 from shunter.flows.obeying import own_cancellation
 from shunter.flows.records import Records
+from shunter.flows.run_folder import Keep, RunFolder
 from shunter.flows.server import CALL_DEADLINE_S, Logger, PrefectServer
 from shunter.flows.shelter import sheltered_tasks
 from shunter.flows.spoken import count, together
@@ -43,6 +44,14 @@ ABANDON_S = 3.0
 # Where nobody kills it, the server writes after 300 s that it is cancelled.
 OBEYED_WITHIN_S = 240.0
 MOST_NAMED = 3
+COMMANDS = {
+    "evacuate-nodes": "evacuate",
+    "live-migrate": "migrate",
+    "repair-placement": "repair",
+    "resume-node": "resume",
+    "rolling-maintenance": "maintain",
+}
+"""What people type for the flow of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +127,21 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
         )
         seen = await port.look()
         run_id, run_name = _flow_run_id(), flow_run.get_name() or "unnamed"
+        folder = stack.enter_context(_folder(listener.keep, seen.name, nodes))
+        if listener.keep.folder is not None:
+            log.info("this run is kept on %s in %s", folder.run.host, listener.keep.folder)
         holds = await stack.enter_async_context(PrefectHolds.opened(server, seen.name, log, run_id, run_name))
         whole = await stack.enter_async_context(WholeCluster.held(holds, seen.name, stop)) if rolling else None
         if whole is None and not urgent:
             await refuse_beside_rolling(holds, seen.name, stop)
         await server.insist(partial(holds.prepare, [node.name for node in seen.nodes]), stop)
-        audience = await stack.enter_async_context(RunAudience(seen.name, nodes, port.clock, log, listener.audience))
+        told = Together(*filter(None, (folder, listener.audience)))
+        audience = await stack.enter_async_context(RunAudience(seen.name, nodes, port.clock, log, told))
         voice.audience = audience
         records = await stack.enter_async_context(Records.opened(server, log, stop))
         watched = Watched()
         means = Means(port, holds, audience, watched.start, stop, log, records, whole)
-        work = asyncio.ensure_future(procedure(means))
+        work = asyncio.ensure_future(folder.reported(_with_what_kept_it(procedure(means), holds)))
         cancelled = await stack.enter_async_context(own_cancellation(server, run_id, log))
         try:
             await asyncio.wait({work, cancelled}, return_when=asyncio.FIRST_COMPLETED)
@@ -139,7 +152,7 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
             if left or work.cancelled():
                 await audience.leave_note(_note(left, audience.unfinished()))
             else:
-                await audience.report(_with_what_kept_it(work.result(), holds, records))
+                await audience.report(_with_unsaved(work.result(), folder, records))
             raise
         if left or work.cancelled():
             note = _note(left, audience.unfinished())
@@ -147,7 +160,7 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
             raise _CancelledFromOutside(None, note)
         work.result()  # raises what the procedure raised
         await _until_it_can_be_told(server, records, stop, log)
-        plan = _with_what_kept_it(work.result(), holds, records)
+        plan = _with_unsaved(work.result(), folder, records)
         await audience.report(plan)
         if cancelled.done():
             raise _CancelledFromOutside(plan, headline(plan, nodes))
@@ -162,12 +175,23 @@ class _CancelledFromOutside(Exception):
         super().__init__(message)
 
 
-def _with_what_kept_it(plan: Plan, holds: PrefectHolds, records: Records) -> Plan:
-    """The report, with what the server kept the run waiting for, and what it has not been told."""
-    if not plan.executed:
-        return plan
-    found = (*holds.findings(), *records.findings(plan.cluster, None))
-    return plan.model_copy(update={"findings": (*plan.findings, *found)})
+async def _with_what_kept_it(work: Awaitable[Plan], holds: PrefectHolds) -> Plan:
+    """The report, with what the server kept the run waiting for."""
+    report = await work
+    if not report.executed:
+        return report
+    return report.model_copy(update={"findings": (*report.findings, *holds.findings())})
+
+
+def _with_unsaved(report: Plan, folder: RunFolder, records: Records) -> Plan:
+    """The report; where the server did not take every record of the run, they are kept in its folder."""
+    if not records.unsaved:
+        return report
+    kept_in = folder.keep(records.unsaved)
+    found = records.findings(report.cluster, kept_in)
+    report = report.model_copy(update={"findings": (*report.findings, *found)})
+    folder.report(report)
+    return report
 
 
 async def _until_it_can_be_told(server: PrefectServer, records: Records, stop: Control, log: Logger) -> None:
@@ -221,6 +245,18 @@ def _not_all(plan: Plan) -> str:
     if not failed:
         return ended
     return f"{ended}, {together(failed) if len(failed) <= MOST_NAMED else count(len(failed), 'node')} failed"
+
+
+def _folder(keep: Keep, cluster: str, nodes: Sequence[str]) -> RunFolder:
+    name = flow_run.get_flow_name() or "run"
+    return RunFolder(
+        keep,
+        COMMANDS.get(name, name),
+        cluster,
+        nodes,
+        flow_run_id=flow_run.get_id(),
+        flow_run=flow_run.get_name(),
+    )
 
 
 def _flow_run_id() -> UUID | None:

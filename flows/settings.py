@@ -4,6 +4,7 @@ Prefect reads its settings while it is imported, so what a process wants of it m
 `prefect_at_hand` first, then import flows.
 
 SHUNTER_PREFECT_HOME    folder in which an embedded Prefect keeps its database; without it, nothing is kept
+SHUNTER_STATE_DIR       folder in which runs leave theirs; without it, the user's own for such things
 """
 
 from __future__ import annotations
@@ -20,10 +21,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_state_path
+
 from shunter.flows.embedded import EmbeddedServer
 from shunter.flows.errors import PrefectUnreachable
 
 PROBE_DEADLINE_S = 10.0
+
+
+def state_folder() -> Path:
+    """Where what is to outlive a run is kept on this machine."""
+    named = os.environ.get("SHUNTER_STATE_DIR")
+    return Path(named).expanduser().absolute() if named else user_state_path("shunter", appauthor=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,7 @@ from typer.testing import CliRunner
 from shunter.commands.main import app
 from shunter.flows.embedded import EmbeddedServer
 
-SHUNTER = "from shunter.commands.main import main; main()"
+SHUNTER = "from shunter.commands.entry import main; main()"
 WITH_PREFECT = ("evacuate", "failover", "maintain", "migrate", "repair", "resume", "watch")
 """The commands that start flows. Prefect takes its settings from the process, so that these run in one of their own."""
 
@@ -42,7 +46,11 @@ def command_line(*arguments: str, program: str = SHUNTER) -> list[str]:
     return [sys.executable, "-c", program, *arguments]
 
 
-def apart(*command: str, prefect: EmbeddedServer | None = None, cwd: Path | None = None) -> Answer:
+def _environment(prefect: EmbeddedServer | None) -> dict[str, str]:
+    return {**os.environ, "PYTHONIOENCODING": "utf-8", **(prefect.environment if prefect is not None else {})}
+
+
+def apart(*command: str, prefect: EmbeddedServer | None = None, cwd: Path | None = None, **environment: str) -> Answer:
     """Run a command line in a process of its own.
 
     `prefect`: a server that it uses; else one that it needs is its own, which it starts and ends again.
@@ -53,8 +61,63 @@ def apart(*command: str, prefect: EmbeddedServer | None = None, cwd: Path | None
         capture_output=True,
         text=True,
         encoding="utf-8",
-        env={**os.environ, "PYTHONIOENCODING": "utf-8", **(prefect.environment if prefect is not None else {})},
+        env={**_environment(prefect), **environment},
         timeout=120,
         check=False,
     )
     return Answer(done.returncode, done.stdout, done.stderr)
+
+
+class Begun:
+    """A command that is at work in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.said = ""
+
+    def until_said(self, pattern: str) -> re.Match[str]:
+        """Read standard error up to a line like this."""
+        assert self.process.stderr is not None
+        while True:
+            line = self.process.stderr.readline()
+            assert line, self.said
+            self.said += line
+            if found := re.search(pattern, line):
+                return found
+
+    def ended(self) -> Answer:
+        out, err = self.process.communicate(timeout=120)
+        self.said += err or ""
+        return Answer(self.process.returncode, out or "", self.said)
+
+
+@contextmanager
+def begun(
+    *command: str,
+    prefect: EmbeddedServer | None = None,
+    stdout: int | None = subprocess.PIPE,
+    ignoring: Sequence[signal.Signals] = (),
+    **environment: str,
+) -> Iterator[Begun]:
+    """A command line that goes on while the test does something to it; killed at the end, if it is still there.
+
+    `ignoring`: signals that it is started with ignored, as by nohup.
+    """
+
+    def ignore() -> None:
+        for number in ignoring:
+            signal.signal(number, signal.SIG_IGN)
+
+    with subprocess.Popen(
+        command,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env={**_environment(prefect), **environment},
+        preexec_fn=ignore if ignoring else None,  # noqa: PLW1509 - nothing of this process has threads that matter there
+    ) as process:
+        try:
+            yield Begun(process)
+        finally:
+            process.kill()

@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ |= TERMINAL
     config.stash[PREFECT_HOME] = tempfile.TemporaryDirectory(prefix="shunter-tests-")
     os.environ["PREFECT_HOME"] = config.stash[PREFECT_HOME].name
+    os.environ["SHUNTER_STATE_DIR"] = str(Path(config.stash[PREFECT_HOME].name) / "state")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

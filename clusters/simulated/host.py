@@ -25,6 +25,7 @@ from shunter.clusters.clock import Clock
 from shunter.clusters.port import ClusterError
 from shunter.clusters.simulated.cluster import SimulatedCluster
 from shunter.clusters.simulated.wire import LONGEST_WAIT_S, MOST_ASKED_BYTES, error_message, line_of
+from shunter.clusters.simulated.witness import log_file
 from shunter.topology.clusterfile import read_cluster
 from shunter.topology.errors import RequestError, ShunterError
 from shunter.topology.model import Cluster
@@ -194,7 +195,8 @@ async def hosted(cluster: SimulatedCluster, port: int = 0) -> AsyncIterator[str]
 # ------------------------------------------------------------------ as a process
 
 
-async def _until_told_to_end() -> None:
+def _told_to_end() -> asyncio.Event:
+    """Set once a signal says so; from now on none ends the process at once."""
     loop, told = asyncio.get_running_loop(), asyncio.Event()
 
     def tell(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  what a signal handler is given
@@ -202,7 +204,7 @@ async def _until_told_to_end() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, tell)
-    await told.wait()
+    return told
 
 
 async def _run(options: argparse.Namespace) -> None:
@@ -210,7 +212,7 @@ async def _run(options: argparse.Namespace) -> None:
     with ExitStack() as files:
         log = None
         if options.log is not None:
-            log = files.enter_context(options.log.open("w", encoding="utf-8", newline="\n"))
+            log = files.enter_context(log_file(options.log))
         simulated = SimulatedCluster(
             cluster,
             clock=Clock(options.speed),
@@ -220,9 +222,10 @@ async def _run(options: argparse.Namespace) -> None:
             balances=options.balances,
         )
         try:
+            told = _told_to_end()
             async with hosted(simulated, options.port) as address:
                 print(f"listening on {address}", flush=True)  # noqa: T201  the line that who started it waits for
-                await _until_told_to_end()
+                await told.wait()
         finally:
             await simulated.close()
 

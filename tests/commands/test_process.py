@@ -18,7 +18,7 @@ from shunter.topology.recheck import check_log
 HEAVY = "prefect,networkx,transitions,rich.live,shunter.topology,shunter.engine"
 IMPORTED = """
 import atexit, sys
-from shunter.commands.main import main
+from shunter.commands.entry import main
 heavy = sys.argv.pop(1).split(",")
 atexit.register(lambda: print("imported:", *[name for name in heavy if name in sys.modules], file=sys.stderr))
 main()

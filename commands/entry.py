@@ -1,0 +1,32 @@
+"""Where the command starts. Signals are heard, and outputs made safe, before anything else is imported."""
+
+# ruff: noqa: PLC0415  (see above)
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from shunter.commands import interrupts, streams
+
+
+def main() -> None:
+    """Neither a signal nor an output that breaks ends a run, or leaves a traceback."""
+    interrupts.end_in_order()
+    streams.secure()
+    try:
+        from shunter.commands.apps import app
+
+        app()
+    except interrupts.Interrupted:
+        from shunter.commands import exits
+
+        code: Any = exits.interrupted()
+    except SystemExit as end:
+        code = end.code
+    interrupts.ignore()
+    lost = streams.unwritten()
+    if lost is not None:
+        from shunter.commands import exits
+
+        code = exits.unanswered(lost, code)
+    sys.exit(code)
