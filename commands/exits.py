@@ -13,10 +13,11 @@ from shunter.commands import output
 from shunter.commands.interrupts import Interrupted
 from shunter.commands.rehearsal import Rehearsal
 from shunter.commands.reporting import Shown
-from shunter.flows.errors import PrefectUnreachable, RunError, RunRefused
+from shunter.flows.errors import PrefectUnreachable, RunAbandoned, RunError, RunRefused
 from shunter.topology.errors import RequestError, ShunterError
 from shunter.topology.plan import Plan
 from shunter.topology.preflight import Check
+from shunter.topology.recovery import LeftBehind
 from shunter.topology.watching.report import Watch
 from shunter.topology.why import Answer
 
@@ -30,7 +31,7 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-def leave(work: Callable[[], Plan | Check | Answer | Rehearsal | Watch | Shown]) -> NoReturn:
+def leave(work: Callable[[], Plan | Check | Answer | LeftBehind | Rehearsal | Watch | Shown]) -> NoReturn:
     """Do the work and end the command. Known errors are one message on standard error; bugs keep their traceback."""
     try:
         with output.warnings_shown():
@@ -38,7 +39,7 @@ def leave(work: Callable[[], Plan | Check | Answer | Rehearsal | Watch | Shown])
         match result:
             case Check():
                 code = of_check(result)
-            case Answer() | Rehearsal():
+            case Answer() | LeftBehind() | Rehearsal():
                 code = Exit.DONE if result.ok else Exit.PARTLY
             case Watch():
                 code = Exit.INTERRUPTED if result.interrupted else Exit.DONE if result.ok else Exit.PARTLY
@@ -90,7 +91,7 @@ def of_error(error: ShunterError) -> Exit:
             return Exit.WRONG_REQUEST
         case RunRefused():
             return Exit.REFUSED
-        case ClusterError() | PrefectUnreachable():
+        case ClusterError() | PrefectUnreachable() | RunAbandoned():
             return Exit.IN_DOUBT
         case _:
             return Exit.PARTLY

@@ -32,8 +32,8 @@ LONGEST_S = 30 * 86_400.0
 class Emptied(Value):
     """A part of what is known of one node; they are alike but for `part`, `parts` and `homes`.
 
-    `told_s`: the cluster's clock when it was written. `paused`: the run paused the node. `over`: it has been brought
-    back since. `homes`: node → the VMs that were there.
+    `told_s`: the cluster's clock when it was written. `paused`: the run paused the node. `finished`: the run came to
+    its end. `over`: the node has been brought back since. `homes`: node → the VMs that were there.
     """
 
     cluster: str
@@ -42,6 +42,7 @@ class Emptied(Value):
     written: str = ""
     flow_run: str | None = None
     paused: bool = False
+    finished: bool = True
     over: bool = False
     part: int = 1
     parts: int = 1
@@ -130,13 +131,13 @@ class EmptiedRecord:
             away = after.node_by_name[name].state != "up"
             if report.executed and (moved_homes or away):
                 others = {vm: home for vm, home in moved_homes.items() if home not in self._names}
-                await self._keep(name, {**there, **others}, paused=away)
+                await self._keep(name, {**there, **others}, paused=away, finished=True)
             elif self._earlier[name]:
                 await _write(self.records, self._earlier[name])
             else:
                 await forget(self.records, self._seen.name, name)
 
-    async def _keep(self, name: str, homes: Mapping[str, str], *, paused: bool) -> None:
+    async def _keep(self, name: str, homes: Mapping[str, str], *, paused: bool, finished: bool = False) -> None:
         node, earlier = self._seen.node_by_name[name], self._earlier[name]
         goes_on = bool(earlier) and not earlier[0].over and node.state != "up"
         known = Emptied(
@@ -145,6 +146,7 @@ class EmptiedRecord:
             told_s=round(self.cluster.clock.now_s(), 1),  # people read it
             written=datetime.now(UTC).isoformat(timespec="seconds"),
             flow_run=self.flow_run,
+            finished=finished,
             paused=paused and ((self.pauses and node.state == "up") or (goes_on and earlier[0].paused)),
         )
         await _write(self.records, parts_of(known, {**homes, **(homes_in(earlier) if goes_on else {})}))
@@ -163,12 +165,25 @@ async def paused_on_purpose(records: Records, cluster: ClusterPort, seen: Cluste
     """Nodes that a run emptied and left paused, and which run it was: nobody has brought them back since. Raises
     PrefectUnreachable.
     """
+    left = await _left_paused(records, cluster, seen, log)
+    return {node: f"the run {known.flow_run or 'of another day'}" for node, known in left.items() if known.finished}
+
+
+async def begun(records: Records, cluster: ClusterPort, seen: Cluster, log: Logger) -> dict[str, str]:
+    """Nodes that a run paused, and the name of that run, which has not come to its end yet. Raises
+    PrefectUnreachable.
+    """
+    left = await _left_paused(records, cluster, seen, log)
+    return {node: known.flow_run or "" for node, known in left.items() if not known.finished}
+
+
+async def _left_paused(records: Records, cluster: ClusterPort, seen: Cluster, log: Logger) -> dict[str, Emptied]:
     left = {}
     for node in seen.nodes:
         if node.state == "paused" and node.paused_by != "elsewhere":
             parts = await _read(records, seen.name, node.name, cluster.clock.now_s(), log)
             if parts and parts[0].paused and not parts[0].over:
-                left[node.name] = f"the run {parts[0].flow_run}" if parts[0].flow_run else "a run"
+                left[node.name] = parts[0]
     return left
 
 

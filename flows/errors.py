@@ -4,6 +4,7 @@ ShunterError
 ├── PrefectUnreachable   the Prefect server does not answer, or the embedded one does not start
 ├── RunRefused           another run has the cluster, or the plan was not approved; nothing was touched
 ├── WatchCancelled       the flow run of a watch was cancelled; `watch` holds what it saw
+├── RunAbandoned         the flow run was cancelled, and ended before what was under way
 ├── UnfitCluster         a check found what stands against every run; `check` holds it
 └── RunError             there is a plan or a report, and it is no success: `plan` holds it
     ├── RefusedByFindings   a finding forbids the run; nothing was touched
@@ -25,6 +26,10 @@ class PrefectUnreachable(ShunterError):
 
 class RunRefused(ShunterError):
     """Another run has the cluster, or the plan was not approved. Nothing was touched."""
+
+
+class RunAbandoned(ShunterError):
+    """The flow run was cancelled, and its time was up before its migrations were over: says what to look at."""
 
 
 class UnfitCluster(ShunterError):

@@ -185,6 +185,21 @@ class Record:
         await self._records.forget(variable_name(self.known.cluster))
 
 
+async def left_paused(records: Records, seen: Cluster, log: Logger) -> dict[str, str]:
+    """Nodes that an unfinished rolling run had paused and whose maintenance did not fail, and the name of the run that
+    was the last to go on with it. Raises PrefectUnreachable.
+    """
+    known = await _read(seen.name, log, records)
+    if known is None:
+        return {}
+    paused = (node for node in seen.nodes if node.state == "paused" and node.paused_by != "elsewhere")
+    return {
+        node.name: known.flow_run or ""
+        for node in paused
+        if node.name in known.paused and node.name not in known.failed
+    }
+
+
 async def _read(cluster: str, log: Logger, records: Records) -> Known | None:
     found = await records.read(variable_name(cluster))
     try:

@@ -22,7 +22,14 @@ from shunter.engine.migrate import Errand, StartMigration
 from shunter.engine.stop import Running
 from shunter.flows.audience import RunAudience, ServerVoice
 from shunter.flows.clusters import open_cluster
-from shunter.flows.errors import OutcomeInDoubt, PrefectUnreachable, RefusedByFindings, RunCancelled, RunRefused
+from shunter.flows.errors import (
+    OutcomeInDoubt,
+    PrefectUnreachable,
+    RefusedByFindings,
+    RunAbandoned,
+    RunCancelled,
+    RunRefused,
+)
 from shunter.flows.handed import handed
 from shunter.flows.listeners import Together, current_listener
 from shunter.flows.live_migration import as_task_run
@@ -208,7 +215,7 @@ async def _until_it_can_be_told(server: PrefectServer, records: Records, stop: C
 
 
 def _cancelled(plan: Plan | None, nodes: Sequence[str], message: str) -> Plan:
-    state: Any = Cancelled(message=message)
+    state: Any = Cancelled(message=message, data=RunAbandoned(message))
     if plan is not None:
         state = Cancelled(message=headline(plan, nodes), data=RunCancelled(plan))
     return cast("Plan", state)

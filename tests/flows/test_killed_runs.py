@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from building import node, vm
+from commanding import SHUNTER
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect_side import hosted
 
@@ -116,3 +117,39 @@ def test_i5_a_rolling_run_that_was_killed_while_a_node_was_away_goes_on_when_it_
     assert sorted(move.vm for move in report.moves) == sorted(started), "one night, one report"
     assert sorted(turn.node for turn in report.maintenance) == sorted(set(resumed) - {away})
     assert "this run goes on with maintain all nodes of killed-rolling-run" in report.findings[0].message
+
+
+def test_i8_what_a_killed_evacuation_left_is_listed_and_given_back_on_a_yes(
+    prefect_server: EmbeddedServer, tmp_path: Path
+) -> None:
+    name = "killed-evacuation"
+    of = {
+        "name": name,
+        "nodes": [node(f"N{i}") for i in range(1, 4)],
+        "vms": [vm(f"vm-{i}", on="N1", memory_mib=16384) for i in range(3)],
+    }
+    environment = {**os.environ, "PREFECT_API_URL": prefect_server.api_url, "PREFECT_HOME": str(tmp_path / "home")}
+
+    def recover(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", SHUNTER, "recover", "--cluster", name, *options]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
+
+    with hosted(name, tmp_path, cluster=of, speed=20) as witness:
+        given = {"cluster": name, "nodes": ["N1"]}
+        with running(prefect_server, tmp_path / "home", "evacuate", "evacuate_nodes", **given) as run:
+            wait_until(witness, "migration_ended")
+            run.kill()
+        listed = recover("--json")
+        untouched = happened(witness, "node_resumed")
+        given_back = recover("--yes")
+        again = recover()
+    assert listed.returncode == 1, listed.stderr
+    left = json.loads(listed.stdout)
+    assert [each["name"] for each in left["runs"]] == [f"evacuate N1 of {name}"]
+    assert "N1" in left["runs"][0]["held"]
+    assert [(each["node"], each["run"]) for each in left["nodes"]] == [("N1", f"evacuate N1 of {name}")]
+    assert untouched == [], "nobody had said yes"
+    assert given_back.returncode == 0, given_back.stderr
+    assert [line["node"] for line in happened(witness, "node_resumed")] == ["N1"]
+    assert again.returncode == 0
+    assert again.stdout == f"{name}: no dead run has left anything behind.\n"
