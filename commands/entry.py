@@ -14,6 +14,7 @@ def main() -> None:
     interrupts.end_in_order()
     streams.secure()
     try:
+        import shunter.commands.main  # noqa: F401  its commands join the app
         from shunter.commands.apps import app
 
         app()
