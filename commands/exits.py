@@ -9,8 +9,7 @@ from typing import NoReturn
 import typer
 
 from shunter.clusters.port import ClusterError
-from shunter.commands import output
-from shunter.commands.interrupts import Interrupted
+from shunter.commands import interrupts, output
 from shunter.commands.rehearsal import Rehearsal
 from shunter.commands.reporting import Shown
 from shunter.flows.errors import PrefectUnreachable, RunError, RunRefused
@@ -27,7 +26,7 @@ class Exit(IntEnum):
     WRONG_REQUEST = 2
     REFUSED = 3
     IN_DOUBT = 4
-    INTERRUPTED = 130
+    INTERRUPTED = interrupts.INTERRUPTED
 
 
 def leave(work: Callable[[], Plan | Check | Answer | Rehearsal | Watch | Shown]) -> NoReturn:
@@ -49,7 +48,7 @@ def leave(work: Callable[[], Plan | Check | Answer | Rehearsal | Watch | Shown])
     except ShunterError as error:
         output.complain(str(error))
         code = of_error(error)
-    except (KeyboardInterrupt, Interrupted):  # of a run it is asked, and does not come here
+    except (KeyboardInterrupt, interrupts.Interrupted):  # of a run it is asked, and does not come here
         code = interrupted()
     raise typer.Exit(code)
 

@@ -24,10 +24,14 @@ SIGNALS = tuple(
 )
 """What there is of them on this system. Under nohup SIGHUP stays ignored."""
 STANDARD_ERROR = 2
+INTERRUPTED = 130
 
 
 class Interrupted(SystemExit):
     """Somebody asked the command to end before it had touched anything. Passes through what catches Ctrl-C."""
+
+    def __init__(self) -> None:
+        super().__init__(INTERRUPTED)
 
 
 def end_in_order() -> None:

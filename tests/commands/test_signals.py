@@ -206,5 +206,6 @@ def test_what_goes_wrong_in_a_run_is_raised_where_it_was_started() -> None:
 def test_before_a_run_every_kind_ends_the_command(number: signal.Signals) -> None:
     with ignored():  # gives back what was in force before
         end_in_order()
-        with pytest.raises(Interrupted):
+        with pytest.raises(Interrupted) as ended:
             signal.raise_signal(number)
+    assert ended.value.code == 130
