@@ -48,14 +48,7 @@ def leave(work: Callable[[], Plan | Check | Answer | Rehearsal | Watch | Shown])
     except ShunterError as error:
         output.complain(str(error))
         code = of_error(error)
-    except (KeyboardInterrupt, interrupts.Interrupted):  # of a run it is asked, and does not come here
-        code = interrupted()
     raise typer.Exit(code)
-
-
-def interrupted() -> Exit:
-    output.complain("interrupted; nothing was touched")
-    return Exit.INTERRUPTED
 
 
 def unanswered(lost: str, code: int) -> int:

@@ -18,7 +18,7 @@ import httpx
 import pytest
 from commanding import begun, command_line
 
-from shunter.commands.interrupts import Interrupted, end_in_order, ignored
+from shunter.commands.interrupts import Interrupted, end_in_order, ignored, spare
 from shunter.commands.run_thread import Requests, run_beside
 from shunter.flows.embedded import EmbeddedServer
 from shunter.topology.recheck import check_log
@@ -208,4 +208,6 @@ def test_before_a_run_every_kind_ends_the_command(number: signal.Signals) -> Non
         end_in_order()
         with pytest.raises(Interrupted) as ended:
             signal.raise_signal(number)
+        with pytest.raises(Interrupted):
+            spare("what was lost in a library is found before anything is touched")
     assert ended.value.code == 130
