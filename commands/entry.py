@@ -14,16 +14,20 @@ def main() -> None:
     interrupts.end_in_order()
     streams.secure()
     try:
+        import shunter.commands.main  # noqa: F401  its commands join the app
         from shunter.commands.apps import app
 
         app()
-    except interrupts.Interrupted:
-        from shunter.commands import exits
-
-        code: Any = exits.interrupted()
     except SystemExit as end:
-        code = end.code
+        code: Any = end.code
+    except Exception:
+        if not interrupts.asked_to_end():
+            raise
+        code = interrupts.INTERRUPTED
     interrupts.ignore()
+    if interrupts.asked_to_end():
+        code = interrupts.INTERRUPTED
+        streams.say("shunter: interrupted; nothing was touched")
     lost = streams.unwritten()
     if lost is not None:
         from shunter.commands import exits

@@ -9,8 +9,7 @@ from typing import NoReturn
 import typer
 
 from shunter.clusters.port import ClusterError
-from shunter.commands import output
-from shunter.commands.interrupts import Interrupted
+from shunter.commands import interrupts, output
 from shunter.commands.rehearsal import Rehearsal
 from shunter.commands.reporting import Shown
 from shunter.flows.errors import PrefectUnreachable, RunAbandoned, RunError, RunRefused
@@ -28,7 +27,7 @@ class Exit(IntEnum):
     WRONG_REQUEST = 2
     REFUSED = 3
     IN_DOUBT = 4
-    INTERRUPTED = 130
+    INTERRUPTED = interrupts.INTERRUPTED
 
 
 def leave(work: Callable[[], Plan | Check | Answer | LeftBehind | Rehearsal | Watch | Shown]) -> NoReturn:
@@ -50,14 +49,7 @@ def leave(work: Callable[[], Plan | Check | Answer | LeftBehind | Rehearsal | Wa
     except ShunterError as error:
         output.complain(str(error))
         code = of_error(error)
-    except (KeyboardInterrupt, Interrupted):  # of a run it is asked, and does not come here
-        code = interrupted()
     raise typer.Exit(code)
-
-
-def interrupted() -> Exit:
-    output.complain("interrupted; nothing was touched")
-    return Exit.INTERRUPTED
 
 
 def unanswered(lost: str, code: int) -> int:

@@ -24,29 +24,51 @@ SIGNALS = tuple(
 )
 """What there is of them on this system. Under nohup SIGHUP stays ignored."""
 STANDARD_ERROR = 2
+INTERRUPTED = 130
 
 
 class Interrupted(SystemExit):
     """Somebody asked the command to end before it had touched anything. Passes through what catches Ctrl-C."""
 
+    def __init__(self) -> None:
+        super().__init__(INTERRUPTED)
+
+
+class _Asked:
+    """Whether a request to end came. What raises in a library's code may be lost there, or become another error."""
+
+    to_end = False
+
 
 def end_in_order() -> None:
     """From now on a request to end raises Interrupted in the main thread."""
+    _Asked.to_end = False
 
     def end(_number: int, _frame: FrameType | None) -> NoReturn:
+        _Asked.to_end = True
         raise Interrupted
 
     _take(end)
 
 
+def asked_to_end() -> bool:
+    """Whether the command was asked to end before it had touched anything."""
+    return _Asked.to_end
+
+
 def spare(told: str) -> None:
-    """From now on, to the end of the process, a request to end is told this, and ends nothing."""
+    """From now on, to the end of the process, a request to end is told this, and ends nothing.
+
+    Raises Interrupted where one has come before.
+    """
 
     def tell(_number: int, _frame: FrameType | None) -> None:
         with suppress(OSError):  # past all buffers: one of them may be what the signal has interrupted
             os.write(STANDARD_ERROR, f"shunter: {told}\n".encode())
 
     _take(tell)
+    if _Asked.to_end:
+        raise Interrupted
 
 
 def ignore() -> None:

@@ -70,6 +70,12 @@ def _secured(stream: TextIO | None) -> TextIO:
     )
 
 
+def say(line: str) -> None:
+    """On standard error, where nothing else is imported yet."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
 def unwritten() -> str | None:
     """Why standard output did not take all of the answer; None if it did, or if this was asked before."""
     sys.stdout.flush()

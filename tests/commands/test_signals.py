@@ -18,7 +18,7 @@ import httpx
 import pytest
 from commanding import begun, command_line
 
-from shunter.commands.interrupts import Interrupted, end_in_order, ignored
+from shunter.commands.interrupts import Interrupted, end_in_order, ignored, spare
 from shunter.commands.run_thread import Requests, run_beside
 from shunter.flows.embedded import EmbeddedServer
 from shunter.topology.recheck import check_log
@@ -206,5 +206,8 @@ def test_what_goes_wrong_in_a_run_is_raised_where_it_was_started() -> None:
 def test_before_a_run_every_kind_ends_the_command(number: signal.Signals) -> None:
     with ignored():  # gives back what was in force before
         end_in_order()
-        with pytest.raises(Interrupted):
+        with pytest.raises(Interrupted) as ended:
             signal.raise_signal(number)
+        with pytest.raises(Interrupted):
+            spare("what was lost in a library is found before anything is touched")
+    assert ended.value.code == 130
