@@ -228,9 +228,9 @@ def test_a_name_with_half_a_character_is_refused_before_anything_is_asked() -> N
         async with hosted(world) as address, RemoteCluster.connected(address) as remote:
             with pytest.raises(Refused, match=r'start_migration: vm "web\\ud800" holds half a character'):
                 await remote.start_migration("web\ud800", "N2")
-            with pytest.raises(Refused, match="node .* half a character"):
+            with pytest.raises(Refused, match=r"node .* half a character"):
                 await remote.pause_node("\udcff")
-            with pytest.raises(Unreachable, match="node .* half a character"):
+            with pytest.raises(Unreachable, match=r"node .* half a character"):
                 await remote.booted_s("\udcff")
         assert [json.loads(line)["what"] for line in world.witness.lines] == ["cluster"]
         await world.close()
