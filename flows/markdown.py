@@ -6,6 +6,7 @@ import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from shunter.flows.failover_summary import cover_told, failover_headline, restarts_table, uncovered_table
+from shunter.flows.marked import bold, plain, table
 from shunter.flows.picture import timeline_svg
 from shunter.flows.rolling_summary import rolling_headline, troubles_told
 from shunter.flows.rolling_tables import alternatives_table, nodes_table, untouched_table
@@ -20,7 +21,7 @@ OUTCOMES = {
     "failed": "failed, the VM runs on its source",
     "refused": "refused",
     "cancelled": "cancelled, the VM runs on its source",
-    "lost_sight": "**unknown: look where it runs**",
+    "lost_sight": bold("unknown: look where it runs"),
     None: "",
 }
 
@@ -89,17 +90,17 @@ def document(plan: Plan, nodes: Sequence[str]) -> str:
         _remedies(plan),
         _figures(plan),
         _picture(plan) if plan.moves or plan.maintenance else "",
-        _section("The nodes in their order", *nodes_table(plan)) if plan.maintenance else "",
-        _section("Nodes that are not maintained", *untouched_table(plan)),
-        _section("Ways to do it", *alternatives_table(plan)),
+        table("The nodes in their order", *nodes_table(plan)) if plan.maintenance else "",
+        table("Nodes that are not maintained", *untouched_table(plan)),
+        table("Ways to do it", *alternatives_table(plan)),
         _cut(
             plan,
             "What does not restart" if failover else "What stays",
             ("VM", "on", "target", "rule", "why not", "what would help"),
             _stays(plan.unplaced),
         ),
-        _section("Findings", ("rule", "", "about", "finding", "what to do"), _findings(plan.findings)),
-        _section("What is then no longer protected", *uncovered_table(plan)),
+        table("Findings", ("rule", "", "about", "finding", "what to do"), _findings(plan.findings)),
+        table("What is then no longer protected", *uncovered_table(plan)),
         _cut(plan, "Restarts" if failover else "Live migrations", *_moves(plan)),
         _cut(
             plan,
@@ -132,24 +133,18 @@ def check_document(check: Check) -> str:
     """The whole artifact of a check. What is true of many VMs stands once."""
     parts = [
         f"## {plain(check_headline(check))}",
-        _section(
+        table(
             "Findings",
             ("rule", "", "about", "finding", "what to do"),
             ((g.rule, g.severity, g.about(), g.message, g.remedy) for g in grouped(check.findings)),
         ),
-        _section(
+        table(
             "If one node were lost now",
             ("node", "its VMs", "would not restart"),
             ((loss.node, FATES[loss.ok], listed(loss.unplaced)) for loss in check.survives_loss),
         ),
     ]
     return "\n\n".join(part for part in parts if part)
-
-
-def plain(text: str) -> str:
-    """Names come from outside: they must not break a table, nor pass for HTML."""
-    plain = " ".join(text.split()).replace("|", "\\|")
-    return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _moved(plan: Plan) -> str:
@@ -231,7 +226,7 @@ def _cut(plan: Plan, title: str, columns: Sequence[str], rows: Iterable[Sequence
     if len(every) > most and title == "Live migrations":
         return f"The {len(every)} live migrations stand one by one in what --json and --html write."
     more = f"\n\n… and {len(every) - most} more; --json has them all." if len(every) > most else ""
-    return _section(title, columns, every[:most]) + more
+    return table(title, columns, every[:most]) + more
 
 
 def _moves(plan: Plan) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -262,11 +257,3 @@ def _stays(unplaced: Iterable[Unplaced]) -> Iterable[tuple[str, ...]]:
 def _findings(findings: Iterable[Finding]) -> Iterable[tuple[str, ...]]:
     for found in findings:
         yield (found.rule, found.severity, found.subject, found.message, found.remedy)
-
-
-def _section(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A titled table; nothing where there are no rows."""
-    lines = [f"| {' | '.join(plain(value) for value in row)} |" for row in rows]
-    if not lines:
-        return ""
-    return "\n".join([f"### {title}", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *lines])

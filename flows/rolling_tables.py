@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from shunter.flows.marked import Marked, bold
 from shunter.flows.rolling_summary import turns
 from shunter.flows.spoken import duration, memory
 from shunter.topology.plan import Plan
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
-HOW_IT_ENDED = {"done": "done", "failed": "**failed**", "skipped": "skipped", None: ""}
+HOW_IT_ENDED = {"done": "done", "failed": bold("failed"), "skipped": "skipped", None: ""}
 
 
 def nodes_table(plan: Plan) -> Table:
@@ -36,7 +37,7 @@ def alternatives_table(plan: Plan) -> Table:
     columns = ("", "takes", "moves", "moves a VM", "nodes at once", "least left over")
     return columns, [
         (
-            f"**{way.name}** (chosen)" if way.chosen else way.name,
+            Marked(f"{bold(way.name)} (chosen)") if way.chosen else way.name,
             duration(way.makespan_s),
             str(way.moves),
             f"{way.moves_per_vm:.2f}",
@@ -50,4 +51,4 @@ def alternatives_table(plan: Plan) -> Table:
 def _memory(mib: int | None) -> str:
     if mib is None:
         return ""
-    return f"**{memory(mib)}**" if mib < 0 else memory(mib)
+    return bold(memory(mib)) if mib < 0 else memory(mib)

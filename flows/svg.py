@@ -5,12 +5,16 @@ from __future__ import annotations
 import unicodedata
 from xml.sax.saxutils import escape, quoteattr
 
+from shunter.topology.names import escaped
+
 FONT_PX = 12
 
 
 def printable(text: str) -> str:
-    """Names come from outside: what would break a document, drive a terminal or reverse a line is replaced."""
-    return "".join("\ufffd" if _unprintable(char) else char for char in text)
+    """Names come from outside: what cannot be seen is written out, and what would break a document, drive a terminal
+    or reverse a line.
+    """
+    return escaped(text)
 
 
 def fitted(text: str, room_px: float, font_px: int = FONT_PX) -> str:
@@ -45,14 +49,6 @@ def tag(name: str, text: str = "", tooltip: str = "", /, **attributes: str | flo
 
 def _number(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:.2f}".rstrip("0").rstrip(".")
-
-
-def _unprintable(char: str) -> bool:
-    category = unicodedata.category(char)
-    return (
-        category in ("Cc", "Cs", "Cn", "Co")
-        or char in "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-    )
 
 
 def width_of_px(text: str, font_px: int) -> float:

@@ -18,6 +18,7 @@ from prefect.events import emit_event
 
 from shunter.engine.watch import Glance, Watcher
 from shunter.flows.artifacts import artifact_key
+from shunter.flows.marked import plain
 from shunter.flows.server import Logger
 from shunter.flows.watch_document import LATEST, state_document, state_headline
 from shunter.topology.watching.condition import Occurrence
@@ -113,7 +114,7 @@ class WatchAudience:
         text = state_document(self._glance, list(self._latest), self._began_s)
         if text == self._written:
             return
-        headline = state_headline(self._glance)
+        headline = plain(state_headline(self._glance))
         try:
             if self._artifact is None:
                 key = artifact_key("watch", self._cluster)

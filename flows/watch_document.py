@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from shunter.engine.watch import Glance
-from shunter.flows.markdown import plain
+from shunter.flows.marked import bold, plain, table
 from shunter.flows.spoken import count, duration, memory
 from shunter.topology.model import Cluster
 from shunter.topology.watching.condition import Occurrence
@@ -69,10 +69,10 @@ def state_document(glance: Glance, latest: Sequence[Occurrence], began_s: float)
     )
     parts = [
         f"## {plain(state_headline(glance))}",
-        _table("What stands", ("rule", "", "about", "what", "what to do", "for"), standing),
+        table("What stands", ("rule", "", "about", "what", "what to do", "for"), standing),
         f"… and {len(glance.standing) - MOST_ROWS} more." if len(glance.standing) > MOST_ROWS else "",
-        _table("The nodes", ("node", "state", "VMs", "memory free"), _nodes(glance.cluster)),
-        _table("What happened, the latest first", ("at", "what", "about", "", "what to do"), happened),
+        table("The nodes", ("node", "state", "VMs", "memory free"), _nodes(glance.cluster)),
+        table("What happened, the latest first", ("at", "what", "about", "", "what to do"), happened),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -80,7 +80,7 @@ def state_document(glance: Glance, latest: Sequence[Occurrence], began_s: float)
 def _nodes(cluster: Cluster) -> Iterable[tuple[str, ...]]:
     for node in cluster.nodes:
         running = sum(vm.holds_memory for vm in cluster.vms_by_node[node.name])
-        state = f"**{node.state}**" if node.state != "up" else node.state
+        state = bold(node.state) if node.state != "up" else node.state
         yield node.name, state, str(running), f"{memory(cluster.free_mib(node.name))} of {memory(node.for_vms_mib)}"
 
 
@@ -90,10 +90,3 @@ def _at(seconds: float) -> str:
 
 def _ago(seconds: float) -> str:
     return duration(max(seconds, 0.0))
-
-
-def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(plain(value) for value in row)} |" for row in rows]
-    if not lines:
-        return ""
-    return "\n".join([f"### {title}", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *lines])

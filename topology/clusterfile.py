@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from shunter.topology.errors import ClusterFileError, RequestError
 from shunter.topology.jsontext import parse_json, read_text, shown
 from shunter.topology.model import Cluster, Node
+from shunter.topology.names import key_of
 from shunter.topology.references import resolved
 from shunter.topology.wording import Location, problems_of
 
@@ -168,25 +169,25 @@ class _Defaults:
         return problems
 
     def _adapter_to_each_network(self, node: Raw) -> list[Raw]:
-        name = str(node.get("name")).casefold()
+        name = key_of(str(node.get("name")))
         return [
             {"name": f"nic-{k}", "network": network.get("name"), "link_mbps": network["link_mbps"]}
             for k, (_, network) in enumerate(self._networks, start=1)
-            if not (members := network.get("nodes")) or name in _folded(members)
+            if not (members := network.get("nodes")) or name in _keys(members)
         ]
 
     def _give_volumes_an_owner(self) -> None:
         """The first node that is up and reaches it."""
         up = [node["name"] for _, node in self._nodes if node.get("state", "up") == "up" and "name" in node]
         for i, volume in self._objects("volumes"):
-            reaching = _folded(volume.get("reachable_from"))
-            owner = next((name for name in up if not reaching or str(name).casefold() in reaching), None)
+            reaching = _keys(volume.get("reachable_from"))
+            owner = next((name for name in up if not reaching or key_of(str(name)) in reaching), None)
             if owner is not None:
                 self._give("volumes", i, volume, "owner", owner)
 
 
-def _folded(names: Any) -> frozenset[str]:
-    return frozenset(str(name).casefold() for name in names) if isinstance(names, list) else frozenset()
+def _keys(names: Any) -> frozenset[str]:
+    return frozenset(key_of(str(name)) for name in names) if isinstance(names, list) else frozenset()
 
 
 def _name_of(node: Raw) -> str:

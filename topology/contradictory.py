@@ -8,6 +8,7 @@ from itertools import chain
 
 from shunter.topology.estimate import link_mbps
 from shunter.topology.model import Cluster, MigrationUnderWay, Node
+from shunter.topology.names import key_of
 
 ONE_ADAPTER_A_NETWORK = frozenset({"2008R2", "2012", "2012R2"})
 """Before 2016 a cluster uses one adapter of each network and ignores the others."""
@@ -32,6 +33,7 @@ def contradictions(cluster: Cluster) -> list[str]:
         *_of_rules(cluster),
         *_of_migrations(cluster),
         *_named_twice(cluster),
+        *_written_differently(cluster),
     ]
 
 
@@ -43,7 +45,7 @@ def _of_node(cluster: Cluster, i: int, node: Node) -> Iterator[str]:
         )
     if node.paused_by is not None and node.state != "paused":
         yield f'nodes[{i}].paused_by: {node.name} is {node.state}, not paused; give null, or the state "paused"'
-    for k in _again(adapter.name.casefold() for adapter in node.adapters):
+    for k in _again(key_of(adapter.name) for adapter in node.adapters):
         yield f'nodes[{i}].adapters[{k}].name: two are called "{node.adapters[k].name}"; give each a name of its own'
     networks = [adapter.network for adapter in node.adapters]
     if cluster.windows_version in ONE_ADAPTER_A_NETWORK:
@@ -72,9 +74,9 @@ def _of_volumes_and_roles(cluster: Cluster) -> Iterator[str]:
                 f"volumes[{i}].owner: {volume.owner} does not reach {volume.name}; name one of reachable_from: "
                 f"{', '.join(volume.reachable_from)}"
             )
-    vms = {vm.name.casefold() for vm in cluster.vms}
+    vms = {key_of(vm.name) for vm in cluster.vms}
     for i, role in enumerate(cluster.roles):
-        if role.name.casefold() in vms:
+        if key_of(role.name) in vms:
             yield f'roles[{i}].name: a VM is called "{role.name}" too; leave it out, a VM is a role already'
 
 
@@ -158,8 +160,22 @@ def _named_twice(cluster: Cluster) -> Iterator[str]:
         for i, item in enumerate(getattr(cluster, field)):
             for name in lists:
                 names: Sequence[str] = getattr(item, name)
-                for k in _again(each.casefold() for each in names) if len(names) > 1 else ():
+                for k in _again(key_of(each) for each in names) if len(names) > 1 else ():
                     yield f'{field}[{i}].{name}[{k}]: "{names[k]}" is named twice; name it once'
+
+
+def _written_differently(cluster: Cluster) -> Iterator[str]:
+    """Switches and fault domains, which are known by nothing but their names."""
+    nodes, vms = list(enumerate(cluster.nodes)), list(enumerate(cluster.vms))
+    switches = [(f"nodes[{i}].switches[{k}]", name) for i, node in nodes for k, name in enumerate(node.switches)]
+    switches += [(f"vms[{i}].switches[{k}]", name) for i, vm in vms for k, name in enumerate(vm.switches)]
+    domains = [(f"nodes[{i}].fault_domain", node.fault_domain) for i, node in nodes if node.fault_domain is not None]
+    for named in (switches, domains):
+        first: dict[str, str] = {}
+        for path, name in named:
+            known = first.setdefault(key_of(name), name)
+            if known.casefold() != name.casefold():
+                yield f'{path}: looks like "{known}", and is written with other characters; write both alike'
 
 
 def _again(names: Iterable[str]) -> list[int]:

@@ -13,6 +13,7 @@ from typing import Literal
 from shunter.topology.eligibility import FITNESS, WHEREVER, FitNodes, Question, verdicts
 from shunter.topology.going_back import in_order, keeping_rules, ordered_back
 from shunter.topology.model import Cluster, VirtualMachine
+from shunter.topology.names import key_of
 from shunter.topology.ordering import riders, room_mib
 from shunter.topology.placement import Placement
 from shunter.topology.plan import Verdict
@@ -41,9 +42,9 @@ def homes_given(cluster: Cluster, homes: Mapping[str, str]) -> dict[str, str]:
     """VM → node as somebody wrote them, spelled as in the cluster; VMs that are not there are left out. Raises
     RequestError (unknown node).
     """
-    names = {vm.name.casefold(): vm.name for vm in cluster.vms}
-    known = {vm: node for vm, node in homes.items() if vm.casefold() in names}
-    return {names[vm.casefold()]: cluster.find_node(node).name for vm, node in known.items()}
+    names = {key_of(vm.name): vm.name for vm in cluster.vms}
+    known = {vm: node for vm, node in homes.items() if key_of(vm) in names}
+    return {names[key_of(vm)]: cluster.find_node(node).name for vm, node in known.items()}
 
 
 def home_of(

@@ -8,11 +8,15 @@ from __future__ import annotations
 import codecs
 import json
 import math
+import os
+import stat
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from shunter.topology.errors import RequestError
+from shunter.topology.names import escaped
 
 MOST_BYTES = 2**26
 """64 MiB: a cluster file of 8,000 VMs with every field written out has about 8."""
@@ -29,12 +33,9 @@ _OTHER_ENCODINGS = (
 def read_text(path: Path) -> str:
     """The text of a UTF-8 file, with or without a byte order mark."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        data = _bytes_of(path)
     except FileNotFoundError as error:
         raise RequestError(f"there is no such file (looked for {path.absolute()}); check the path") from error
-    except IsADirectoryError as error:
-        raise RequestError("is a folder; name a file in it") from error
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte in it
         reason = getattr(error, "strerror", None) or error
         raise RequestError(f"cannot be read ({reason}); name a file that you may read") from error
@@ -97,7 +98,7 @@ def path_of(location: Sequence[int | str]) -> str:
 def shown(text: str, most: int = 100) -> str:
     """Text from outside as a message quotes it: not too long, and what is invisible written out."""
     cut = text if len(text) <= most else text[: most - 1] + "…"
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in cut)
+    return escaped(cut)
 
 
 class _GivenTwice(dict[str, Any]):
@@ -105,8 +106,26 @@ class _GivenTwice(dict[str, Any]):
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
-        names = [name for name, _ in pairs]
-        self.names = sorted({name for name in names if names.count(name) > 1})
+        self.names = sorted(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+
+
+def _bytes_of(path: Path) -> bytes:
+    """At most one byte more than a file may have. Raises OSError, ValueError, and RequestError where it is no file: a
+    pipe would be waited for, and a device read without end.
+    """
+    _check_is_file(path.stat().st_mode)
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        _check_is_file(os.fstat(file.fileno()).st_mode)  # what stands there may be another by now
+        return file.read(MOST_BYTES + 1)
+
+
+def _check_is_file(mode: int) -> None:
+    if stat.S_ISREG(mode):
+        return
+    if stat.S_ISDIR(mode):
+        raise RequestError("is a folder; name a file in it")
+    what = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+    raise RequestError(f"is {what}, not a file; write what it gives into a file, and name that")
 
 
 def _decoded(data: bytes) -> str:

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from shunter.topology.errors import RequestError
 from shunter.topology.jsontext import shown
+from shunter.topology.names import key_of, seen_name
 from shunter.topology.wording import listed
 
 WindowsVersion = Literal["2008R2", "2012", "2012R2", "2016", "2019", "2022", "2025"]
@@ -34,18 +35,15 @@ NetworkRole = Literal["live_migration", "cluster", "management", "vm", "storage"
 AffinityKind = Literal["different_node", "same_node", "different_fault_domain", "same_fault_domain"]
 Actor = Literal["us", "elsewhere"]
 
-INVISIBLE = r"\p{Cc}\u{61C}\u{200B}\u{200E}\u{200F}\u{2028}-\u{202E}\u{2060}-\u{2069}\u{FEFF}\u{FFFE}\u{FFFF}"
-"""What a name may not hold (a Rust regular expression's class): it would look like another name, drive a terminal,
-turn the line around or break a document."""
-
 Name = Annotated[
     str,
     Field(
         min_length=1,
         max_length=255,
-        pattern=rf"^[^\s{INVISIBLE}](?:[^{INVISIBLE}]*[^\s{INVISIBLE}])?$",
+        pattern=r"^[^\s\p{Cc}](?:[^\p{Cc}]*[^\s\p{Cc}])?$",
         description="a name (1 to 255 characters, no blanks at its ends, no control characters)",
     ),
+    AfterValidator(seen_name),
 ]
 Build = Annotated[
     str,
@@ -318,7 +316,7 @@ class Cluster(Value):
     def find_node(self, name: str) -> Node:
         """The node of this name, whatever its case. Raises RequestError, which lists the nodes there are."""
         for node in self.nodes:
-            if node.name.casefold() == name.casefold():
+            if key_of(node.name) == key_of(name):
                 return node
         known = listed((node.name for node in self.nodes), alike=name)
         raise RequestError(f'no node of cluster {self.name} is called "{shown(name)}"; the nodes are {known}')
@@ -326,7 +324,7 @@ class Cluster(Value):
     def find_vm(self, name: str) -> VirtualMachine:
         """The VM of this name, whatever its case. Raises RequestError."""
         for vm in self.vms:
-            if vm.name.casefold() == name.casefold():
+            if key_of(vm.name) == key_of(name):
                 return vm
         known = listed((vm.name for vm in self.vms), alike=name)
         raise RequestError(f'no VM of cluster {self.name} is called "{shown(name)}"; the VMs are {known}')

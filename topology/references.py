@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from shunter.topology.contradictory import contradictions
-from shunter.topology.errors import ClusterFileError
+from shunter.topology.errors import MOST_SHOWN, ClusterFileError
 from shunter.topology.model import Adapter, Cluster
+from shunter.topology.names import key_of
 from shunter.topology.wording import listed
 
 _REFERENCES: Mapping[str, Mapping[str, str]] = {
@@ -65,16 +66,18 @@ def _spelled(cluster: Cluster, problems: list[str]) -> dict[str, Any]:
 
 
 class _Names:
-    """The things of one list, found by name whatever its case."""
+    """The things of one list, found by name, however it is written."""
 
     def __init__(self, field: str, names: Iterable[str], problems: list[str]) -> None:
         self._field, self._problems = field, problems
         self._spelled: dict[str, str] = {}
         for i, name in enumerate(names):
-            known = self._spelled.get(name.casefold())
-            if known is not None:
-                problems.append(f'{field}[{i}].name: two are called "{known}"; give each a name of its own')
-            self._spelled.setdefault(name.casefold(), name)
+            key = key_of(name)
+            known = self._spelled.get(key)
+            if known is None:
+                self._spelled[key] = name
+            else:
+                problems.append(f"{field}[{i}].name: {_alike(known, name)}; give each a name of its own")
         self._exact = frozenset(self._spelled.values())
 
     def spelled(self, value: Any, path: str) -> Any:
@@ -96,11 +99,19 @@ class _Names:
         )
 
     def _found(self, name: str, path: str) -> str:
-        found = self._spelled.get(name.casefold())
+        found = self._spelled.get(key_of(name))
         if found is None:
-            noun, known = _NOUNS[self._field], listed(self._spelled.values(), alike=name)
-            self._problems.append(f'{path}: no {noun} is called "{name}"; the {noun}s are {known}')
+            noun, there_are = _NOUNS[self._field], ""
+            if len(self._problems) < MOST_SHOWN:  # to look for names that may be meant takes time
+                there_are = f"; the {noun}s are {listed(self._spelled.values(), alike=name)}"
+            self._problems.append(f'{path}: no {noun} is called "{name}"{there_are}')
         return found or name
+
+
+def _alike(known: str, name: str) -> str:
+    if known.casefold() == name.casefold():
+        return f'two are called "{known}"'
+    return f'looks like "{known}", and is written with other characters'
 
 
 def _each(items: Sequence[Any], field: str, references: Mapping[str, _Names]) -> Sequence[Any]:

@@ -57,7 +57,7 @@ def near_names(name: str, known: Collection[str]) -> list[str]:
 
     Nothing for long lists: that takes more time than a message is worth.
     """
-    if len(known) > 5000:
+    if len(known) > 2000:
         return []
     name = name[:255].casefold()
     of: dict[str, str] = {}

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from shunter.topology.errors import MOST_SHOWN, RequestError
 from shunter.topology.jsontext import parse_json
 from shunter.topology.model import Cluster, Mib, Name, Value, VolumeState
+from shunter.topology.names import key_of
 from shunter.topology.wording import listed, problems_of
 
 MOST_FAULTS = 20_000
@@ -210,10 +211,10 @@ class _Spelling:
 
     def __init__(self, cluster: Cluster) -> None:
         self.problems: list[str] = []
-        nodes = {node.name.casefold(): node.name for node in cluster.nodes}
+        nodes = {key_of(node.name): node.name for node in cluster.nodes}
         self._known = {
-            "vm": {vm.name.casefold(): vm.name for vm in cluster.vms},
-            "volume": {volume.name.casefold(): volume.name for volume in cluster.volumes},
+            "vm": {key_of(vm.name): vm.name for vm in cluster.vms},
+            "volume": {key_of(volume.name): volume.name for volume in cluster.volumes},
             **dict.fromkeys(("node", "source", "target"), nodes),
         }
 
@@ -227,9 +228,11 @@ class _Spelling:
 
     def _spelled(self, field: str, name: str, path: str) -> str:
         known = self._known[field]
-        found = known.get(name.casefold())
+        found = known.get(key_of(name))
         if found is None:
             noun = {"vm": "VM", "volume": "volume"}.get(field, "node")
-            there_are = listed(known.values(), alike=name)
-            self.problems.append(f'{path}.{field}: no {noun} is called "{name}"; the {noun}s are {there_are}')
+            there_are = ""
+            if len(self.problems) < MOST_SHOWN:  # to look for names that may be meant takes time
+                there_are = f"; the {noun}s are {listed(known.values(), alike=name)}"
+            self.problems.append(f'{path}.{field}: no {noun} is called "{name}"{there_are}')
         return found or name

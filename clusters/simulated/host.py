@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
 import signal
 import sys
@@ -24,7 +23,7 @@ from typing import Any
 from shunter.clusters.clock import Clock
 from shunter.clusters.port import ClusterError
 from shunter.clusters.simulated.cluster import SimulatedCluster
-from shunter.clusters.simulated.wire import LONGEST_WAIT_S, MOST_ASKED_BYTES, error_message, line_of
+from shunter.clusters.simulated.wire import LONGEST_WAIT_S, MOST_ASKED_BYTES, error_message, line_of, said_in
 from shunter.clusters.simulated.witness import log_file
 from shunter.topology.clusterfile import read_cluster
 from shunter.topology.errors import RequestError, ShunterError
@@ -162,10 +161,10 @@ async def _request(reader: asyncio.StreamReader) -> Request:
     try:
         async with asyncio.timeout(ASK_WITHIN_S):
             line = await reader.readline()
-        asked = json.loads(line)
+        asked = said_in(line)
     except TimeoutError:
         raise RequestError(f"no request within {ASK_WITHIN_S:g} s") from None
-    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or a line too long
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, half a character, or a line too long
         raise RequestError(f"a request is one JSON object on one line: {error}") from error
     if not isinstance(asked, dict) or not isinstance(asked.get("verb"), str):
         raise RequestError("a request is one JSON object with a verb")

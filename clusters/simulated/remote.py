@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,8 +19,9 @@ from shunter.clusters.port import (
     Refused,
     Unreachable,
 )
-from shunter.clusters.simulated.wire import LONGEST_WAIT_S, MOST_ANSWERED_BYTES, error_of, line_of, loopback
+from shunter.clusters.simulated.wire import LONGEST_WAIT_S, MOST_ANSWERED_BYTES, error_of, line_of, loopback, said_in
 from shunter.topology.errors import ClusterFileError
+from shunter.topology.jsontext import half_characters, shown
 from shunter.topology.model import Cluster
 from shunter.topology.references import check_references
 
@@ -145,10 +145,11 @@ class RemoteCluster:
     @asynccontextmanager
     async def _asking(self, asked: dict[str, Any], lost: type[ClusterError]) -> AsyncIterator[_Answer]:
         """A connection that carries one request; what goes wrong with it is raised as `lost`."""
+        line = _line_of(asked, lost)
         try:
             reader, writer = await asyncio.open_connection(*self._host_and_port, limit=MOST_ANSWERED_BYTES)
             try:
-                writer.write(line_of(asked))
+                writer.write(line)
                 await writer.drain()
                 yield _Answer(reader, lost)
             finally:
@@ -184,15 +185,30 @@ class _Answer:
 
     def _understood(self, line: bytes) -> dict[str, Any]:
         """What the host says. Raises the error that it tells of."""
-        message = json.loads(line)
+        message = said_in(line)
         if not isinstance(message, dict):
             raise TypeError("an answer is one JSON object")
         if "error" in message:
             raise error_of(message)
         if "bad_request" in message:
-            nothing_happened = Refused if self._lost is OutcomeUnknown else self._lost
-            raise nothing_happened(f"the host of the simulated cluster does not understand: {message['bad_request']}")
+            said = f"the host of the simulated cluster does not understand: {message['bad_request']}"
+            raise _nothing_happened(self._lost)(said)
         return message
+
+
+def _line_of(asked: dict[str, Any], lost: type[ClusterError]) -> bytes:
+    """Raises ClusterError where a name holds what cannot be sent: nothing is asked then."""
+    try:
+        return line_of(asked)
+    except ValueError as error:
+        field = half_characters(asked)[0]
+        said = f'{asked["verb"]}: {field} "{shown(asked[field])}" holds half a character; no cluster has such a name'
+        raise _nothing_happened(lost)(said) from error
+
+
+def _nothing_happened(lost: type[ClusterError]) -> type[ClusterError]:
+    """What to raise where it is certain that an order was not carried out, instead of `lost`."""
+    return Refused if lost is OutcomeUnknown else lost
 
 
 def _seen(told: dict[str, Any]) -> MigrationSeen:

@@ -11,6 +11,7 @@ from typing import Any
 
 from shunter.clusters.port import ClusterError, Failed, OutcomeUnknown, Refused, Unreachable
 from shunter.topology.errors import RequestError
+from shunter.topology.jsontext import half_characters
 
 MOST_ASKED_BYTES = 2**16
 MOST_ANSWERED_BYTES = 2**26
@@ -28,7 +29,17 @@ ERRORS: dict[str, type[ClusterError]] = {
 
 
 def line_of(message: dict[str, Any]) -> bytes:
+    """Raises ValueError where a text in it holds half a character, which no UTF-8 can."""
     return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def said_in(line: bytes) -> Any:
+    """The JSON of a line. Raises ValueError and RecursionError."""
+    text = line.decode()
+    said = json.loads(text)
+    if "\\u" in text and (broken := half_characters(said)):
+        raise ValueError(f"{broken[0]}: holds half a character")
+    return said
 
 
 def error_message(error: ClusterError) -> dict[str, Any]:

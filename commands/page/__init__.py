@@ -150,7 +150,7 @@ def _environment() -> Environment:
 
 
 def _shown(value: Any) -> Any:
-    """Names come from outside: what would break a document or turn a line around is replaced."""
+    """Names come from outside: what would break a document or turn a line around is written out."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 

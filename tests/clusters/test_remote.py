@@ -104,6 +104,9 @@ async def _answering(answer: bytes, ask: Callable[[str], Awaitable[None]]) -> No
         b'{"answer": null}\n',
         b'{"error": "refused"}\n',
         b'{"error": "on fire", "message": "", "busy": false}\n',
+        b'{"error": "refused", "message": "web\\ud800", "busy": false}\n',
+        b'{"error": "unreachable", "message": "web\xed\xa0\x80", "busy": false}\n',
+        b'{"bad_request": "\\ud800"}\n',
         b'"error"\n',
         b"[" * 100_000 + b"\n",
         b"\xff\n",
@@ -219,6 +222,22 @@ def test_an_order_whose_answer_breaks_off_has_an_unknown_outcome(answer: bytes) 
     asyncio.run(_answering(answer, ask))
 
 
+def test_a_name_with_half_a_character_is_refused_before_anything_is_asked() -> None:
+    async def body() -> None:
+        world = SimulatedCluster(cluster(2, [vm("web")]), clock=Clock())
+        async with hosted(world) as address, RemoteCluster.connected(address) as remote:
+            with pytest.raises(Refused, match=r'start_migration: vm "web\\ud800" holds half a character'):
+                await remote.start_migration("web\ud800", "N2")
+            with pytest.raises(Refused, match=r"node .* half a character"):
+                await remote.pause_node("\udcff")
+            with pytest.raises(Unreachable, match=r"node .* half a character"):
+                await remote.booted_s("\udcff")
+        assert [json.loads(line)["what"] for line in world.witness.lines] == ["cluster"]
+        await world.close()
+
+    asyncio.run(body())
+
+
 def test_a_lost_answer_in_the_cluster_is_a_lost_answer_here() -> None:
     async def body() -> None:
         of = cluster(2)
@@ -255,6 +274,11 @@ def test_the_clock_is_the_hosts() -> None:
         b'{"verb": "pause_node"}\n',
         b"[" * 9000 + b"\n",
         b"x" * 200_000 + b"\n",
+        b'{"verb": "start_migration", "vm": "web\\ud800", "target": "N1"}\n',
+        b'{"verb": "start_migration", "vm": "web\xed\xa0\x80", "target": "N1"}\n',
+        b'{"verb": "pause_node", "node": "\\udfff"}\n',
+        b'{"verb": "hello", "\\ud800": 1}\n',
+        b'{"verb": "\\ud800"}\n',
     ],
 )
 def test_the_host_refuses_what_it_does_not_understand_and_goes_on(asked: bytes) -> None:

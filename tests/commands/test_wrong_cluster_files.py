@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +53,13 @@ WRONG_FIELDS: list[tuple[str, Any, str]] = [
     ("nodes.1.name", ABSENT, "nodes[1].name: required: give a name"),
     ("nodes.1.name", "n1", 'nodes[1].name: two are called "N1"; give each a name of its own'),
     ("nodes.1.name", " N2", f'nodes[1].name: must be {NAME}, not " N2"'),
-    ("nodes.1.name", "N2\u202e", f'nodes[1].name: must be {NAME}, not "N2\\u202e"'),
+    ("nodes.1.name", "N2\u202e", "nodes[1].name: holds what cannot be seen, U+202E RIGHT-TO-LEFT OVERRIDE: "),
+    ("nodes.1.name", "N\u00ad2", "nodes[1].name: holds what cannot be seen, U+00AD SOFT HYPHEN: "),
+    ("nodes.1.name", "N\u034f2", "nodes[1].name: holds what cannot be seen, U+034F COMBINING GRAPHEME JOINER: "),
+    ("nodes.1.name", "N2\ufe0f", "nodes[1].name: holds what cannot be seen, U+FE0F VARIATION SELECTOR-16: "),
+    ("nodes.1.name", "\u2800", 'nodes[1].name: holds what cannot be seen, U+2800 BRAILLE PATTERN BLANK: "\\u2800"; '),
+    ("vms.0.node", "N1\u115f", "vms[0].node: holds what cannot be seen, U+115F HANGUL CHOSEONG FILLER: "),
+    ("vms.0.volumes", ["CSV1\u200b"], "vms[0].volumes[0]: holds what cannot be seen, U+200B ZERO WIDTH SPACE: "),
     ("nodes.1.name", "N\x1b[2J", f'nodes[1].name: must be {NAME}, not "N\\u001b[2J"'),
     ("nodes.1.name", "N\ud800", "nodes[1].name: holds half a character; write it anew"),
     ("nodes.1.memory_mib", ABSENT, f"nodes[1].memory_mib: required: give {MIB}"),
@@ -328,6 +338,68 @@ def test_what_is_no_cluster_file_is_refused_with_what_it_is(
     answer = shunter("plan", "evacuate", "N1", "--cluster", str(file), "--json")
     assert (answer.code, answer.out) == (2, "")
     assert said in answer.err
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Iterator[Path]:
+    """Written to after a while, so that whoever waits for it does not do so for ever."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("there are no named pipes in folders")
+    path = tmp_path / "pipe.json"
+    os.mkfifo(path)
+
+    def end() -> None:
+        with contextlib.suppress(OSError):  # nobody reads it: as it should be
+            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+
+    timer = threading.Timer(5.0, end)
+    timer.start()
+    yield path
+    timer.cancel()
+    timer.join()
+
+
+READERS: list[tuple[str, ...]] = [
+    ("check", "--cluster"),
+    ("plan", "evacuate", "N1", "--cluster"),
+    ("evacuate", "N1", "--cluster"),
+    ("simulate", "evacuate", "N1", "--cluster", "GOOD", "--faults"),
+    ("plan", "resume", "N1", "--failback", "as-before", "--cluster", "GOOD", "--before"),
+]
+
+
+@pytest.mark.parametrize("arguments", READERS, ids=" ".join)
+def test_a_pipe_is_refused_at_once(shunter: Any, write_cluster: Any, fifo: Path, arguments: tuple[str, ...]) -> None:
+    given = [write_cluster(GOOD) if argument == "GOOD" else argument for argument in arguments]
+    answer = shunter(*given, str(fifo))
+    assert (answer.code, answer.out) == (2, "")
+    assert "is a pipe, not a file; write what it gives into a file, and name that" in answer.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such devices")
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/tty"])
+def test_a_device_is_refused_at_once(shunter: Any, tmp_path: Path, device: str) -> None:
+    link = tmp_path / "c.json"
+    link.symlink_to(device)
+    for file in (device, str(link)):
+        answer = shunter("plan", "evacuate", "N1", "--cluster", file)
+        assert (answer.code, answer.out) == (2, "")
+        assert "is a device, not a file" in answer.err
+
+
+def test_a_symbolic_link_to_a_file_is_a_file(shunter: Any, write_cluster: Any, tmp_path: Path) -> None:
+    link = tmp_path / "link.json"
+    link.symlink_to(write_cluster(GOOD))
+    assert shunter("plan", "evacuate", "N3", "--cluster", str(link)).code == 0
+
+
+def test_a_file_larger_than_any_cluster_is_refused(shunter: Any, tmp_path: Path) -> None:
+    file = tmp_path / "c.json"
+    with file.open("wb") as hole:
+        hole.truncate(2**40)
+    answer = shunter("plan", "evacuate", "N1", "--cluster", str(file))
+    assert answer.code == 2
+    assert "c.json: is larger than 64 MiB; name the file that you mean" in answer.err
 
 
 def test_a_byte_order_mark_is_no_fault(shunter: Any, tmp_path: Path) -> None:

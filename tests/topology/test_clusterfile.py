@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shunter.topology.clusterfile import cluster_json, read_cluster
-from shunter.topology.errors import ClusterFileError
+from shunter.topology.errors import MOST_SHOWN, ClusterFileError
 
 INTEL = {"manufacturer": "GenuineIntel", "version": "6.106.6"}
 AMD = {"manufacturer": "AuthenticAMD", "version": "25.1.1"}
@@ -150,6 +151,69 @@ def test_a_volume_without_owner_belongs_to_the_first_node_that_is_up() -> None:
 )
 def test_what_cannot_be_is_refused_with_the_path_of_the_field(change: dict[str, Any], problem: str) -> None:
     assert problem in problems_of(minimal(**change))
+
+
+@pytest.mark.parametrize(
+    ("where", "path"),
+    [
+        ({"vms": [{"name": "v\u3164", "node": "N1", "memory_mib": 1}]}, "vms[0].name"),
+        ({"vms": [{"name": "v", "node": "N1\u3164", "memory_mib": 1}]}, "vms[0].node"),
+        ({"vms": [{"name": "v", "node": "N1", "memory_mib": 1, "switches": ["a", "b\u3164"]}]}, "vms[0].switches[1]"),
+        ({"volumes": [{"name": "\u3164"}]}, "volumes[0].name"),
+        ({"networks": [{"name": "\u3164LM", "roles": ["vm"]}]}, "networks[0].name"),
+        ({"name": "c\u3164"}, "name"),
+    ],
+)
+def test_whatever_the_name_is_of_all_of_it_must_be_seen(where: dict[str, Any], path: str) -> None:
+    assert problems_of(minimal(**where))[0].startswith(f"{path}: holds what cannot be seen, U+3164 HANGUL FILLER: ")
+
+
+def test_names_of_the_same_looks_are_one_name() -> None:
+    """The first is put together of other characters than the second."""
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    vms = [{"name": name, "node": "N1", "memory_mib": 1} for name in (composed, decomposed)]
+    assert problems_of(minimal(vms=vms)) == (
+        f'vms[1].name: looks like "{composed}", and is written with other characters; give each a name of its own',
+    )
+    cluster = read_cluster(
+        minimal(
+            vms=[{"name": composed, "node": "N1", "memory_mib": 1}, {"name": "v", "node": "N2", "memory_mib": 1}],
+            affinity_rules=[{"name": "r", "kind": "same_node", "vms": ["v", decomposed.upper()]}],
+        )
+    )
+    assert cluster.affinity_rules[0].vms == ("v", composed)
+    assert cluster.find_vm(decomposed).name == composed
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"vms": [{"name": "v", "node": "N1", "memory_mib": 1, "switches": ["cafe\u0301"]}]}, "vms[0].switches[0]"),
+        ({"roles": [{"name": "CAFE\u0301", "node": "N1"}]}, "roles[0].name"),
+    ],
+)
+def test_a_switch_or_a_role_that_looks_like_another_name_is_refused(change: dict[str, Any], path: str) -> None:
+    data = minimal(**{"vms": [{"name": "caf\u00e9", "node": "N1", "memory_mib": 1}], **change})
+    data["nodes"][0]["switches"] = ["Caf\u00e9"]
+    assert [problem.partition(":")[0] for problem in problems_of(data)] == [path]
+
+
+def test_fields_given_twice_take_time_in_proportion_to_their_number() -> None:
+    def cpu_s(fields: int) -> float:
+        text = "{" + ", ".join(f'"k{i}": 1' for i in range(fields) for _ in range(2)) + "}"
+        began_s = time.process_time()
+        assert len(problems_of(text)) == fields
+        return time.process_time() - began_s
+
+    few_s, many_s = (min(cpu_s(fields) for _ in range(3)) for fields in (1000, 16_000))
+    assert many_s < 16 * 4 * few_s
+
+
+def test_what_a_wrong_name_may_mean_is_only_looked_for_where_it_is_shown() -> None:
+    wrong = [{"name": f"v{i}", "node": "N3", "memory_mib": 1} for i in range(100)]
+    problems = problems_of(minimal(vms=wrong))
+    assert problems[MOST_SHOWN - 1] == f'vms[{MOST_SHOWN - 1}].node: no node is called "N3"; the nodes are N1, N2'
+    assert set(problems[MOST_SHOWN:]) == {f'vms[{i}].node: no node is called "N3"' for i in range(MOST_SHOWN, 100)}
 
 
 def test_everything_that_is_wrong_is_named_at_once() -> None:
