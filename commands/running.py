@@ -16,6 +16,7 @@ from shunter.clusters.simulated import Fault
 from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file, is_file
 from shunter.commands.interrupts import on_interrupt
+from shunter.commands.output import can_redraw
 from shunter.commands.returning import Asked as Return
 from shunter.commands.rolling import Asked
 from shunter.commands.screens.lines import Lines
@@ -287,10 +288,6 @@ async def _watched(job: Job, view: RunView, console: Console) -> Plan:
             return await job.flow()
         except RunError as error:
             return error.plan
-
-
-def can_redraw(console: Console) -> bool:
-    return console.is_terminal and not console.is_dumb_terminal
 
 
 def report_follows() -> AbstractContextManager[None]:
