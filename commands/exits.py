@@ -15,6 +15,7 @@ from shunter.flows.errors import PrefectUnreachable, RunError, RunRefused
 from shunter.topology.errors import RequestError, ShunterError
 from shunter.topology.plan import Plan
 from shunter.topology.preflight import Check
+from shunter.topology.status import Status
 from shunter.topology.watching.report import Watch
 from shunter.topology.why import Answer
 
@@ -28,14 +29,14 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-def leave(work: Callable[[], Plan | Check | Answer | Rehearsal | Watch]) -> NoReturn:
+def leave(work: Callable[[], Plan | Check | Answer | Rehearsal | Status | Watch]) -> NoReturn:
     """Do the work and end the command. Known errors are one message on standard error; bugs keep their traceback."""
     try:
         result = work()
         match result:
             case Check():
                 code = of_check(result)
-            case Answer() | Rehearsal():
+            case Answer() | Rehearsal() | Status():
                 code = Exit.DONE if result.ok else Exit.PARTLY
             case Watch():
                 code = Exit.INTERRUPTED if result.interrupted else Exit.DONE if result.ok else Exit.PARTLY

@@ -356,6 +356,7 @@ def simulate_repair(
 import shunter.commands.failing_over  # noqa: E402  its commands join the groups, after those above
 import shunter.commands.maintenance  # noqa: E402
 import shunter.commands.resume  # noqa: E402
+import shunter.commands.status  # noqa: E402
 import shunter.commands.watch  # noqa: E402, F401
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Literal, get_args
 
@@ -19,11 +19,12 @@ from shunter.topology.model import (
     VirtualMachine,
     VmState,
     Volume,
+    VolumeState,
 )
 from shunter.topology.plan import Finding, Loss
 from shunter.topology.quorum import votes_of, would_end_it
-from shunter.topology.watching.condition import Condition, Key
-from shunter.topology.watching.conditions import conditions
+from shunter.topology.requirements import standing
+from shunter.topology.watching.conditions import Conditions, conditions
 from shunter.topology.watching.cover import cover
 
 GRAVE = ("error", "warning", "info")
@@ -60,8 +61,15 @@ class FailedVm(Value):
 class VolumeStatus(Value):
     name: str
     owner: str
-    state: str
+    state: VolumeState
     backup: bool
+
+
+class Backups(Value):
+    """The VMs and volumes of which a backup is under way."""
+
+    vms: tuple[str, ...]
+    volumes: tuple[str, ...]
 
 
 class Quorum(Value):
@@ -74,8 +82,8 @@ class Quorum(Value):
 
 
 class Status(Value):
-    """`ok`: nothing is wrong. `findings`: what is not as it should be, or is under way, the gravest first, as a watch
-    tells it at its first look. `survives_loss`: node by node, if it were lost now. `backups`: of which VMs and volumes.
+    """`ok`: nothing is wrong. `findings`: what is not as it should be, or is under way, the gravest first: what a
+    watch tells at its first look, and nodes that are too full. `survives_loss`: node by node, if it were lost now.
     """
 
     kind: Literal["status"] = "status"
@@ -88,7 +96,7 @@ class Status(Value):
     failed_vms: tuple[FailedVm, ...]
     migrations: tuple[MigrationUnderWay, ...]
     volumes: tuple[VolumeStatus, ...]
-    backups: Mapping[Literal["vms", "volumes"], tuple[str, ...]]
+    backups: Backups
     storage_jobs: tuple[StorageJob, ...]
     survives_loss: tuple[Loss, ...]
 
@@ -106,7 +114,9 @@ def status(
     what for, where that was recorded.
     """
     lost = losses(cluster, progress)
-    findings = _findings(chain(conditions(cluster).items(), cover(cluster, lost).items()))
+    findings = _by_gravity(
+        chain(_of_conditions(conditions(cluster)), _overfull(cluster), _of_conditions(cover(cluster, lost)))
+    )
     runs = paused_by_run or {}
     return Status(
         cluster=cluster.name,
@@ -122,27 +132,33 @@ def status(
         ),
         migrations=cluster.migrations,
         volumes=tuple(_volume(volume) for volume in cluster.volumes),
-        backups={
-            "vms": tuple(vm.name for vm in cluster.under_backup),
-            "volumes": tuple(volume.name for volume in cluster.volumes if volume.backup),
-        },
+        backups=Backups(
+            vms=tuple(vm.name for vm in cluster.under_backup),
+            volumes=tuple(volume.name for volume in cluster.volumes if volume.backup),
+        ),
         storage_jobs=cluster.storage_jobs,
         survives_loss=lost,
     )
 
 
-def _findings(found: Iterable[tuple[Key, Condition]]) -> tuple[Finding, ...]:
-    every = [
-        Finding(
+def _of_conditions(found: Conditions) -> Iterator[Finding]:
+    for key, condition in found.items():
+        yield Finding(
             rule=condition.rule or "",
             severity=condition.severity,
             subject=key.subject,
             message=condition.message,
             remedy=condition.remedy,
         )
-        for key, condition in found
-    ]
-    return tuple(sorted(every, key=lambda finding: GRAVE.index(finding.severity)))
+
+
+def _overfull(cluster: Cluster) -> Iterator[Finding]:
+    full = {f"node {node.name}" for node in cluster.nodes if cluster.free_mib(node.name) < 0}
+    yield from (finding for finding in standing.memory(cluster) if finding.subject in full)
+
+
+def _by_gravity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda finding: GRAVE.index(finding.severity)))
 
 
 def _quorum(cluster: Cluster) -> Quorum:
