@@ -22,7 +22,7 @@ from shunter.topology.status import NodeStatus, Status, VmsByState
 MOST_NODES = 20
 MOST_NAMED = 2
 WIDE, BAR_CELLS = 100, 16
-LEAST_NAME, LEAST_IF_LOST = 16, 11
+LEAST_NAME, LEAST_IF_LOST = 8, 11
 WORST_FIRST: tuple[NodeState, ...] = ("down", "isolated", "quarantined", "joining", "paused", "up")
 BY_WHOM = {"us": "by a run of ours", "elsewhere": "by somebody else", None: "by whom is not known"}
 BRIEFLY = {"us": "paused (ours)", "elsewhere": "paused (other)", None: "paused (?)"}
@@ -61,18 +61,17 @@ class StatusScreen:
         lost = {loss.node: loss for loss in self.status.survives_loss}
         nodes = sorted(self.status.nodes, key=lambda node: _how_bad(node, lost.get(node.name)))
         healthy = sum(_is_healthy(node, lost.get(node.name)) for node in nodes)
-        most = max(MOST_NODES, len(nodes) - healthy)
+        most = max(MOST_NODES, len(nodes) - healthy + 1)
         shown = nodes if len(nodes) <= most else nodes[: most - 1]
         wide, failures = self.console.width >= WIDE, any(node.vms["failed"] for node in shown)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        longest = max(len(node.name) for node in shown)
-        table.add_column("  node", no_wrap=True, overflow="ellipsis", min_width=min(longest, LEAST_NAME) + 2)
+        table.add_column("  node", min_width=LEAST_NAME)
         table.add_column("state", no_wrap=True)
         for name in ("VMs", *(["failed"] if failures else []), "used", "free", "reserve"):
             table.add_column(name, no_wrap=True, justify="right")
         if wide:
             table.add_column("", no_wrap=True)
-        table.add_column("if lost", no_wrap=True, overflow="ellipsis", min_width=LEAST_IF_LOST)
+        table.add_column("if lost", min_width=LEAST_IF_LOST)
         for node in shown:
             table.add_row(*self._row(node, lost.get(node.name), wide=wide, failures=failures))
         self._say(table)
@@ -81,7 +80,7 @@ class StatusScreen:
 
     def _row(self, node: NodeStatus, loss: Loss | None, *, wide: bool, failures: bool) -> Iterator[Text]:
         sign, style = self._sign(node, loss)
-        yield Text(f"{sign} ", style=style).append_text(self.signs.text(node.name, "bold"))
+        yield _cut(Text(f"{sign} ", style=style).append_text(self.signs.text(node.name, "bold")))
         yield Text(BRIEFLY[node.paused_by] if node.state == "paused" else node.state, style=style)
         yield Text(str(_running(node.vms)))
         if failures:
@@ -114,7 +113,7 @@ class StatusScreen:
         if loss.ok:
             return Text("all restart", style="green")
         whom = listed(loss.unplaced, MOST_NAMED) if wide else count(len(loss.unplaced), "VM")
-        return self.signs.text(f"{whom} down", "yellow")
+        return _cut(self.signs.text(f"{whom} down", "yellow"))
 
     # -------------------------------------------------------------- the rest, a line each
 
@@ -170,7 +169,7 @@ class StatusScreen:
             away = f", which is {states[volume.owner]}" if volume.owner in lost else ""
             yield self.signs.text(f"{volume.name}: {volume.state.replace('_', ' ')}, owned by {volume.owner}{away}")
         if online := len(self.status.volumes) - len(odd):
-            yield self.signs.text(f"{online} {'others ' if odd else ''}online")
+            yield self.signs.text(f"{count(online, 'other') if odd else online} online")
 
     def _backups(self) -> Iterator[Text]:
         backups = self.status.backups
@@ -226,6 +225,12 @@ def _is_healthy(node: NodeStatus, loss: Loss | None) -> bool:
 
 def _running(vms: VmsByState) -> int:
     return vms["running"] + vms["paused"]
+
+
+def _cut(text: Text) -> Text:
+    """The same, in one line, however little room there is."""
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
 
 
 def _gib(mib: int) -> str:
