@@ -213,10 +213,10 @@ def numbers(status: Status) -> str:
     return ", ".join(parts)
 
 
-def _how_bad(node: NodeStatus, loss: Loss | None) -> tuple[int, int, float]:
-    """Those that are away, then those whose loss is not covered, then the fullest."""
+def _how_bad(node: NodeStatus, loss: Loss | None) -> tuple[int, bool, int, float]:
+    """Those that are away, then those with whom something is wrong, most of all if lost, then the fullest."""
     unplaced = len(loss.unplaced) if loss is not None else 0
-    return WORST_FIRST.index(node.state), -unplaced, node.free_mib / node.memory_mib
+    return WORST_FIRST.index(node.state), _is_healthy(node, loss), -unplaced, node.free_mib / node.memory_mib
 
 
 def _is_healthy(node: NodeStatus, loss: Loss | None) -> bool:

@@ -11,6 +11,7 @@ from reading import on, terminal
 
 from shunter.commands.screens.status import StatusScreen
 from shunter.topology.model import Cluster
+from shunter.topology.plan import Loss
 from shunter.topology.status import status
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,6 +134,11 @@ def test_of_many_nodes_those_that_are_well_are_counted_and_no_other_is_left_out(
     text = screen(of)
     assert all(f"✗ N{i} " in text for i in range(41, 65))
     assert "and 40 more nodes, up and covered" in line(text, "and ")
+    losses = tuple(Loss(node=f"N{i}", ok=None if i == 60 else True) for i in range(1, 65))
+    undecided = status(cluster(64)).model_copy(update={"survives_loss": losses})
+    console = terminal(80)
+    StatusScreen(undecided, console).print()
+    assert line(on(console), "! N60") == "! N60 up 0 0 64 0 undecided"
     few = screen(cluster([node(f"N{i}", state="isolated" if i == 50 else "up") for i in range(1, 65)]))
     assert "✗ N50" in few
     assert "and 45 more nodes, up and covered" in few
