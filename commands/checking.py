@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,9 +21,7 @@ SILENT_S = 2.0
 def check(cluster: str, *, as_json: bool, html: Path | None = None) -> preflight.Check:
     """Show what was found. Raises RequestError."""
     seen = cluster_of_file(cluster)
-    with ExitStack() as stack:
-        patience = Patience()
-        stack.callback(patience.over)
+    with closing(Patience()) as patience:
         found = preflight.check(seen, patience.decided)
     if html is not None:
         from shunter.commands.page import page_of_check  # noqa: PLC0415  only pages need Jinja2
@@ -53,6 +51,6 @@ class Patience:
         if self._status is not None:
             self._status.update(f"checking: the loss of {done} of {in_all} nodes is decided")
 
-    def over(self) -> None:
+    def close(self) -> None:
         if self._status is not None:
             self._status.stop()

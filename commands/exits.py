@@ -17,6 +17,7 @@ from shunter.topology.errors import RequestError, ShunterError
 from shunter.topology.plan import Plan
 from shunter.topology.preflight import Check
 from shunter.topology.recovery import LeftBehind
+from shunter.topology.status import Status
 from shunter.topology.watching.report import Watch
 from shunter.topology.why import Answer
 
@@ -30,7 +31,7 @@ class Exit(IntEnum):
     INTERRUPTED = interrupts.INTERRUPTED
 
 
-def leave(work: Callable[[], Plan | Check | Answer | LeftBehind | Rehearsal | Watch | Shown]) -> NoReturn:
+def leave(work: Callable[[], Plan | Check | Answer | LeftBehind | Rehearsal | Status | Watch | Shown]) -> NoReturn:
     """Do the work and end the command. Known errors are one message on standard error; bugs keep their traceback."""
     try:
         with output.warnings_shown():
@@ -38,7 +39,7 @@ def leave(work: Callable[[], Plan | Check | Answer | LeftBehind | Rehearsal | Wa
         match result:
             case Check():
                 code = of_check(result)
-            case Answer() | LeftBehind() | Rehearsal():
+            case Answer() | LeftBehind() | Rehearsal() | Status():
                 code = Exit.DONE if result.ok else Exit.PARTLY
             case Watch():
                 code = Exit.INTERRUPTED if result.interrupted else Exit.DONE if result.ok else Exit.PARTLY

@@ -364,5 +364,6 @@ import shunter.commands.maintenance  # noqa: E402
 import shunter.commands.recover  # noqa: E402
 import shunter.commands.resume  # noqa: E402
 import shunter.commands.runs  # noqa: E402
+import shunter.commands.status  # noqa: E402
 import shunter.commands.watch  # noqa: E402, F401
 from shunter.commands.entry import main as main  # noqa: E402, PLC0414  where scripts of older installations start

@@ -37,6 +37,10 @@ def _console(stream: TextIO, *, stderr: bool) -> Console:
     return Console(stderr=stderr, highlight=False, width=None if known else UNKNOWN_WIDTH)
 
 
+def can_redraw(console: Console) -> bool:
+    return console.is_terminal and not console.is_dumb_terminal
+
+
 def complain(message: str) -> None:
     """One message on standard error, as long as it is."""
     console = messages()

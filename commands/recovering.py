@@ -3,13 +3,13 @@
 # ruff: noqa: PLC0415  (Prefect reads its settings while it is imported: not before they are made)
 from __future__ import annotations
 
-import asyncio
 import sys
 
 import typer
 
 from shunter.commands import output
 from shunter.commands.cluster_choice import is_file
+from shunter.commands.run_thread import run_beside
 from shunter.commands.running import wait_for_prefect
 from shunter.flows.settings import prefect_at_hand
 from shunter.flows.spoken import count, together
@@ -26,26 +26,18 @@ def recover(cluster: str, *, yes: bool, as_json: bool) -> LeftBehind:
         )
     with prefect_at_hand(quiet=True) as prefect:
         wait_for_prefect(prefect, output.messages())
-        with asyncio.Runner() as runner:
-            return runner.run(_recovered(cluster, yes=yes, as_json=as_json))
+        from shunter.flows.recovery import give_back, left_behind
 
-
-async def _recovered(cluster: str, *, yes: bool, as_json: bool) -> LeftBehind:
-    from shunter.flows.recovery import Recovery
-
-    async with Recovery.opened(cluster) as recovery:
-        left = recovery.left
-        if not as_json or not yes:
-            _show(left, as_json=as_json)
-        if left.ok or not (yes or _is_wanted(as_json=as_json)):
-            return left
-        after = await recovery.give_back(cluster)
+        left = run_beside(lambda _: left_behind(cluster))
+        if not as_json:
+            _show(left, as_json=False)
+        if not left.ok and (yes or _is_wanted(as_json=as_json)):
+            left = run_beside(lambda _: give_back(cluster))
+            if not as_json:
+                _show(left, as_json=False)
     if as_json:
-        _show(after, as_json=True)
-    else:
-        for line in _lines(after):
-            output.results().print(line, markup=False, soft_wrap=True)
-    return after
+        _show(left, as_json=True)
+    return left
 
 
 def _is_wanted(*, as_json: bool) -> bool:

@@ -16,6 +16,7 @@ from shunter.clusters.simulated import Fault
 from shunter.commands import output, streams
 from shunter.commands.cluster_choice import cluster_of_file, is_file
 from shunter.commands.interrupts import spare
+from shunter.commands.output import can_redraw
 from shunter.commands.returning import Asked as Return
 from shunter.commands.rolling import Asked
 from shunter.commands.run_thread import Requests, run_beside
@@ -339,10 +340,6 @@ def _patient(keep: Keep, tell: Callable[[str], None]) -> Iterator[None]:
     finally:
         for timer in timers:
             timer.cancel()
-
-
-def can_redraw(console: Console) -> bool:
-    return console.is_terminal and not console.is_dumb_terminal
 
 
 def asked_to_stop(view: RunView, *, again: bool) -> str:

@@ -1,5 +1,6 @@
 """`shunter simulate …`: the real engine on a simulated cluster in virtual time. One seed, one outcome."""
 
+# ruff: noqa: PLC0415  (each procedure imports what it runs: together they take half a second)
 from __future__ import annotations
 
 import asyncio
@@ -8,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TextIO, cast
+from typing import TYPE_CHECKING, Literal, TextIO, cast
 
 import async_solipsism
 from rich.status import Status
@@ -17,27 +18,21 @@ from shunter.clusters.clock import Clock
 from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults, read_faults
 from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file, path_of
-from shunter.commands.returning import Asked as Return
-from shunter.commands.rolling import Asked, searching
 from shunter.engine.audience import Audience, Progress, Waiting
-from shunter.engine.evacuate import evacuate
-from shunter.engine.failover import fail_over
 from shunter.engine.holds import OwnHolds
-from shunter.engine.maintain import maintain
-from shunter.engine.repair import repair
-from shunter.engine.resume import resume
 from shunter.flows.spoken import duration
 from shunter.statemachines.lifecycle import Step
-from shunter.topology.choosing import ReserveNodes, check_reserve
 from shunter.topology.errors import RequestError
-from shunter.topology.failover import lost_nodes
 from shunter.topology.jsontext import read_text, shown
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Finding, Plan
-from shunter.topology.planning import emptied_nodes
-from shunter.topology.precautions import Precautions
-from shunter.topology.rolling import forecast
-from shunter.topology.rolling.strategy import Strategy
+
+if TYPE_CHECKING:
+    from shunter.commands.returning import Asked as Return
+    from shunter.commands.rolling import Asked
+    from shunter.topology.choosing import ReserveNodes
+    from shunter.topology.precautions import Precautions
+    from shunter.topology.rolling.strategy import Strategy
 
 SILENT_S = 2.0
 DRAWN = ("none", "some", "many")
@@ -67,6 +62,10 @@ def evacuation(
     pictures: output.Pictures,
 ) -> Plan:
     """Raises RequestError."""
+    from shunter.engine.evacuate import evacuate
+    from shunter.topology.choosing import check_reserve
+    from shunter.topology.planning import emptied_nodes
+
     seen = cluster_of_file(cluster)
     names = emptied_nodes(seen, nodes)
     check_reserve(reserve_nodes)
@@ -88,6 +87,9 @@ def repairs(
     cluster: str, weather: Weather, *, reserve_nodes: ReserveNodes, as_json: bool, pictures: output.Pictures
 ) -> Plan:
     """Raises RequestError."""
+    from shunter.engine.repair import repair
+    from shunter.topology.choosing import check_reserve
+
     seen = cluster_of_file(cluster)
     check_reserve(reserve_nodes)
 
@@ -99,6 +101,9 @@ def repairs(
 
 def failover(nodes: Sequence[str], cluster: str, weather: Weather, *, as_json: bool, pictures: output.Pictures) -> Plan:
     """The nodes that are up are lost first. Raises RequestError."""
+    from shunter.engine.failover import fail_over
+    from shunter.topology.failover import lost_nodes
+
     seen = cluster_of_file(cluster)
     names = lost_nodes(seen, nodes)
 
@@ -113,6 +118,9 @@ def failover(nodes: Sequence[str], cluster: str, weather: Weather, *, as_json: b
 
 def returning(asked: Return, cluster: str, weather: Weather, *, as_json: bool, pictures: output.Pictures) -> Plan:
     """Raises RequestError."""
+    from shunter.engine.resume import resume
+    from shunter.topology.choosing import check_reserve
+
     seen = cluster_of_file(cluster)
     name, before = seen.find_node(asked.node).name, asked.known(seen)
     check_reserve(asked.reserve_nodes)
@@ -135,6 +143,9 @@ def returning(asked: Return, cluster: str, weather: Weather, *, as_json: bool, p
 
 def maintenance(asked: Asked, cluster: str, weather: Weather, *, as_json: bool, pictures: output.Pictures) -> Plan:
     """Raises RequestError."""
+    from shunter.commands.rolling import searching
+    from shunter.topology.rolling import forecast
+
     seen = cluster_of_file(cluster)
     with searching() as progress:
         planned = forecast(seen, asked.nodes, asked.policy, progress)
@@ -147,6 +158,7 @@ def maintenance_night(seen: Cluster, asked: Asked, weather: Weather, planned: tu
 
     With faults the cluster's own balancer is at work, too.
     """
+    from shunter.engine.maintain import maintain
 
     async def procedure(world: SimulatedCluster, audience: Audience) -> Plan:
         return await maintain(world, asked.nodes, asked.policy, holds=OwnHolds(), audience=audience, planned=planned)

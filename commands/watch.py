@@ -102,7 +102,8 @@ def watch(
     once; of what changes again and again only that it does, until it has been quiet for ten minutes. Touches nothing
     by itself.
 
-    Ends with 1 where something of severity error stands at the end. Ctrl-C ends it.
+    Ends with 1 where something of severity error stands at the end. Ctrl-C ends it. One look at a cluster file needs
+    no Prefect server.
 
     Example: shunter watch --cluster prod-1
 

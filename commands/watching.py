@@ -1,17 +1,20 @@
-"""`shunter watch` and `simulate watch`: the flow run here, or the same engine in virtual time."""
+"""`shunter watch` and `simulate watch`: the flow run here, or the same engine in virtual time.
 
-# ruff: noqa: PLC0415  (Prefect reads its settings while it is imported: not before they are made)
+One look at a cluster file needs no flow: that cluster lives in this process, and no time passes in it.
+"""
+
+# ruff: noqa: PLC0415  (Prefect reads its settings while it is imported; what a look does not need, it does not wait for)
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self, TextIO, cast
+from typing import Any, Literal, Protocol, Self, TextIO, cast
 
 import async_solipsism
 
@@ -20,19 +23,16 @@ from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults
 from shunter.commands import output, streams
 from shunter.commands.cluster_choice import cluster_of_file, is_file
 from shunter.commands.interrupts import spare
-from shunter.commands.run_thread import Requests, run_beside
-from shunter.commands.running import can_redraw, wait_for_prefect
+from shunter.commands.run_thread import Requests
 from shunter.commands.screens.watch import WatchLines, WatchScreen, print_end
 from shunter.commands.screens.words import clock
 from shunter.commands.simulating import DRAWN, Weather, faults_of
 from shunter.engine.audience import Nobody
 from shunter.engine.control import Control
-from shunter.engine.failover import fail_over
 from shunter.engine.holds import OwnHolds
 from shunter.engine.stop import Stop
 from shunter.engine.watch import Glance, NoWatcher, Watcher, WatchPolicy, watch
-from shunter.flows.listeners import listening
-from shunter.flows.settings import prefect_at_hand
+from shunter.flows.errors import WatchCancelled
 from shunter.topology.errors import RequestError
 from shunter.topology.model import Cluster
 from shunter.topology.plan import Plan
@@ -52,6 +52,10 @@ class Asked:
     backup_limit_s: float
     how: str
     log: Path | None
+
+    @property
+    def is_one_look(self) -> bool:
+        return self.for_s == 0
 
     @property
     def policy(self) -> WatchPolicy:
@@ -82,17 +86,31 @@ class Shown(Watcher, Protocol):
 def run(asked: Asked, speed: float | None) -> Watch:
     """Raises RequestError, RunRefused, Unreachable and PrefectUnreachable."""
     if is_file(asked.cluster):
-        cluster_of_file(asked.cluster)  # a bad file is found before anything is waited for
-    console = output.messages()
-    with prefect_at_hand(quiet=True) as prefect:
-        wait_for_prefect(prefect, console)
-        spare("the watch is over; how things stand follows")
-        watched = run_beside(lambda requests: _run(asked, speed, requests))
+        seen = cluster_of_file(asked.cluster)  # a bad file is found before anything is waited for
+        if asked.is_one_look:
+            return _look(asked, seen)
+    watched = _run_flow(asked, speed)
     _show(watched, asked)
     return watched
 
 
+def _run_flow(asked: Asked, speed: float | None) -> Watch:
+    from shunter.commands.run_thread import run_beside
+    from shunter.commands.running import wait_for_prefect
+    from shunter.flows.settings import prefect_at_hand
+
+    console = output.messages()
+    with prefect_at_hand(quiet=True) as prefect:
+        wait_for_prefect(prefect, console)
+        spare("the watch is over; how things stand follows")
+        try:
+            return run_beside(lambda requests: _run(asked, speed, requests))
+        except WatchCancelled as error:
+            return error.watch
+
+
 async def _run(asked: Asked, speed: float | None, requests: Requests) -> Watch:
+    from shunter.flows.listeners import listening
     from shunter.flows.watch import watch_cluster
 
     stop, gone = Control(), asyncio.Event()
@@ -128,7 +146,7 @@ def _watcher(asked: Asked) -> Shown:
     if asked.how == "json":
         return WatchLines(output.messages(), _time_of_day, begins=asked.for_s is None)
     console = output.results()
-    return (WatchScreen if can_redraw(console) else WatchLines)(console, _time_of_day)
+    return (WatchScreen if output.can_redraw(console) else WatchLines)(console, _time_of_day)
 
 
 def _time_of_day(_at_s: float) -> str:
@@ -154,26 +172,49 @@ def simulate(asked: Asked, weather: Weather) -> Watch:
     faults = _faults(asked, seen, weather)
     lines = WatchLines(output.results(), clock) if asked.how == "text" else None
     watcher: Watcher = lines or (JsonLines(sys.stdout) if asked.how == "json_lines" else NoWatcher())
+    return _shown(asked, lambda witness: _watched(asked, seen, watcher, weather, faults=faults, witness=witness))
 
-    async def spent(witness: TextIO | None) -> Watch:
-        world = SimulatedCluster(
-            seen, clock=Clock(), seed=weather.seed, noise=weather.noise, faults=faults, log=witness, most_glimpses=1
-        )
 
-        async def failed_over(nodes: Sequence[str], before: Cluster, stop: Stop) -> Plan:
-            return await fail_over(world, nodes, holds=OwnHolds(), audience=Nobody(), stop=stop, before=before)
+def _look(asked: Asked, seen: Cluster) -> Watch:
+    calm = Weather(seed=0, faults="none", noise=0.0, log=asked.log)
 
-        try:
-            return await watch(world, asked.policy, watcher=watcher, for_s=asked.for_s, fail_over=failed_over)
-        finally:
-            await world.close()
+    async def looked(witness: TextIO | None) -> Watch:
+        async with _watcher(asked) as watcher:
+            return await _watched(asked, seen, watcher, calm, witness=witness)
 
-    with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
-        if weather.log is None:
-            watched = runner.run(spent(None))
-        else:
-            with output.opened(weather.log) as witness:
-                watched = runner.run(spent(witness))
+    return _shown(asked, looked)
+
+
+async def _watched(
+    asked: Asked,
+    seen: Cluster,
+    watcher: Watcher,
+    weather: Weather,
+    *,
+    faults: Sequence[Fault] = (),
+    witness: TextIO | None,
+) -> Watch:
+    world = SimulatedCluster(
+        seen, clock=Clock(), seed=weather.seed, noise=weather.noise, faults=faults, log=witness, most_glimpses=1
+    )
+
+    async def failed_over(nodes: Sequence[str], before: Cluster, stop: Stop) -> Plan:
+        from shunter.engine.failover import fail_over
+
+        return await fail_over(world, nodes, holds=OwnHolds(), audience=Nobody(), stop=stop, before=before)
+
+    try:
+        return await watch(world, asked.policy, watcher=watcher, for_s=asked.for_s, fail_over=failed_over)
+    finally:
+        await world.close()
+
+
+def _shown(asked: Asked, work: Callable[[TextIO | None], Coroutine[Any, Any, Watch]]) -> Watch:
+    """Watch in virtual time, write the witness log, show what is left."""
+    with ExitStack() as stack:
+        witness = stack.enter_context(output.opened(asked.log)) if asked.log else None
+        runner = stack.enter_context(asyncio.Runner(loop_factory=async_solipsism.EventLoop))
+        watched = runner.run(work(witness))
     _show(watched, asked)
     return watched
 

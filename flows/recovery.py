@@ -22,48 +22,51 @@ from shunter.topology.recovery import DeadRun, HalfEmptied, LeftBehind
 LOG = logging.getLogger(__name__)
 
 
+async def left_behind(cluster: str) -> LeftBehind:
+    """Touches nothing. Raises RequestError (no such cluster), Unreachable and PrefectUnreachable."""
+    async with _looked(cluster) as found:
+        return found.left
+
+
+async def give_back(cluster: str) -> LeftBehind:
+    """End the locks of dead runs, let the nodes that they paused take VMs again; what is left after that.
+
+    Raises RunError and RunRefused (a node cannot be brought back), and what `left_behind` raises.
+    """
+    async with _looked(cluster) as found:
+        for variable, (claim, why) in found.dead.items():
+            await found.server.insist(partial(claims.bury, found.server, variable, claim, why))
+        for half in found.left.nodes:
+            await resume_node(cluster, half.node, whoever_paused=True)
+    return await left_behind(cluster)
+
+
 @dataclass(frozen=True, slots=True)
-class Recovery:
-    """Of one cluster. Use `opened`. `left`: what there was when it was opened."""
+class _Found:
+    """`dead`: the claims of dead runs, by the names of their variables, and what proves that they are dead."""
 
     left: LeftBehind
-    _server: PrefectServer
-    _records: Records
-    _port: ClusterPort
-    _dead: dict[str, tuple[Claim, str]]
+    server: PrefectServer
+    dead: dict[str, tuple[Claim, str]]
 
-    @classmethod
-    @asynccontextmanager
-    async def opened(cls, cluster: str) -> AsyncIterator[Recovery]:
-        """Touches nothing. Raises RequestError (no such cluster), Unreachable and PrefectUnreachable."""
-        async with (
-            PrefectServer.connected(LOG) as server,
-            Records.opened(server, LOG, Control()) as records,
-            open_cluster(cluster) as port,
-        ):
-            seen = await port.look()
-            known = await server.insist(lambda: claims.read_claims(server, seen.name))
-            dead: dict[str, tuple[Claim, str]] = {}
-            for variable, claim in known.items():
-                why = await server.insist(partial(claims.why_dead, server, claim))
-                if why:
-                    dead[variable] = claim, why
-            alive = [claim for variable, claim in known.items() if variable not in dead]
-            half = await _half_emptied(records, port, seen, alive)
-            told = [DeadRun(name=claim.name, why=why, held=_held(claim)) for claim, why in dead.values()]
-            yield cls(LeftBehind(cluster=seen.name, runs=tuple(told), nodes=half), server, records, port, dead)
 
-    async def give_back(self, cluster: str) -> LeftBehind:
-        """End the locks, let the nodes take VMs again; what is left after that.
-
-        Raises RunError and PrefectUnreachable.
-        """
-        for variable, (claim, why) in self._dead.items():
-            await self._server.insist(partial(claims.bury, self._server, variable, claim, why))
-        for half in self.left.nodes:
-            await resume_node(cluster, half.node, whoever_paused=True)
-        async with Recovery.opened(cluster) as after:
-            return after.left
+@asynccontextmanager
+async def _looked(cluster: str) -> AsyncIterator[_Found]:
+    async with (
+        PrefectServer.connected(LOG) as server,
+        Records.opened(server, LOG, Control()) as records,
+        open_cluster(cluster) as port,
+    ):
+        seen = await port.look()
+        known = await server.insist(partial(claims.read_claims, server, seen.name))
+        dead: dict[str, tuple[Claim, str]] = {}
+        for variable, claim in known.items():
+            if why := await server.insist(partial(claims.why_dead, server, claim)):
+                dead[variable] = claim, why
+        alive = [claim for variable, claim in known.items() if variable not in dead]
+        half = await _half_emptied(records, port, seen, alive)
+        told = [DeadRun(name=claim.name, why=why, held=_held(claim)) for claim, why in dead.values()]
+        yield _Found(LeftBehind(cluster=seen.name, runs=tuple(told), nodes=half), server, dead)
 
 
 def _held(claim: Claim) -> tuple[str, ...]:

@@ -23,6 +23,11 @@ WITH_PREFECT = ("evacuate", "failover", "maintain", "migrate", "repair", "resume
 """The commands that start flows. Prefect takes its settings from the process, so that these run in one of their own."""
 
 
+def needs_prefect(*arguments: str) -> bool:
+    """Whether this command line starts a flow; one look at a cluster file does not."""
+    return arguments[0] in WITH_PREFECT and "--once" not in arguments
+
+
 class Answer:
     """What a command said and ended with."""
 

@@ -74,10 +74,10 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedde
 @pytest.fixture
 def answer(request: pytest.FixtureRequest) -> Callable[..., Answer]:
     """Runs a command: in this process, or with the server in one of its own where it needs Prefect."""
-    from commanding import WITH_PREFECT, apart, command_line, here  # noqa: PLC0415
+    from commanding import apart, command_line, here, needs_prefect  # noqa: PLC0415
 
     def run(*arguments: str) -> Answer:
-        if arguments[0] not in WITH_PREFECT:
+        if not needs_prefect(*arguments):
             return here(*arguments)
         return apart(*command_line(*arguments), prefect=request.getfixturevalue("prefect_server"))
 

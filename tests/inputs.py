@@ -60,6 +60,7 @@ COMMANDS = (
     ("simulate", "evacuate"),
     ("simulate", "maintain"),
     ("check",),
+    ("status",),
 )
 ROLLING_OPTIONS: dict[str, tuple[str, ...]] = {
     "--maintenance-s": ("60", "900", "604800"),
@@ -155,7 +156,7 @@ def _arguments(rng: random.Random, raw: Any) -> list[str]:
     arguments += ["--cluster", "{file}"]
     if command[0] == "simulate":
         arguments += ["--seed", str(rng.randrange(10)), "--faults", rng.choice(("none", "some", "{faults}"))]
-    if command not in (("check",), ("plan", "failover")) and rng.random() < 0.5:
+    if command not in (("check",), ("status",), ("plan", "failover")) and rng.random() < 0.5:
         arguments += ["--reserve-nodes", rng.choice(("auto", "0", "1", "2"))]
     if rng.random() < 0.5:
         arguments.append("--json")

@@ -20,10 +20,15 @@ ENDS_WITH = {
     "shunter failover N2 --cluster examples/after-a-loss.json --speed 60": 1,
     "shunter plan evacuate HV1 --cluster examples/branch-office.json": 1,
     "shunter rehearse maintain --cluster examples/six-nodes.json --maintenance-s 1800 --nights 50": 1,
+    "shunter status --cluster examples/after-a-loss.json": 1,
     "shunter why erp-1 HV2 --cluster examples/branch-office.json": 1,
 }
 DOCUMENTS = [
-    ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "docs/architecture", "docs/watching")
+    ROOT / f"{name}.md"
+    for name in (
+        *("README", "CONTRIBUTING", "CHANGELOG"),
+        *("docs/architecture", "docs/watching", "docs/what-needs-what"),
+    )
 ]
 
 

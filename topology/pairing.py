@@ -9,14 +9,17 @@ maximum-weight matching takes a minute and ends no sooner.
 How much a long move counts is a matter of the case: a plan tries several (`timeline.py`).
 """
 
+# ruff: noqa: PLC0415  (networkx takes a sixth of a second to import: only who pairs pays)
 from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
+from typing import TYPE_CHECKING
 
-import networkx as nx
+if TYPE_CHECKING:
+    import networkx as nx
 
 RANKED_FIRST = 1e12
 
@@ -115,6 +118,8 @@ class Backlog:
 
     def idle_graph(self, busy: Collection[str]) -> nx.Graph[str]:
         """The graph of idle nodes; of several ready moves between two nodes the longest is the edge."""
+        import networkx as nx
+
         graph: nx.Graph[str] = nx.Graph()
         for source, targets in self._between.items():
             if source in busy:
@@ -142,6 +147,8 @@ def pair(backlog: Backlog, busy: Collection[str]) -> list[Wanted]:
     """The moves to start now: none touches a busy node, no two share a node, and no further one could be added.
     Deterministic: equal weights are taken in the order of the VMs' names.
     """
+    import networkx as nx
+
     graph = backlog.idle_graph(busy)
     edges = [(-edge["weight"], edge["move"].vm, edge["move"]) for _, _, edge in graph.edges(data=True)]
     pairs: list[Wanted] = []

@@ -1,11 +1,10 @@
 """VMs that must end on one node together (R11, hard same-node rules), and what rules ask of them as a whole (I4)."""
 
+# ruff: noqa: PLC0415  (networkx takes a sixth of a second to import: only who has VMs that stay together pays)
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-
-import networkx as nx
 
 from shunter.topology.eligibility import disks_of
 from shunter.topology.model import AffinityRule, Cluster, VirtualMachine
@@ -31,17 +30,27 @@ class Unit:
 def units_of(cluster: Cluster, leaving: Sequence[VirtualMachine]) -> list[Unit]:
     """The leaving VMs, grouped by what must stay together, in the order of the cluster file."""
     by_name = {vm.name: vm for vm in leaving}
-    together: nx.Graph[str] = nx.Graph()
+    ties = list(_ties(cluster, by_name))
+    if not ties:
+        return [Unit((vm,)) for vm in by_name.values()]
+    import networkx as nx
+
+    together: nx.Graph[str] = nx.Graph(ties)
     together.add_nodes_from(by_name)
-    for vm in leaving:
-        for disk in disks_of(cluster, vm):
-            together.add_edges_from((vm.name, o.name) for o in cluster.vms_by_disk[disk] if o.name in by_name)
-        for rule in cluster.rules_by_vm.get(vm.name, ()):
-            if rule.kind == "same_node" and not rule.soft:
-                together.add_edges_from((vm.name, other) for other in rule.vms if other in by_name)
     order = {vm.name: i for i, vm in enumerate(leaving)}
     groups = [sorted(group, key=order.__getitem__) for group in nx.connected_components(together)]
     return [Unit(tuple(by_name[name] for name in group)) for group in sorted(groups, key=lambda g: order[g[0]])]
+
+
+def _ties(cluster: Cluster, among: Mapping[str, VirtualMachine]) -> Iterator[tuple[str, str]]:
+    """Pairs of these VMs that must stay together."""
+    for vm in among.values():
+        for disk in disks_of(cluster, vm):
+            others = (other.name for other in cluster.vms_by_disk[disk] if other.name != vm.name)
+            yield from ((vm.name, other) for other in others if other in among)
+        for rule in cluster.rules_by_vm.get(vm.name, ()):
+            if rule.kind == "same_node" and not rule.soft:
+                yield from ((vm.name, other) for other in rule.vms if other in among)
 
 
 def units_at_home(cluster: Cluster, vms: Sequence[VirtualMachine]) -> list[Unit]:

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
-from shunter.commands.screens.plan import SEVERITIES
+from shunter.commands.screens.finding import MOST_NAMED, indented, print_finding
 from shunter.commands.screens.words import Signs, count, listed, signs_of
 from shunter.flows.markdown import check_headline
 from shunter.topology.loss import Loss
 from shunter.topology.plan import Severity
 from shunter.topology.preflight import Check
-from shunter.topology.requirements.grouping import Group, grouped
+from shunter.topology.requirements.grouping import grouped
 
 TITLES: dict[Severity, str] = {"error": "Stands against every run", "warning": "Worth knowing", "info": "As it is now"}
-MOST_LINES = 4
-MOST_NAMED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class CheckScreen:
                 self._title(title)
                 for group in groups:
                     if group.severity == severity:
-                        self._finding(group)
+                        print_finding(group, self.console)
         if self.check.survives_loss:
             self._title("If one node were lost now")
             self._losses()
@@ -46,15 +44,6 @@ class CheckScreen:
         sign, style = (self.signs.done, "bold green") if self.check.ok else (self.signs.wrong, "bold red")
         line = Text(f"{sign} ", style=style).append_text(self.signs.text(check_headline(self.check), style))
         self._say(line)
-
-    def _finding(self, group: Group) -> None:
-        sign = {"error": self.signs.wrong, "warning": self.signs.warning, "info": self.signs.remark}[group.severity]
-        line = Text().append(f"{sign} {group.rule} ", style=SEVERITIES[group.severity])
-        line.append_text(self.signs.text(f"{group.about(MOST_NAMED)}: ", "bold"))
-        line.append_text(self.signs.text(group.message, "dim" if group.severity == "info" else ""))
-        self._say(self._indented(line, 2))
-        if group.severity != "info":
-            self._say(self._indented(self.signs.text(f"→ {group.remedy}", "dim"), 6))
 
     def _losses(self) -> None:
         covered = [loss.node for loss in self.check.survives_loss if loss.ok]
@@ -70,7 +59,7 @@ class CheckScreen:
         line = Text().append(f"{sign} ", style=style)
         line.append_text(self.signs.text(f"{nodes}: ", "bold"))
         line.append_text(self.signs.text(what))
-        self._say(self._indented(line, 2))
+        self._say(indented(line, 2, self.console))
 
     def _would_not_restart(self, loss: Loss) -> str:
         few = "" if loss.fewest else "perhaps fewer: "
@@ -90,17 +79,6 @@ class CheckScreen:
     def _title(self, title: str) -> None:
         self._say(Text())
         self._say(Text(title, style="bold"))
-
-    def _indented(self, text: Text, left: int) -> Text:
-        """Wrapped to the width, every line indented alike; what is too long ends with a sign that it goes on."""
-        width = max(self.console.width - left, 40)
-        lines = list(text.wrap(self.console, width))
-        if len(lines) > MOST_LINES:
-            more = f" {self.signs.ellipsis} (whole with --json)"
-            lines = lines[:MOST_LINES]
-            lines[-1].truncate(width - len(more))
-            lines[-1].append(more, style="dim")
-        return Text("\n").join(Text(" " * left) + line for line in lines)
 
     def _say(self, what: Text) -> None:
         self.console.print(what, highlight=False)

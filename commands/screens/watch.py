@@ -9,6 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from shunter.commands.screens.finding import sign_of
 from shunter.commands.screens.plan import SEVERITIES
 from shunter.commands.screens.redrawn import Redrawn
 from shunter.commands.screens.rolling_live import bar
@@ -16,7 +17,6 @@ from shunter.commands.screens.words import Signs, count, memory, signs_of
 from shunter.engine.watch import Glance
 from shunter.flows.watch_document import numbers, watch_headline
 from shunter.topology.model import Cluster, Node
-from shunter.topology.plan import Severity
 from shunter.topology.watching.condition import Occurrence, Standing
 from shunter.topology.watching.report import Watch
 
@@ -150,10 +150,6 @@ def _standing_line(standing: Standing, width: int, signs: Signs) -> Text:
         line.append("  changes again and again", style="yellow")
     line.truncate(width, overflow="ellipsis")
     return line
-
-
-def sign_of(severity: Severity, signs: Signs) -> str:
-    return {"error": signs.wrong, "warning": signs.warning, "info": signs.remark}[severity]
 
 
 def _said(occurrence: Occurrence) -> str:

@@ -7,14 +7,17 @@ import json
 import uuid
 from pathlib import Path
 
+import prefect_side
 import pytest
 from building import cluster
+from commanding import apart, command_line
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from shunter.clusters.clock import Clock
 from shunter.clusters.simulated import Fault, SimulatedCluster
 from shunter.clusters.simulated.host import hosted
 from shunter.flows.clusters import SimulatedClusterHost, is_file, open_cluster
+from shunter.flows.embedded import EmbeddedServer
 from shunter.flows.errors import PrefectUnreachable
 from shunter.topology.errors import ClusterFileError, RequestError
 
@@ -90,6 +93,15 @@ def test_a_registered_name_reaches_the_process_that_hosts_the_cluster() -> None:
         await world.close()
 
     asyncio.run(story())
+
+
+def test_the_status_of_a_registered_cluster_is_what_its_host_shows(
+    prefect_server: EmbeddedServer, tmp_path: Path
+) -> None:
+    name = f"lab-{uuid.uuid4().hex[:8]}"
+    with prefect_side.hosted(name, tmp_path):
+        done = apart(*command_line("status", "--cluster", name, "--json"), prefect=prefect_server)
+    assert (done.code, done.document["cluster"], done.document["vms"]["running"]) == (0, name, 4), done.err
 
 
 def test_without_a_prefect_server_no_name_can_be_looked_up() -> None:

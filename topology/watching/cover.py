@@ -48,14 +48,15 @@ def matters(before: Cluster, now: Cluster) -> bool:
     )
 
 
-def cover(cluster: Cluster) -> Conditions:
+def cover(cluster: Cluster, lost: Sequence[Loss] | None = None) -> Conditions:
     """What is not covered now, and what would not be if all VMs grew to their maximum memory; each one condition.
 
-    What is not decided within the limits of the search counts as covered: there is nothing yet to be told.
+    `lost`: what the loss of each node would mean, where that is known already. What is not decided within the limits
+    of the search counts as covered: there is nothing yet to be told.
     """
     key = Key(Kind.N_PLUS_1, f"cluster {cluster.name}")
     found: dict[Key, Condition] = {}
-    open_ = _uncovered(losses(cluster))
+    open_ = _uncovered(losses(cluster) if lost is None else lost)
     if open_:
         found[key] = Condition(
             state=_state(open_),
