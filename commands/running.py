@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from shunter.clusters.simulated import Fault
 from shunter.commands import output
@@ -255,17 +256,25 @@ def carry_out(job: Job, seen: Cluster | None, plan: Plan | None, until_told: Exi
 
 
 def wait_for_prefect(prefect: PrefectAtHand, console: Console) -> None:
-    """Import the flows while an embedded server starts, and say what is waited for."""
-    whose = "an embedded Prefect server starts, in about 15 s" if prefect.embedded else f"asking {prefect.api_url}"
-    what = signs_of(console).plain(f"waiting for Prefect: {whose}")
+    """Return once the flows are imported and their server is there; say what is waited for, and since when."""
+    whose = "an embedded Prefect server starts, usually in 15 s" if prefect.embedded else f"asking {prefect.shown}"
+    what = f"waiting for Prefect: {whose}"
+    signs = signs_of(console)
+
+    def tell(text: str) -> None:
+        console.print(signs.plain(text), soft_wrap=True, markup=False)
+
     with ExitStack() as stack:
         if can_redraw(console):
-            stack.enter_context(console.status(what))
+            stack.enter_context(console.status(escape(signs.plain(what))))
         else:
-            console.print(what, soft_wrap=True)
-        import shunter.flows.evacuate  # noqa: F401  takes a second or two, which the server needs anyway
+            tell(what)
+        if prefect.embedded is None:
+            prefect.wait_until_ready(tell)  # before anything that takes time
+        import shunter.flows.evacuate  # noqa: F401  takes a second or two, which an embedded server needs anyway
 
-        prefect.wait_until_ready()
+        if prefect.embedded is not None:
+            prefect.wait_until_ready(tell)
 
 
 async def _watched(job: Job, view: RunView, console: Console) -> Plan:
@@ -284,9 +293,27 @@ async def _watched(job: Job, view: RunView, console: Console) -> Plan:
         witness = stack.enter_context(output.opened(job.log)) if job.log else None
         stack.enter_context(listening(audience, stop=stop, witness=witness, faults=job.faults))
         try:
-            return await job.flow()
+            with run_needs_prefect(lambda: view.plan is not None):
+                return await job.flow()
         except RunError as error:
             return error.plan
+
+
+@contextmanager
+def run_needs_prefect(begun: Callable[[], bool]) -> Iterator[None]:
+    """Around a flow that is run here. Raises PrefectUnreachable where it breaks off at its server.
+
+    `begun`: whether it may have touched something.
+    """
+    from shunter.flows.unanswered import told_as_unreachable
+
+    def consequence() -> str:
+        if begun():
+            return ". The run had begun: look at the cluster before anything else, then start it again; it goes on"
+        return "; nothing was touched. Look at the server (PREFECT_API_URL) and what stands in between, then try again"
+
+    with told_as_unreachable("the run cannot go on without its Prefect server", consequence):
+        yield
 
 
 def can_redraw(console: Console) -> bool:

@@ -20,7 +20,7 @@ from shunter.clusters.simulated import Fault, SimulatedCluster, draw_faults
 from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file, is_file
 from shunter.commands.interrupts import on_interrupt
-from shunter.commands.running import can_redraw, wait_for_prefect
+from shunter.commands.running import can_redraw, run_needs_prefect, wait_for_prefect
 from shunter.commands.screens.watch import WatchLines, WatchScreen, print_end
 from shunter.commands.screens.words import clock
 from shunter.commands.simulating import DRAWN, Weather, faults_of
@@ -99,6 +99,7 @@ async def _run(asked: Asked, speed: float | None) -> Watch:
         stack.enter_context(_stopping(stop, watcher.note))
         witness = stack.enter_context(output.opened(asked.log)) if asked.log else None
         stack.enter_context(listening(stop=stop, witness=witness, watcher=watcher))
+        stack.enter_context(run_needs_prefect(lambda: asked.on_node_lost != "nothing"))
         return await watch_cluster(
             asked.cluster,
             for_s=asked.for_s,
