@@ -29,6 +29,7 @@ from shunter.flows.locks import Logger, PrefectHolds
 from shunter.flows.markdown import headline
 from shunter.flows.shelter import sheltered_tasks
 from shunter.flows.spoken import count, together
+from shunter.flows.temporary_server import end_it_with_us
 from shunter.flows.whole_cluster import WholeCluster, refuse_beside_rolling
 from shunter.statemachines.migration import Migration
 from shunter.topology.plan import Plan
@@ -93,6 +94,7 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
 ) -> Plan:
     log = get_run_logger()
     listener = current_listener()
+    end_it_with_us()
     async with AsyncExitStack() as stack:
         stack.enter_context(sheltered_tasks())
         known = handed()

@@ -27,6 +27,7 @@ from shunter.flows.locks import Logger, PrefectHolds
 from shunter.flows.parameters import ClusterName, Speed, spoken
 from shunter.flows.shelter import sheltered_tasks
 from shunter.flows.sole_watch import SoleWatch
+from shunter.flows.temporary_server import end_it_with_us
 from shunter.flows.watch_audience import WatchAudience
 from shunter.flows.watch_document import watch_headline
 from shunter.topology.model import Cluster
@@ -107,6 +108,7 @@ async def _watched(cluster: str, policy: WatchPolicy, for_s: float | None, speed
     log = get_run_logger()
     listener = current_listener()
     stop = listener.stop or Control()
+    end_it_with_us()
     async with AsyncExitStack() as stack:
         stack.enter_context(sheltered_tasks())
         port = await stack.enter_async_context(
