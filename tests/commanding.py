@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from patience import PATIENCE_S
 from typer.testing import CliRunner
 
 from shunter.commands.main import app
@@ -54,7 +55,7 @@ def apart(*command: str, prefect: EmbeddedServer | None = None, cwd: Path | None
         text=True,
         encoding="utf-8",
         env={**os.environ, "PYTHONIOENCODING": "utf-8", **(prefect.environment if prefect is not None else {})},
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
     return Answer(done.returncode, done.stdout, done.stderr)

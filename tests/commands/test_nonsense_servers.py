@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from commanding import Answer, apart, command_line
 from nonsense import Request, always, answering, forwarded, html, http, like_prefect
+from patience import PATIENCE_S
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from shunter.flows.embedded import EmbeddedServer
@@ -57,7 +58,7 @@ def test_each_command_that_needs_a_server_ends_with_4_and_a_sentence_at_nonsense
             text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])},
             cwd=tmp_path,
-            timeout=600,
+            timeout=PATIENCE_S,
             check=False,
         )
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from building import node, vm
+from patience import PATIENCE_S
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
@@ -25,7 +26,6 @@ from shunter.flows.failover import failover
 from shunter.flows.maintain import rolling_maintenance
 from shunter.topology.recheck import check_log
 
-DEADLINE_S = 90.0
 FLOW = "import asyncio; from shunter.flows.{module} import {flow}; asyncio.run({flow}(**{given!r}))"
 
 
@@ -60,9 +60,9 @@ def happened(witness: Path, what: str, **fields: Any) -> list[dict[str, Any]]:
 
 def wait_until(witness: Path, what: str, times: int = 1) -> None:
     """The log tells of it. It is read again and again, because nobody says when it grows."""
-    until_s = time.monotonic() + DEADLINE_S
+    until_s = time.monotonic() + PATIENCE_S
     while len(happened(witness, what)) < times:
-        assert time.monotonic() < until_s, f"no {what} within {DEADLINE_S} s"
+        assert time.monotonic() < until_s, f"no {what} within {PATIENCE_S} s"
         time.sleep(0.02)
 
 
