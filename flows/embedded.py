@@ -135,7 +135,13 @@ def _launch(home: Path, *, forget: bool) -> subprocess.Popen[str]:
         "PREFECT_UI_ENABLED": "false",
         "PREFECT__SERVER_FINAL": "1",
     }
-    foreign = {"PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE", "PREFECT_SERVER_DATABASE_CONNECTION_URL"}
+    foreign = {
+        "PREFECT_API_URL",
+        "PREFECT_API_KEY",
+        "PREFECT_PROFILE",
+        "PREFECT_SERVER_API_AUTH_STRING",
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+    }
     inherited = {name: value for name, value in os.environ.items() if name not in foreign}
     with (home / LOG).open("ab") as log:
         if forget:

@@ -1,7 +1,7 @@
 """What a flow raises when there is no report of a run that did something.
 
 ShunterError
-├── PrefectUnreachable   the Prefect server does not answer, or the embedded one does not start
+├── PrefectUnreachable   the Prefect server does not answer, or with nonsense; or the embedded one does not start
 ├── RunRefused           another run has the cluster, or the plan was not approved; nothing was touched
 ├── UnfitCluster         a check found what stands against every run; `check` holds it
 └── RunError             there is a plan or a report, and it is no success: `plan` holds it
@@ -17,7 +17,7 @@ from shunter.topology.preflight import Check
 
 
 class PrefectUnreachable(ShunterError):
-    """No Prefect server answers; nothing was touched."""
+    """No Prefect server answers, or what answers is none. Says so where something may have been touched."""
 
 
 class RunRefused(ShunterError):

@@ -17,7 +17,6 @@ from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Any, NoReturn
 
-import certifi
 import httpx
 
 from shunter.flows.errors import PrefectUnreachable
@@ -67,15 +66,16 @@ def wait_for_api(url: str, access: Access, tell: Callable[[str], None], patience
 
 def _client(url: str, access: Access) -> httpx.Client:
     try:
-        if access.any_certificate:
-            context = ssl.create_default_context()
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        else:
-            context = ssl.create_default_context(cafile=access.ca_file or certifi.where())
+        trusted = ssl.create_default_context(cafile=access.ca_file) if access.ca_file else True
         base = httpx.URL(url.rstrip("/"))
         if base.scheme not in ("http", "https") or not base.host:
             _refuse(without_password(url), "is no address that starts with http:// or https://")
-        return httpx.Client(base_url=base, headers=dict(access.headers), verify=context, timeout=CALL_DEADLINE_S)
+        return httpx.Client(
+            base_url=base,
+            headers=dict(access.headers),
+            verify=not access.any_certificate and trusted,
+            timeout=CALL_DEADLINE_S,
+        )
     except (OSError, ValueError, httpx.InvalidURL) as error:
         _refuse(without_password(url), f"cannot be asked ({error})", error)
 

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
-import httpx
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
@@ -19,7 +18,7 @@ from shunter.engine.control import Control
 from shunter.engine.stop import Stop
 from shunter.engine.watch import WatchPolicy, watch
 from shunter.flows.clusters import open_cluster
-from shunter.flows.errors import PrefectUnreachable, RunError, RunRefused
+from shunter.flows.errors import RunError, RunRefused
 from shunter.flows.failover import failover
 from shunter.flows.handed import handing
 from shunter.flows.listeners import current_listener, listening
@@ -28,6 +27,7 @@ from shunter.flows.parameters import ClusterName, Speed, spoken
 from shunter.flows.shelter import sheltered_tasks
 from shunter.flows.sole_watch import SoleWatch
 from shunter.flows.temporary_server import end_it_with_us
+from shunter.flows.unanswered import told_as_unreachable
 from shunter.flows.watch_audience import WatchAudience
 from shunter.flows.watch_document import watch_headline
 from shunter.topology.model import Cluster
@@ -139,12 +139,14 @@ class _FailOver:
 
     async def __call__(self, nodes: Sequence[str], before: Cluster, stop: Stop) -> Plan:  # noqa: ARG002  the same as ours
         try:
-            with handing(self._port, before), listening(stop=self._control):
+            with (
+                told_as_unreachable("the failover cannot go on without its Prefect server"),
+                handing(self._port, before),
+                listening(stop=self._control),
+            ):
                 return await failover(self._cluster, list(nodes))
         except RunError as error:
             return error.plan
-        except httpx.HTTPError as error:
-            raise PrefectUnreachable(f"the Prefect server does not answer: {error}") from error
 
 
 async def _wind_down(work: asyncio.Future[Watch], stop: Stop, log: Logger) -> None:
