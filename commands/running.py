@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from shunter.clusters.simulated import Fault
 from shunter.commands import output, streams
@@ -280,17 +281,25 @@ def leave(
 
 
 def wait_for_prefect(prefect: PrefectAtHand, console: Console) -> None:
-    """Import the flows while an embedded server starts, and say what is waited for."""
-    whose = "an embedded Prefect server starts, in about 15 s" if prefect.embedded else f"asking {prefect.api_url}"
-    what = signs_of(console).plain(f"waiting for Prefect: {whose}")
+    """Return once the flows are imported and their server is there; say what is waited for, and since when."""
+    whose = "an embedded Prefect server starts, usually in 15 s" if prefect.embedded else f"asking {prefect.shown}"
+    what = f"waiting for Prefect: {whose}"
+    signs = signs_of(console)
+
+    def tell(text: str) -> None:
+        console.print(signs.plain(text), soft_wrap=True, markup=False)
+
     with ExitStack() as stack:
         if can_redraw(console):
-            stack.enter_context(console.status(what))
+            stack.enter_context(console.status(escape(signs.plain(what))))
         else:
-            console.print(what, soft_wrap=True)
-        import shunter.flows.evacuate  # noqa: F401  takes a second or two, which the server needs anyway
+            tell(what)
+        if prefect.embedded is None:
+            prefect.wait_until_ready(tell)  # before anything that takes time
+        import shunter.flows.evacuate  # noqa: F401  takes a second or two, which an embedded server needs anyway
 
-        prefect.wait_until_ready()
+        if prefect.embedded is not None:
+            prefect.wait_until_ready(tell)
 
 
 async def _reported(job: Job, view: RunView, console: Console, requests: Requests, keep: Keep) -> Plan:
@@ -322,7 +331,25 @@ async def _watched(job: Job, view: RunView, console: Console, requests: Requests
         stack.enter_context(_patient(keep, tell))
         witness = stack.enter_context(output.opened(job.log)) if job.log else None
         stack.enter_context(listening(audience, stop=stop, witness=witness, faults=job.faults, keep=keep))
-        return await job.flow()
+        with run_needs_prefect(lambda: view.plan is not None):
+            return await job.flow()
+
+
+@contextmanager
+def run_needs_prefect(begun: Callable[[], bool]) -> Iterator[None]:
+    """Around a flow that is run here. Raises PrefectUnreachable where it breaks off at its server.
+
+    `begun`: whether it may have touched something.
+    """
+    from shunter.flows.unanswered import told_as_unreachable
+
+    def consequence() -> str:
+        if begun():
+            return ". The run had begun: look at the cluster before anything else, then start it again; it goes on"
+        return "; nothing was touched. Look at the server (PREFECT_API_URL) and what stands in between, then try again"
+
+    with told_as_unreachable("the run cannot go on without its Prefect server", consequence):
+        yield
 
 
 @contextmanager

@@ -110,6 +110,7 @@ def _run_flow(asked: Asked, speed: float | None) -> Watch:
 
 
 async def _run(asked: Asked, speed: float | None, requests: Requests) -> Watch:
+    from shunter.commands.running import run_needs_prefect
     from shunter.flows.listeners import listening
     from shunter.flows.watch import watch_cluster
 
@@ -126,6 +127,7 @@ async def _run(asked: Asked, speed: float | None, requests: Requests) -> Watch:
             stack.enter_context(streams.when_broken(unheard))
         witness = stack.enter_context(output.opened(asked.log)) if asked.log else None
         stack.enter_context(listening(stop=stop, witness=witness, watcher=watcher))
+        stack.enter_context(run_needs_prefect(lambda: asked.on_node_lost != "nothing"))
         watched = await watch_cluster(
             asked.cluster,
             for_s=asked.for_s,

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
 from prefect.events import emit_event
 
 from shunter.clusters.clock import Clock
@@ -20,6 +19,7 @@ from shunter.flows.progress import HowFar, MovesHowFar, how_far, vm_of
 from shunter.flows.restarts_seen import node_told
 from shunter.flows.server import Logger
 from shunter.flows.turns_seen import TurnsSeen
+from shunter.flows.unanswered import is_unanswered, what_came
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.plan import Finding, Plan
 
@@ -222,8 +222,10 @@ class RunAudience:
     async def _kept(self, writing: Awaitable[None]) -> None:
         try:
             await writing
-        except httpx.HTTPError as error:
-            self._log.warning("an artifact could not be left on the Prefect server: %s", error)
+        except Exception as error:
+            if not is_unanswered(error):
+                raise
+            self._log.warning("an artifact could not be left on the Prefect server: %s", what_came(error))
 
 
 def subject_of(step: Step) -> tuple[str, str]:

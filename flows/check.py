@@ -13,6 +13,7 @@ from shunter.flows.clusters import open_cluster
 from shunter.flows.errors import UnfitCluster
 from shunter.flows.markdown import check_headline
 from shunter.flows.parameters import ClusterName, spoken
+from shunter.flows.temporary_server import end_it_with_us
 from shunter.topology.preflight import Check, check
 
 
@@ -30,6 +31,7 @@ async def check_cluster(cluster: ClusterName) -> Check:
     Args:
         cluster: The name of a registered cluster, or the path of a cluster file (ends in .json).
     """
+    end_it_with_us()
     async with open_cluster(cluster) as port:
         found = check(await port.look())
     await leave_check(found)

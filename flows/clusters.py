@@ -18,7 +18,7 @@ from shunter.clusters.clock import Clock
 from shunter.clusters.port import ClusterPort
 from shunter.clusters.simulated import Fault, SimulatedCluster
 from shunter.clusters.simulated.remote import RemoteCluster
-from shunter.flows.errors import PrefectUnreachable
+from shunter.flows.unanswered import told_as_unreachable
 from shunter.topology.clusterfile import read_cluster
 from shunter.topology.errors import RequestError
 
@@ -97,7 +97,7 @@ async def _from_file(
 
 
 async def _registered(name: str) -> SimulatedClusterHost:
-    try:
+    with told_as_unreachable(f"cluster {name}: the Prefect server cannot be asked for it"):
         async with get_client() as client:
             for block in REGISTERED:
                 try:
@@ -106,8 +106,6 @@ async def _registered(name: str) -> SimulatedClusterHost:
                     if not isinstance(error.__cause__, ObjectNotFound):
                         raise
             known = await _names(client)
-    except httpx.HTTPError as error:
-        raise PrefectUnreachable(f"cluster {name}: the Prefect server cannot be asked for it ({error})") from error
     there_are = f"registered are {', '.join(known)}" if known else "none is registered"
     raise RequestError(
         f'no cluster is registered as "{name}" on this Prefect server: {there_are}. '
@@ -120,6 +118,8 @@ async def _names(client: PrefectClient) -> list[str]:
     for block in REGISTERED:
         try:
             found += await client.read_block_documents_by_type(block.get_block_type_slug(), limit=NAMES_SHOWN)
-        except ObjectNotFound:
-            continue
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != httpx.codes.NOT_FOUND:
+                raise
+            continue  # a fresh server does not know of this kind of cluster
     return sorted(document.name for document in found if document.name)

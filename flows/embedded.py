@@ -3,27 +3,34 @@
 Prefect's own ephemeral mode is not used: its server shares the terminal's process group, so that Ctrl-C would kill it
 under a run that is still bringing its migrations to an end; it also starts only when the first flow does. Ours starts
 while this process still imports Prefect, and ends when its standard input ends, whatever happened to this process.
+
+How long it takes to start says more of the machine's load than of the server: as long as its process lives it is waited
+for, with a deadline far beyond what a badly overloaded machine needs. A process that has ended is known at once.
 """
 
 from __future__ import annotations
 
 import os
 import queue
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 
+from shunter.flows import file_lock
+from shunter.flows.children import apart_from_the_terminal
 from shunter.flows.errors import PrefectUnreachable
+from shunter.flows.temporary_homes import LOG, temporary_home
 
-START_DEADLINE_S = 120.0
+START_DEADLINE_S = 600.0
+TELL_AFTER_S = 30.0
 END_DEADLINE_S = 10.0
 DRAIN_DEADLINE_S = 5.0
-TEMPORARY = "shunter-prefect-"
+LAST_WORDS = 800
 
 
 class EmbeddedServer:
@@ -34,8 +41,9 @@ class EmbeddedServer:
         self._process = process
         self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._ready = False
+        self._since, self._since_s = datetime.now().astimezone(), time.monotonic()
         threading.Thread(target=self._hear, name="embedded-prefect", daemon=True).start()
-        port = self._next_word()
+        port = self._next_word(lambda _: None)
         self.api_url = f"http://127.0.0.1:{port}/api"
         self.environment = {**_settings(home), "PREFECT_API_URL": self.api_url}
 
@@ -46,28 +54,26 @@ class EmbeddedServer:
 
         To be left outside of any event loop.
         """
-        home = kept_in or Path(tempfile.mkdtemp(prefix=TEMPORARY))
-        home.mkdir(parents=True, exist_ok=True)
-        process = _launch(home, forget=kept_in is None)
-        try:
+        with ExitStack() as stack:
+            home = kept_in or stack.enter_context(temporary_home())
+            home.mkdir(parents=True, exist_ok=True)
+            process = _launch(home, forget=kept_in is None)
+            # nothing that a temporary one has to write is wanted any more
+            stack.callback(_end, process, patience_s=END_DEADLINE_S if kept_in else 0.0)
+            stack.callback(_send_what_is_queued)
             yield cls(home, process)
-        finally:
-            _send_what_is_queued()
-            if kept_in is None:
-                process.kill()  # nothing of it is wanted any more
-                process.wait()
-                shutil.rmtree(home, ignore_errors=True)
-            else:
-                _end(process)
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def wait_until_ready(self) -> None:
-        """Return once the server answers requests. Raises PrefectUnreachable, with what the server said last."""
+    def wait_until_ready(self, tell: Callable[[str], None] = lambda _: None) -> None:
+        """Return once the server answers requests. `tell`: is told now and then that it is still waited for.
+
+        Raises PrefectUnreachable, with what the server said last.
+        """
         if not self._ready:
-            self._next_word()
+            self._next_word(tell)
             self._ready = True
 
     def _hear(self) -> None:
@@ -75,19 +81,38 @@ class EmbeddedServer:
             self._said.put(line.strip())
         self._said.put("")
 
-    def _next_word(self) -> str:
-        try:
-            word = self._said.get(timeout=START_DEADLINE_S)
-        except queue.Empty:
-            word = ""
-        if not word:
-            log = self.home / "server.log"
-            tail = log.read_text(encoding="utf-8", errors="replace").strip()[-800:] if log.is_file() else ""
-            raise PrefectUnreachable(
-                f"the embedded Prefect server did not start within {START_DEADLINE_S:g} s; set PREFECT_API_URL to use "
-                f"one that runs. Its last words: {tail or 'none'}"
-            )
-        return word
+    def _next_word(self, tell: Callable[[str], None]) -> str:
+        until_s = self._since_s + START_DEADLINE_S
+        while (left_s := until_s - time.monotonic()) > 0:
+            try:
+                word = self._said.get(timeout=min(TELL_AFTER_S, left_s))
+            except queue.Empty:
+                tell(
+                    f"the embedded Prefect server is starting since {self._since:%H:%M:%S} "
+                    f"({time.monotonic() - self._since_s:.0f} s); its process lives, so that it is waited for"
+                )
+                continue
+            if not word:
+                raise self._failed(_how_ended(self._process))
+            return word
+        raise self._failed(f"did not start within {START_DEADLINE_S:g} s")
+
+    def _failed(self, what: str) -> PrefectUnreachable:
+        log = self.home / LOG
+        said = log.read_text(encoding="utf-8", errors="replace").strip() if log.is_file() else ""
+        return PrefectUnreachable(
+            f"the embedded Prefect server {what}; set PREFECT_API_URL to use one that runs. "
+            f"Its last words: {said[-LAST_WORDS:] or 'none'}"
+        )
+
+
+def _how_ended(process: subprocess.Popen[str]) -> str:
+    """Of a process that says nothing any more."""
+    try:
+        code = process.wait(END_DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        return "closed its output while it started"
+    return f"was ended by signal {-code} while it started" if code < 0 else f"ended with code {code} while it started"
 
 
 def _settings(home: Path) -> dict[str, str]:
@@ -110,9 +135,17 @@ def _launch(home: Path, *, forget: bool) -> subprocess.Popen[str]:
         "PREFECT_UI_ENABLED": "false",
         "PREFECT__SERVER_FINAL": "1",
     }
-    foreign = {"PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE", "PREFECT_SERVER_DATABASE_CONNECTION_URL"}
+    foreign = {
+        "PREFECT_API_URL",
+        "PREFECT_API_KEY",
+        "PREFECT_PROFILE",
+        "PREFECT_SERVER_API_AUTH_STRING",
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+    }
     inherited = {name: value for name, value in os.environ.items() if name not in foreign}
-    with (home / "server.log").open("ab") as log:
+    with (home / LOG).open("ab") as log:
+        if forget:
+            file_lock.hold(log)  # the server inherits it: others see that the folder is in use for as long as it lives
         return subprocess.Popen(  # noqa: S603 - our own module
             command,
             stdin=subprocess.PIPE,
@@ -121,7 +154,7 @@ def _launch(home: Path, *, forget: bool) -> subprocess.Popen[str]:
             text=True,
             env={**inherited, **_settings(home), **server_only},
             cwd=home,  # a prefect.toml or .env of the user's folder is not meant for this server
-            start_new_session=True,  # Ctrl-C in the terminal is for the run, which still needs its server
+            **apart_from_the_terminal(),  # Ctrl-C in the terminal is for the run, which still needs its server
         )
 
 
@@ -132,11 +165,11 @@ def _send_what_is_queued() -> None:
             getattr(sys.modules[module], worker).drain_all(timeout=DRAIN_DEADLINE_S)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    if process.stdin is not None:
+def _end(process: subprocess.Popen[str], *, patience_s: float) -> None:
+    if process.stdin is not None and patience_s:
         process.stdin.close()
     try:
-        process.wait(END_DEADLINE_S)
+        process.wait(patience_s)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

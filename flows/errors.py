@@ -1,7 +1,7 @@
 """What a flow raises when there is no report of a run that did something.
 
 ShunterError
-├── PrefectUnreachable   the Prefect server does not answer, or the embedded one does not start
+├── PrefectUnreachable   the Prefect server does not answer, or with nonsense; or the embedded one does not start
 ├── RunRefused           another run has the cluster, or the plan was not approved; nothing was touched
 ├── WatchCancelled       the flow run of a watch was cancelled; `watch` holds what it saw
 ├── RunAbandoned         the flow run was cancelled, and ended before what was under way
@@ -21,7 +21,7 @@ from shunter.topology.watching.report import Watch
 
 
 class PrefectUnreachable(ShunterError):
-    """No Prefect server answers; nothing was touched."""
+    """No Prefect server answers, or what answers is none. Says so where something may have been touched."""
 
 
 class RunRefused(ShunterError):

@@ -41,6 +41,7 @@ from shunter.flows.run_folder import Keep, RunFolder
 from shunter.flows.server import CALL_DEADLINE_S, Logger, PrefectServer
 from shunter.flows.shelter import sheltered_tasks
 from shunter.flows.spoken import count, together
+from shunter.flows.temporary_server import end_it_with_us
 from shunter.flows.whole_cluster import WholeCluster, refuse_beside_rolling
 from shunter.statemachines.migration import Migration
 from shunter.topology.plan import Plan
@@ -120,6 +121,7 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
     listener = current_listener()
     stop = listener.stop or Control()
     voice = ServerVoice(listener.audience)
+    end_it_with_us()
     async with AsyncExitStack() as stack:
         stack.enter_context(sheltered_tasks())
         server = await stack.enter_async_context(PrefectServer.connected(log, voice.say))

@@ -25,6 +25,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from shunter.engine.stop import Stop
 from shunter.flows.errors import PrefectUnreachable
 from shunter.flows.spoken import duration
+from shunter.flows.unanswered import is_unanswered, what_came
 from shunter.topology.plan import Finding
 
 Logger = logging.Logger | LoggingAdapter
@@ -178,8 +179,13 @@ class PrefectServer:
         except (ObjectNotFound, ObjectAlreadyExists):
             self._answers()
             raise
-        except (httpx.HTTPError, TimeoutError, _Busy, ValueError) as error:
+        except (TimeoutError, _Busy) as error:
             raise self._silent(str(error) or f"no answer within {CALL_DEADLINE_S:g} s") from error
+        except Exception as error:
+            if not is_unanswered(error):
+                raise
+            why = str(error) if isinstance(error, httpx.RequestError) else what_came(error)
+            raise self._silent(why or type(error).__name__) from error
         self._answers()
         return answer
 

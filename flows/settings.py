@@ -9,24 +9,30 @@ SHUNTER_STATE_DIR       folder in which runs leave theirs; without it, the user'
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 import sys
 import tomllib
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_state_path
 
 from shunter.flows.embedded import EmbeddedServer
-from shunter.flows.errors import PrefectUnreachable
 
-PROBE_DEADLINE_S = 10.0
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a Prefect server is spoken to, besides its address."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    ca_file: str | None = None
+    any_certificate: bool = False
 
 
 def state_folder() -> Path:
@@ -42,24 +48,23 @@ class PrefectAtHand:
     api_url: str
     embedded: EmbeddedServer | None = None
 
-    def wait_until_ready(self) -> None:
-        """Return once the server answers. Raises PrefectUnreachable.
+    @property
+    def shown(self) -> str:
+        """Its address, for people."""
+        return without_password(self.api_url)
 
-        What does not need Prefect is best done before this call: an embedded server takes some seconds to start.
+    def wait_until_ready(self, tell: Callable[[str], None] = lambda _: None) -> None:
+        """Return once the server answers requests. `tell`: hears what is waited for when that takes long.
+
+        Raises PrefectUnreachable. What does not need Prefect is best done before this call: an embedded server takes
+        some seconds to start.
         """
         if self.embedded is not None:
-            self.embedded.wait_until_ready()
+            self.embedded.wait_until_ready(tell)
             return
-        request = urllib.request.Request(f"{self.api_url.rstrip('/')}/health")  # noqa: S310 - as configured
-        try:
-            urllib.request.urlopen(request, timeout=PROBE_DEADLINE_S).close()  # noqa: S310 - as configured
-        except urllib.error.HTTPError:
-            return  # whoever answers is there; what it thinks of this path differs between servers
-        except (OSError, ValueError) as error:
-            raise PrefectUnreachable(
-                f"the Prefect server {self.api_url} does not answer ({error}): start it, or take the address away "
-                "(PREFECT_API_URL, or `prefect config unset PREFECT_API_URL`) to use an embedded one"
-            ) from error
+        from shunter.flows.probe import wait_for_api  # noqa: PLC0415  whoever needs no server needs no HTTP client
+
+        wait_for_api(self.api_url, configured_access(os.environ, Path.cwd(), Path.home()), tell)
 
 
 @contextmanager
@@ -85,36 +90,79 @@ def prefect_at_hand(*, quiet: bool = False) -> Iterator[PrefectAtHand]:
             yield PrefectAtHand(server.api_url, server)
 
 
+def without_password(url: str) -> str:
+    """An address as people may read it."""
+    return re.sub(r"//[^/@\s]*@", "//", url)
+
+
 def configured_api_url(environment: Mapping[str, str], folder: Path, user_home: Path) -> str | None:
-    """The address of the Prefect server that Prefect itself would take, None where none is configured.
+    """The address of the Prefect server that Prefect itself would take, None where none is configured."""
+    return _Configured(environment, folder, user_home).text("api", "url")
 
-    In Prefect's order: environment, `.env`, `prefect.toml` and `pyproject.toml` of the folder, the active profile.
+
+def configured_access(environment: Mapping[str, str], folder: Path, user_home: Path) -> Access:
+    """How Prefect itself would speak to its server."""
+    configured = _Configured(environment, folder, user_home)
+    headers = configured.table("client", "custom_headers")
+    if login := configured.text("api", "auth_string"):
+        headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
+    elif key := configured.text("api", "key"):
+        headers["Authorization"] = f"Bearer {key}"
+    careless = configured.text("api", "tls_insecure_skip_verify") or ""
+    return Access(headers, configured.text("api", "ssl_cert_file"), careless.lower() in {"true", "1", "yes", "on"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Configured:
+    """What is configured for Prefect, looked for where and in the order in which Prefect does.
+
+    Environment, `.env`, `prefect.toml` and `pyproject.toml` of the folder, the active profile.
     """
-    return (
-        environment.get("PREFECT_API_URL")
-        or _from_dot_env(folder / ".env")
-        or _from_table(folder / "prefect.toml", "api", "url")
-        or _from_table(folder / "pyproject.toml", "tool", "prefect", "api", "url")
-        or _from_profile(environment, user_home)
-    )
+
+    environment: Mapping[str, str]
+    folder: Path
+    user_home: Path
+
+    def text(self, *keys: str) -> str | None:
+        """None where it is nowhere, or empty."""
+        value = self._value(keys)
+        return str(value) if value else None
+
+    def table(self, *keys: str) -> dict[str, str]:
+        """Empty where it is nowhere, or no table of texts."""
+        value = self._value(keys)
+        try:
+            found = json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            return {}  # Prefect complains of it
+        return {str(name): str(each) for name, each in found.items()} if isinstance(found, dict) else {}
+
+    def _value(self, keys: tuple[str, ...]) -> Any:
+        name = "_".join(("PREFECT", *keys)).upper()
+        return (
+            self.environment.get(name)
+            or _from_dot_env(self.folder / ".env", name)
+            or _from_table(self.folder / "prefect.toml", *keys)
+            or _from_table(self.folder / "pyproject.toml", "tool", "prefect", *keys)
+            or self._from_profile(name)
+        )
+
+    def _from_profile(self, name: str) -> Any:
+        home = Path(self.environment.get("PREFECT_HOME") or self.user_home / ".prefect").expanduser()
+        path = Path(self.environment.get("PREFECT_PROFILES_PATH") or home / "profiles.toml").expanduser()
+        active = self.environment.get("PREFECT_PROFILE") or _from_table(path, "active")
+        return _from_table(path, "profiles", active, name) if isinstance(active, str) else None
 
 
-def _from_profile(environment: Mapping[str, str], user_home: Path) -> str | None:
-    home = Path(environment.get("PREFECT_HOME") or user_home / ".prefect").expanduser()
-    path = Path(environment.get("PREFECT_PROFILES_PATH") or home / "profiles.toml").expanduser()
-    active = environment.get("PREFECT_PROFILE") or _from_table(path, "active")
-    return _from_table(path, "profiles", active, "PREFECT_API_URL") if active else None
-
-
-def _from_dot_env(path: Path) -> str | None:
+def _from_dot_env(path: Path, name: str) -> str | None:
     if not path.is_file():
         return None
-    line = re.compile(r"""^\s*(?:export\s+)?PREFECT_API_URL\s*=\s*(["']?)(?P<url>[^"'#\s]*)\1""", re.MULTILINE)
+    line = re.compile(rf"""^\s*(?:export\s+)?{name}\s*=\s*(?:'([^']*)'|"([^"]*)"|([^"'#\s]*))""", re.MULTILINE)
     found = line.search(path.read_text(encoding="utf-8", errors="replace"))
-    return (found["url"] or None) if found else None
+    return next(filter(None, found.groups()), None) if found else None
 
 
-def _from_table(path: Path, *keys: str) -> str | None:
+def _from_table(path: Path, *keys: str) -> Any:
     if not path.is_file():
         return None
     try:
@@ -123,7 +171,7 @@ def _from_table(path: Path, *keys: str) -> str | None:
         return None  # Prefect, which owns the file, complains of it
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
-    return value if isinstance(value, str) and value else None
+    return value
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-import httpx
 from prefect import flow, get_run_logger
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
@@ -22,9 +21,10 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from shunter.flows.clusters import is_file
-from shunter.flows.errors import PrefectUnreachable, RunRefused
+from shunter.flows.errors import RunRefused
 from shunter.flows.parameters import ClusterName, SteeredNode, Steering, spoken
 from shunter.flows.steering import ANSWER_KEY, KEY, OF_A_NODE, Asked, Heard
+from shunter.flows.unanswered import told_as_unreachable
 from shunter.topology.errors import RequestError
 
 STEERED_FLOW = "rolling-maintenance"
@@ -59,15 +59,13 @@ async def steer_rolling_maintenance(cluster: ClusterName, what: Steering, node: 
     asked = Asked(what=what, node=node)
     state: Any
     try:
-        runs = await _under_way(cluster)
-        for run in runs:
-            await asked.asend_to(run, key_prefix=KEY)
-        # a run that died with its worker still counts as running, and never answers: the first answer is taken
-        heard = await Heard.receive(
-            timeout=ANSWER_WITHIN_S, poll_interval=ASK_EVERY_S, raise_timeout_error=True, key_prefix=ANSWER_KEY
-        ).anext()
-    except httpx.HTTPError as error:
-        raise PrefectUnreachable(f"the Prefect server cannot be asked for the run: {error}") from error
+        with told_as_unreachable("the run cannot be told"):
+            for run in await _under_way(cluster):
+                await asked.asend_to(run, key_prefix=KEY)
+            # a run that died with its worker still counts as running, and never answers: the first answer is taken
+            heard = await Heard.receive(
+                timeout=ANSWER_WITHIN_S, poll_interval=ASK_EVERY_S, raise_timeout_error=True, key_prefix=ANSWER_KEY
+            ).anext()
     except TimeoutError:
         said = (
             f"the rolling run of {spoken(cluster)} did not answer within {ANSWER_WITHIN_S:g} s. It is over, or its "

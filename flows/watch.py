@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
-import httpx
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
@@ -19,7 +18,7 @@ from shunter.engine.control import Control
 from shunter.engine.stop import Stop
 from shunter.engine.watch import WatchPolicy, watch
 from shunter.flows.clusters import open_cluster
-from shunter.flows.errors import PrefectUnreachable, RunError, RunRefused, WatchCancelled
+from shunter.flows.errors import RunError, RunRefused, WatchCancelled
 from shunter.flows.failover import failover
 from shunter.flows.handed import handing
 from shunter.flows.listeners import current_listener, listening
@@ -29,6 +28,8 @@ from shunter.flows.parameters import ClusterName, Speed, spoken
 from shunter.flows.server import Logger, PrefectServer
 from shunter.flows.shelter import sheltered_tasks
 from shunter.flows.sole_watch import SoleWatch
+from shunter.flows.temporary_server import end_it_with_us
+from shunter.flows.unanswered import told_as_unreachable
 from shunter.flows.watch_audience import WatchAudience
 from shunter.flows.watch_document import watch_headline
 from shunter.topology.model import Cluster
@@ -113,6 +114,7 @@ async def _watched(cluster: str, policy: WatchPolicy, for_s: float | None, speed
     log = get_run_logger()
     listener = current_listener()
     stop = listener.stop or Control()
+    end_it_with_us()
     async with AsyncExitStack() as stack:
         stack.enter_context(sheltered_tasks())
         server = await stack.enter_async_context(PrefectServer.connected(log))
@@ -152,12 +154,14 @@ class _FailOver:
 
     async def __call__(self, nodes: Sequence[str], before: Cluster, stop: Stop) -> Plan:  # noqa: ARG002  the same as ours
         try:
-            with handing(self._port, before), listening(stop=self._control):
+            with (
+                told_as_unreachable("the failover cannot go on without its Prefect server"),
+                handing(self._port, before),
+                listening(stop=self._control),
+            ):
                 return await failover(self._cluster, list(nodes))
         except RunError as error:
             return error.plan
-        except httpx.HTTPError as error:
-            raise PrefectUnreachable(f"the Prefect server does not answer: {error}") from error
 
 
 async def _wind_down(work: asyncio.Future[Watch], stop: Stop, log: Logger) -> None:

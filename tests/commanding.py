@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from patience import PATIENCE_S
 from typer.testing import CliRunner
 
 from shunter.commands.main import app
@@ -67,7 +68,7 @@ def apart(*command: str, prefect: EmbeddedServer | None = None, cwd: Path | None
         text=True,
         encoding="utf-8",
         env={**_environment(prefect), **environment},
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
     return Answer(done.returncode, done.stdout, done.stderr)

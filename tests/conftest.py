@@ -37,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith(("PREFECT_", "SHUNTER_")) or name in COLOURS]:
         del os.environ[name]
     os.environ |= TERMINAL
+    os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"  # Prefect would start it unasked, and wait for 20 s
     config.stash[PREFECT_HOME] = tempfile.TemporaryDirectory(prefix="shunter-tests-")
     os.environ["PREFECT_HOME"] = config.stash[PREFECT_HOME].name
     os.environ["SHUNTER_STATE_DIR"] = str(Path(config.stash[PREFECT_HOME].name) / "state")

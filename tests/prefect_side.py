@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 from building import node, vm
+from patience import PATIENCE_S
 
 from shunter.flows.clusters import SimulatedClusterHost
 from shunter.flows.embedded import EmbeddedServer
@@ -27,7 +28,7 @@ class Asked:
     """What the server knows, asked for by plain HTTP."""
 
     def __init__(self, server: EmbeddedServer) -> None:
-        self._http = httpx.Client(base_url=server.api_url)
+        self._http = httpx.Client(base_url=server.api_url, timeout=PATIENCE_S)
 
     def find(self, what: str, **filters: Any) -> list[dict[str, Any]]:
         answer = self._http.post(f"{what}/filter", json=filters).raise_for_status().json()
@@ -40,7 +41,7 @@ class Asked:
 
     async def until(self, what: str, enough: int, **filters: Any) -> list[dict[str, Any]]:
         """What arrives in the background, awaited."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while len(found := self.find(what, **filters)) < enough:  # noqa: ASYNC110 - the server tells nobody
                 await asyncio.sleep(0.2)
         return found

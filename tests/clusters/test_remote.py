@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from building import cluster, vm
+from patience import PATIENCE_S
 
 from shunter.clusters.clock import Clock
 from shunter.clusters.port import OutcomeUnknown, Refused, Unreachable
@@ -344,7 +345,7 @@ def test_the_process_says_where_it_listens_and_ends_cleanly(tmp_path: Path, numb
 
         asyncio.run(migrate())
         process.send_signal(number)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
         assert process.stderr.read() == ""
     happened: list[dict[str, Any]] = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line["what"] for line in happened] == ["cluster", "migration_started", "migration_ended"]
@@ -403,7 +404,7 @@ def test_the_process_reboots_as_fast_and_balances_as_it_is_told(tmp_path: Path) 
 
         asyncio.run(reboot())
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize("answer", [b'{"answer": "soon"}\n', b'{"answer": NaN}\n', b'{"answer": -1}\n', b"{}\n"])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from commanding import apart, command_line
+from patience import PATIENCE_S
 
 from shunter.flows.embedded import EmbeddedServer
 from shunter.topology.recheck import check_log
@@ -92,7 +93,7 @@ def test_an_interrupted_rolling_run_brings_back_what_is_away_and_ends_with_130(r
             said += line
             away = re.search(r"node (N\d): in maintenance", line)
         process.send_signal(signal.SIGINT)
-        out, rest = process.communicate(timeout=120)
+        out, rest = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, said + rest
     node = away[1]
     assert re.search(rf"Stopping: nothing new starts; .*; {node} is away and brought back first, about \d", rest)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from building import cluster, node, vm
 from commanding import command_line
+from patience import PATIENCE_S
 from rich.console import Console
 
 from shunter.commands.screens.watch import WatchLines, WatchScreen
@@ -138,7 +139,7 @@ def test_ctrl_c_ends_a_watch_with_its_document_and_130(roomy: str, prefect_serve
     assert "waiting for Prefect" in watching.stderr.readline()
     assert "looks at roomy" in watching.stderr.readline()
     watching.send_signal(signal.SIGINT)
-    out, _ = watching.communicate(timeout=60)
+    out, _ = watching.communicate(timeout=PATIENCE_S)
     found = json.loads(out)
     assert (watching.returncode, found["kind"], found["interrupted"]) == (130, "watch", True)
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from building import node, vm
 from commanding import SHUNTER
+from patience import PATIENCE_S
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect_side import hosted
 
@@ -24,7 +25,6 @@ from shunter.flows.failover import failover
 from shunter.flows.maintain import rolling_maintenance
 from shunter.topology.recheck import check_log
 
-DEADLINE_S = 90.0
 FLOW = "import asyncio; from shunter.flows.{module} import {flow}; asyncio.run({flow}(**{given!r}))"
 
 
@@ -59,9 +59,9 @@ def happened(witness: Path, what: str, **fields: Any) -> list[dict[str, Any]]:
 
 def wait_until(witness: Path, what: str, times: int = 1) -> None:
     """The log tells of it. It is read again and again, because nobody says when it grows."""
-    until_s = time.monotonic() + DEADLINE_S
+    until_s = time.monotonic() + PATIENCE_S
     while len(happened(witness, what)) < times:
-        assert time.monotonic() < until_s, f"no {what} within {DEADLINE_S} s"
+        assert time.monotonic() < until_s, f"no {what} within {PATIENCE_S} s"
         time.sleep(0.02)
 
 
@@ -132,7 +132,7 @@ def test_i8_what_a_killed_evacuation_left_is_listed_and_given_back_on_a_yes(
 
     def recover(*options: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", SHUNTER, "recover", "--cluster", name, *options]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
     with hosted(name, tmp_path, cluster=of, speed=20) as witness:
         given = {"cluster": name, "nodes": ["N1"]}

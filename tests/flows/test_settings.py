@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from shunter.flows.settings import configured_api_url, prefect_at_hand
 
@@ -79,7 +80,7 @@ def python(code: str, *arguments: str, tmp_path: Path, **environment: str) -> su
         [sys.executable, "-c", code, *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=True,
         cwd=here,
         env={**kept, **own, **environment},

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from building import node, vm
+from patience import PATIENCE_S
 
 from shunter.flows.clusters import SimulatedClusterHost
 from shunter.flows.embedded import EmbeddedServer
 from shunter.topology.plan import Plan
-
-DEADLINE_S = 120
 
 EVACUATE = """
 import asyncio, sys
@@ -96,7 +95,7 @@ def test_i1_two_processes_never_use_a_node_at_the_same_time_and_both_end_well(
                 assert run.stdin is not None
                 run.stdin.write("go\n")
                 run.stdin.flush()
-            said = [run.communicate(timeout=DEADLINE_S)[0].strip().splitlines()[-1] for run in (one, other)]
+            said = [run.communicate(timeout=PATIENCE_S)[0].strip().splitlines()[-1] for run in (one, other)]
     reports = [Plan.model_validate_json(text) for text in said]
     log = [json.loads(line) for line in witness.read_text(encoding="utf-8").splitlines()]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from building import node, vm
+from patience import PATIENCE_S
 from prefect_side import Asked, hosted
 
 from shunter.clusters.simulated import Fault, read_faults
@@ -99,7 +100,7 @@ def test_one_watch_a_cluster_and_the_next_one_when_it_is_over(
         with listening(stop=stop):
             first = asyncio.create_task(watch_cluster(str(cluster_file)))
         limit = f"shunter:{request.node.name}::watch"
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not held(asked, limit):  # noqa: ASYNC110 - the server tells nobody
                 await asyncio.sleep(0.1)
         with pytest.raises(RunRefused, match="is watched already"):
