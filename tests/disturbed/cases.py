@@ -99,15 +99,18 @@ class Case:
         return twin_of(self.procedure, read_cluster(self.cluster), self.nodes, self.maintenance_s)
 
 
+def kind_of(seed: int) -> tuple[Procedure, float, str]:
+    """Procedure, speed and disturbance of this seed."""
+    number = seed % (ROUND + len(WAYS))
+    if number >= ROUND:
+        return (*WAYS[number - ROUND], UNDISTURBED)
+    kind, turn = number % len(DISTURBANCES), number // len(DISTURBANCES)
+    return (*WAYS[(kind + turn) % len(WAYS)], DISTURBANCES[kind])
+
+
 def draw(seed: int) -> Case:
     """The case of this seed."""
-    number = seed % (ROUND + len(WAYS))
-    kind, turn = number % len(DISTURBANCES), number // len(DISTURBANCES)
-    procedure, speed = WAYS[(kind + turn) % len(WAYS)]
-    disturbance = DISTURBANCES[kind] if number < ROUND else UNDISTURBED
-    if number >= ROUND:
-        procedure, speed = WAYS[number - ROUND]
-    return drawn(seed, procedure, speed, disturbance)
+    return drawn(seed, *kind_of(seed))
 
 
 def drawn(seed: int, procedure: Procedure, speed: float, disturbance: str) -> Case:
