@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from disturbed.cases import DISTURBANCES, ROUND, UNDISTURBED, WAYS, Case, Procedure, drawn, kind_of
 from disturbed.judge import judge
 from disturbed.outcome import longest_idle, spans
-from disturbed.play import Cause, Played
+from disturbed.play import Cause, Played, leaves_folders
 from virtual import Night, evacuated, failed_over, maintained
 
 from shunter.topology.clusterfile import read_cluster
@@ -48,8 +49,9 @@ def played(procedure: Procedure, disturbance: str = UNDISTURBED) -> Played:
         migrated=[],
         booted_s={},
         report=json.loads(told),
+        folder=Path("runs/one") if leaves_folders() else None,
         printed=told,
-        complaints="",
+        complaints="the run's folder: runs/one",
         states=[("Completed" if night.report.ok else "Partly done", "COMPLETED")],
         locks=[],
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from disturbed.outcome import Ending, Event, begun, ending_of, longest_idle, spans
-from disturbed.play import Played
+from disturbed.play import Played, leaves_folders
 from shunter.topology.plan import Plan
 from shunter.topology.recheck import check_log, check_report
 
@@ -24,6 +24,8 @@ NEW = frozenset({"migration_started", "node_paused", "node_rebooted", "vm_starte
 FALSE_CAUSES = re.compile(r"held by another run|another run holds|is watched already|add a node", re.IGNORECASE)
 TRACEBACK = "Traceback (most recent call last)"
 MOST_SHOWN = 3
+UNWRITTEN = re.compile(r"cannot be written|could not be written|No space left|Broken pipe", re.IGNORECASE)
+FULL_FOLDER = "disk of the run's folder full"
 WITHOUT_WITNESS = "disk of the witness log full"
 
 
@@ -211,6 +213,24 @@ def _report(played: Played) -> Iterator[Fault]:
         yield from _turns(played, report)
 
 
+def _folder(played: Played) -> Iterator[Fault]:
+    """Every run that acts leaves a folder, and names it; what cannot be written is said."""
+    kind = played.case.disturbance
+    if played.code is None or not leaves_folders():
+        return
+    if kind != FULL_FOLDER and played.folder is None:
+        yield Fault("folder", "the run left no folder with a report")
+    if kind != "standard error closed" and played.folder is not None and played.folder.name not in played.complaints:
+        yield Fault("folder", f"it does not name its folder {played.folder.name}")
+
+
+def _unwritten(played: Played) -> Iterator[Fault]:
+    kind = played.case.disturbance
+    full = kind == "disk of --html full" or "output" in kind or (kind == FULL_FOLDER and leaves_folders())
+    if full and played.code is not None and not UNWRITTEN.search(played.complaints):
+        yield Fault("silence", "it does not say what it could not write")
+
+
 def _printed(played: Played, report: Mapping[str, Any]) -> Iterator[Fault]:
     """Standard output is one JSON document, the report of the folder."""
     try:
@@ -336,6 +356,8 @@ PARTS: tuple[Callable[[Played], Iterator[Fault]], ...] = (
     _exit_code,
     _traceback,
     _report,
+    _folder,
+    _unwritten,
     _causes,
     _states,
     _locks,

@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
+from commanding import apart, command_line
 
 from disturbed.cases import Case
 from disturbed.outcome import Event
@@ -47,8 +49,8 @@ class Cause:
 
 @dataclass
 class Played:
-    """What is left of a case. `code` None: the run did not end. `told`: the report, of the run's folder or as it was
-    printed; `printed`: standard output; `states`: (name, type) of each flow run, the first first.
+    """What is left of a case. `code` None: the run did not end. `report`: of the run's `folder`, or as it was printed
+    where there is none; `printed`: standard output; `states`: (name, type) of each flow run, the first first.
     """
 
     case: Case
@@ -64,6 +66,7 @@ class Played:
     migrated: list[dict[str, Any]]
     booted_s: dict[str, float | None]
     report: dict[str, Any] | None
+    folder: Path | None
     printed: str
     complaints: str
     states: list[tuple[str, str]]
@@ -100,6 +103,12 @@ def register(name: str, address: str, api_url: str) -> None:
         SimulatedClusterHost(address=address).save(name)
 
 
+@cache
+def leaves_folders() -> bool:
+    """Whether a run leaves a folder."""
+    return "--out" in apart(*command_line("evacuate", "--help")).out
+
+
 class Stage:
     """What takes part in a case while it is played."""
 
@@ -110,8 +119,9 @@ class Stage:
         self._stack = stack
         self._runs: list[Run] = []
         self._began_s: list[float] = []
-        self._on_full_disk = disk is not None and "run's folder" in case.disturbance
-        self._state = disk.at / "state" if disk is not None and self._on_full_disk else folder / "state"
+        self._state = disk.at / "state" if disk is not None and "run's folder" in case.disturbance else folder / "state"
+        self._names_folder = leaves_folders() and case.seed % 2 == 1 and "run" not in case.disturbance
+        self._kept_in = folder / "out" if self._names_folder else self._state
 
     @property
     def run(self) -> Run:
@@ -121,6 +131,8 @@ class Stage:
         out: int | None = None
         err: int | None = None
         arguments = [*self.case.command, "--json"]
+        if self._names_folder:
+            arguments += ["--out", str(self._kept_in)]
         if self.disk is not None and "--html" in self.case.disturbance:
             arguments += ["--html", str(self.disk.at / "report.html")]
         if "output on a full disk" in self.case.disturbance:
@@ -240,6 +252,7 @@ class Stage:
     def left_behind(self, cause: Cause, code: int | None, begun_s: float, ended_s: float) -> Played:
         asked = httpx.Client(base_url=self.server.api_url, timeout=60.0)
         printed = self.run.out.read_text(encoding="utf-8", errors="replace")
+        report = self._report_in_folder()
         return Played(
             case=self.case,
             cause=cause,
@@ -255,23 +268,19 @@ class Stage:
             booted_s={
                 node["name"]: self.host.ask("booted_s", node=node["name"]) for node in self.case.cluster["nodes"]
             },
-            report=self._report(printed),
+            report=_object(report.read_text(encoding="utf-8")) if report else _object(printed),
+            folder=report.parent if report else None,
             printed=printed,
             complaints=self.run.err.read_text(encoding="utf-8", errors="replace"),
             states=_states(asked, self.case.name),
             locks=_locks(asked, self.case.name),
         )
 
-    def _report(self, printed: str) -> dict[str, Any] | None:
-        """That of the last run's folder; where there is none, what it printed."""
-        since_s = self._began_s[-1] / self.host.speed + self.host.zero_s - time.monotonic() + time.time()
-        files = [path for path in self._state.rglob("report.json") if path.stat().st_mtime >= since_s]
-        texts = [max(files, key=lambda path: path.stat().st_mtime).read_text(encoding="utf-8")] if files else []
-        for text in (*texts, printed):
-            report = _object(text)
-            if report is not None:
-                return report
-        return None
+    def _report_in_folder(self) -> Path | None:
+        """That of the last run, in the folder that it left."""
+        begun_s = time.time() - time.monotonic() + self.run.begun_s
+        files = [path for path in self._kept_in.rglob("report.json") if path.stat().st_mtime >= begun_s]
+        return max(files, key=lambda path: path.stat().st_mtime, default=None)
 
 
 @contextmanager
