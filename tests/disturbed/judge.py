@@ -55,8 +55,9 @@ def _nothing_was_begun(played: Played) -> bool:
 
 
 def _of_nothing(played: Played) -> Iterator[Fault]:
-    """It may end by the signal itself, as any program does that has just been started."""
-    if played.code != CODE_OF_INTERRUPTED and not (played.code is not None and played.code < 0):
+    """One that has just been started may end by the signal itself, as any program does."""
+    died_of_it = played.case.moment is None and played.code is not None and played.code < 0
+    if played.code != CODE_OF_INTERRUPTED and not died_of_it:
         yield Fault("exit code", f"{_code(played)} of a run that was interrupted before it began anything")
     yield from _traceback(played)
     yield from _locks(played)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ START_WITHIN_S = 180.0
 ANSWER_WITHIN_S = 10.0
 LOOK_EVERY_S = 0.05
 TINY_DISK_KIB = 512
+BELOW_CHANCE = range(15_000, 32_000)
 SERVER = {
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
@@ -35,9 +37,7 @@ class Server:
 
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = _free_port()
         self._home = home
         self._process: subprocess.Popen[bytes] | None = None
         self.api_url = f"http://127.0.0.1:{self._port}/api"
@@ -74,7 +74,8 @@ class Server:
 
     def kill(self) -> None:
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may have ended by itself
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 
@@ -94,6 +95,15 @@ class Server:
         self._process.terminate()
         self._process.wait(START_WITHIN_S)
         self._process = None
+
+
+def _free_port() -> int:
+    """One that no connection is given by chance while the server is away."""
+    while True:
+        port = BELOW_CHANCE.start + secrets.randbelow(len(BELOW_CHANCE))
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager
