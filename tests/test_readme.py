@@ -23,7 +23,8 @@ ENDS_WITH = {
     "shunter why erp-1 HV2 --cluster examples/branch-office.json": 1,
 }
 DOCUMENTS = [
-    ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "docs/architecture", "docs/watching")
+    ROOT / f"{name}.md"
+    for name in ("README", "CONTRIBUTING", "CHANGELOG", "docs/architecture", "docs/watching", "docs/what-a-run-leaves")
 ]
 
 
