@@ -25,10 +25,14 @@ ENDS_WITH = {
 }
 DOCUMENTS = [
     ROOT / f"{name}.md"
+<<<<<<< HEAD
     for name in (
         *("README", "CONTRIBUTING", "CHANGELOG"),
         *("docs/architecture", "docs/watching", "docs/what-needs-what"),
     )
+=======
+    for name in ("README", "CONTRIBUTING", "CHANGELOG", "docs/architecture", "docs/watching", "docs/what-a-run-leaves")
+>>>>>>> folders
 ]
 
 
