@@ -25,14 +25,11 @@ ENDS_WITH = {
 }
 DOCUMENTS = [
     ROOT / f"{name}.md"
-<<<<<<< HEAD
     for name in (
         *("README", "CONTRIBUTING", "CHANGELOG"),
-        *("docs/architecture", "docs/watching", "docs/what-needs-what"),
+        *("docs/architecture", "docs/watching", "docs/what-needs-what", "docs/what-a-run-leaves"),
+        "docs/when-something-fails",
     )
-=======
-    for name in ("README", "CONTRIBUTING", "CHANGELOG", "docs/architecture", "docs/watching", "docs/what-a-run-leaves")
->>>>>>> folders
 ]
 
 
