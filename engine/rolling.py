@@ -43,7 +43,7 @@ from shunter.topology.rolling.strategy import Strategy
 class Budget:
     """`failed_nodes`: how many more may fail before no further node is begun. `retries`: of a node whose maintenance
     failed and that is up all the same. `warn_after_s`: people are told that the run still goes on. `stop_after_s`: no
-    node is begun that would not be back by then. Both are counted from the start of the run.
+    node is begun that would not be back by then. Both count from when the run was due, else from its start.
     """
 
     failed_nodes: int = 0
@@ -55,8 +55,9 @@ class Budget:
 @dataclass(slots=True, eq=False)
 class Rolling:
     """One run, and the parts that it consists of. `done`: nodes that an earlier run has maintained, where this one
-    `goes_on` with it. `trouble`: what a hook of the run raised. `wanted`: the nodes that are to have their turn: those
-    of the plan, and those that wait for a backup. `woken`: set by what ends of its own, so that the loop goes on.
+    `goes_on` with it. `trouble`: what a hook of the run raised. `counts_from_s`: from when its window and its budget
+    count. `wanted`: the nodes that are to have their turn: those of the plan, and those that wait for a backup.
+    `woken`: set by what ends of its own, so that the loop goes on.
     """
 
     cluster: ClusterPort
@@ -72,6 +73,7 @@ class Rolling:
     budget: Budget
     before: Cluster
     started_s: float
+    counts_from_s: float
     goes_on: bool
     done: InitVar[frozenset[str]]
     trouble: str = ""

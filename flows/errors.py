@@ -2,7 +2,7 @@
 
 ShunterError
 ├── PrefectUnreachable   the Prefect server does not answer, or the embedded one does not start
-├── RunRefused           another run has the cluster, or the plan was not approved; nothing was touched
+├── RunRefused           another run has the cluster, the plan was not approved, or it is too late; nothing was touched
 ├── UnfitCluster         a check found what stands against every run; `check` holds it
 └── RunError             there is a plan or a report, and it is no success: `plan` holds it
     ├── RefusedByFindings   a finding forbids the run; nothing was touched
@@ -21,7 +21,7 @@ class PrefectUnreachable(ShunterError):
 
 
 class RunRefused(ShunterError):
-    """Another run has the cluster, or the plan was not approved. Nothing was touched."""
+    """Another run has the cluster, the plan was not approved, or the run comes too late. Nothing was touched."""
 
 
 class UnfitCluster(ShunterError):

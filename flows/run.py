@@ -27,6 +27,7 @@ from shunter.flows.listeners import current_listener
 from shunter.flows.live_migration import as_task_run
 from shunter.flows.locks import Logger, PrefectHolds
 from shunter.flows.markdown import headline
+from shunter.flows.punctual import Counted, Punctual, now, refuse_late
 from shunter.flows.shelter import sheltered_tasks
 from shunter.flows.spoken import count, together
 from shunter.flows.whole_cluster import WholeCluster, refuse_beside_rolling
@@ -41,7 +42,9 @@ MOST_NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a procedure of the engine is given. `whole`: the hold on the cluster as a whole, of a rolling run."""
+    """What a procedure of the engine is given. `whole`: the hold on the cluster as a whole, of a rolling run.
+    `counted`: from when the run counts; `counts_from_s`: the same by the cluster's clock, None where that is now.
+    """
 
     cluster: ClusterPort
     holds: Holds
@@ -50,6 +53,8 @@ class Means:
     stop: Control
     log: Logger
     whole: WholeCluster | None = None
+    counted: Counted = field(default_factory=Counted)
+    counts_from_s: float | None = None
 
 
 Procedure = Callable[[Means], Awaitable[Plan]]
@@ -62,20 +67,22 @@ async def carry_out(
     nodes: Sequence[str],
     speed: float | None,
     on_cancel: Running,
+    punctual: Punctual,
     rolling: bool = False,
     urgent: bool = False,
     reboot_s: float | None = None,
 ) -> Plan:
-    """Run the procedure and leave its report. `nodes`: what it is about, for headlines. `rolling`: it must have
-    the cluster to itself, and others are refused meanwhile, unless they are `urgent`. `reboot_s`: what a reboot takes
-    on a cluster that is simulated here.
+    """Run the procedure and leave its report. `nodes`: what it is about, for headlines. `punctual`: how late it may be.
+    `rolling`: it must have the cluster to itself, and others are refused meanwhile, unless they are `urgent`.
+    `reboot_s`: what a reboot takes on a cluster that is simulated here.
 
     Returns, as the flow's final state, the report. A refusal or an unknown outcome is a failed state, which a caller
     gets as RefusedByFindings, RunRefused or OutcomeInDoubt. Raises RequestError, Unreachable and PrefectUnreachable:
     nothing was touched then.
     """
     try:
-        plan = await _carried_out(procedure, cluster, nodes, speed, on_cancel, rolling, urgent, reboot_s)
+        known = refuse_late(punctual, cluster)
+        plan = await _carried_out(procedure, cluster, nodes, speed, on_cancel, known, rolling, urgent, reboot_s)
     except RunRefused as error:
         return refused(error)
     return final_state(plan, nodes)
@@ -87,6 +94,7 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
     nodes: Sequence[str],
     speed: float | None,
     on_cancel: Running,
+    counted: Counted,
     rolling: bool,
     urgent: bool,
     reboot_s: float | None,
@@ -111,7 +119,8 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
         await holds.prepare([node.name for node in seen.nodes])
         audience = await stack.enter_async_context(RunAudience(seen.name, nodes, port.clock, log, listener.audience))
         watched = Watched()
-        means = Means(port, holds, audience, watched.start, listener.stop or Control(), log, whole)
+        from_s = None if counted.since is None else port.clock.now_s() - counted.passed_s(now())
+        means = Means(port, holds, audience, watched.start, listener.stop or Control(), log, whole, counted, from_s)
         work = asyncio.ensure_future(procedure(means))
         try:
             await asyncio.shield(work)
