@@ -24,6 +24,7 @@ from shunter.topology.plan import Finding, Plan, Untouched
 from shunter.topology.preflight import with_requirements
 from shunter.topology.quorum import MEMBER
 from shunter.topology.rolling import RollingPolicy, forecast
+from shunter.topology.rolling.lateness import in_what_is_left
 from shunter.topology.rolling.policy import wanted_nodes
 from shunter.topology.rolling.strategy import Strategy
 
@@ -43,6 +44,7 @@ async def maintain(
     hooks: Hooks | None = None,
     budget: Budget | None = None,
     planned: tuple[Plan, Strategy] | None = None,
+    counts_from_s: float | None = None,
     done_since_s: float | None = None,
     away: Collection[str] = (),
     left_paused: Mapping[str, str] | None = None,
@@ -50,7 +52,8 @@ async def maintain(
     """Take these nodes (none: all) through their maintenance; return the report, or the plan itself (`executed` false)
     when a finding forbids the run or no node can be maintained.
 
-    `planned`: what `forecast` says of the cluster as it stands, where that is known already. `done_since_s`: goes on
+    `planned`: what `forecast` says of the cluster as it stands, where that is known already. `counts_from_s`: from when
+    the window and the budget's seconds count, by the cluster's clock; None: from the plan. `done_since_s`: goes on
     with a run that was begun then (the cluster's clock): nodes that have started since count as done, and what it left
     paused by us takes VMs again, after its maintenance or without. `away`: nodes that it may have taken away; those
     that are not back are waited for first, as long as their maintenance may last, and those that are not done go
@@ -73,7 +76,8 @@ async def maintain(
         left = [name for name in wanted_nodes(seen, nodes, policy) if name not in done]
         policy = policy.model_copy(update={"order": tuple(n for n in policy.order if seen.find_node(n).name in left)})
         planned = forecast(seen, left, policy) if left else (_nothing_left(seen, policy), Strategy((), 1))
-    found, strategy = planned or forecast(seen, nodes, policy)
+    passed_s = 0.0 if counts_from_s is None else max(cluster.clock.now_s() - counts_from_s, 0.0)
+    found, strategy = planned or in_what_is_left(seen, nodes, policy, passed_s)
     said = tuple(_is_done(name, booted_s) for name, booted_s in done.items())
     found = found.model_copy(
         update={
@@ -99,6 +103,7 @@ async def maintain(
         budget or Budget(),
         seen,
         started_s,
+        started_s if counts_from_s is None else counts_from_s,
         goes_on=done_since_s is not None,
         done=frozenset(done),
         left_paused=frozenset(left_paused or ()),

@@ -43,7 +43,7 @@ from shunter.topology.rolling.strategy import Strategy
 class Budget:
     """`failed_nodes`: how many more may fail before no further node is begun. `retries`: of a node whose maintenance
     failed and that is up all the same. `warn_after_s`: people are told that the run still goes on. `stop_after_s`: no
-    node is begun that would not be back by then. Both are counted from the start of the run.
+    node is begun that would not be back by then. Both count from when the run was due, else from its start.
     """
 
     failed_nodes: int = 0
@@ -56,7 +56,8 @@ class Budget:
 class Rolling:
     """One run, and the parts that it consists of. `done`: nodes that an earlier run has maintained, where this one
     `goes_on` with it. `left_paused`: nodes that others have left paused on purpose. `trouble`: what a hook of the run
-    raised. `wanted`: the nodes that are to have their turn: those of the plan, and those that wait for a backup.
+    raised. `counts_from_s`: from when its window and its budget count. `wanted`: the nodes that are to have their turn:
+    those of the plan, and those that wait for a backup.
     `woken`: set by what ends of its own, so that the loop goes on.
     """
 
@@ -73,6 +74,7 @@ class Rolling:
     budget: Budget
     before: Cluster
     started_s: float
+    counts_from_s: float
     goes_on: bool
     done: InitVar[frozenset[str]]
     left_paused: InitVar[frozenset[str]]

@@ -145,7 +145,7 @@ class Beginning:
     def _refuse_late(self) -> None:
         """No node is begun that would not be back in time."""
         run = self._run
-        begun_s = run.cluster.clock.now_s() - run.started_s
+        begun_s = run.cluster.clock.now_s() - run.counts_from_s
         limits = [run.policy.window_s, run.budget.stop_after_s]
         window_s = min((limit for limit in limits if limit is not None), default=None)
         if window_s is None or begun_s + run.policy.maintenance_s <= window_s:

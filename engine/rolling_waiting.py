@@ -76,7 +76,7 @@ class Patience:
         left = [node for node in run.turns.left() if node not in away]
         parts = [f"{listed(away)} {'is' if len(away) == 1 else 'are'} away"] if away else []
         parts += [f"{listed(left)} {'is' if len(left) == 1 else 'are'} still to come"] if left else []
-        after_s = run.cluster.clock.now_s() - run.started_s
+        after_s = run.cluster.clock.now_s() - run.counts_from_s
         finding = Finding(
             rule="R16",
             severity="warning",
@@ -91,7 +91,7 @@ class Patience:
         run = self._run
         if run.budget.warn_after_s is None or self.warnings:
             return None
-        return run.started_s + run.budget.warn_after_s - run.cluster.clock.now_s()
+        return run.counts_from_s + run.budget.warn_after_s - run.cluster.clock.now_s()
 
     def waiting(self, seen: Cluster, why: str) -> tuple[Waiting, ...]:
         """For the audience. `why`: why nothing begins; empty where something may."""

@@ -2,7 +2,7 @@
 
 ShunterError
 ├── PrefectUnreachable   the Prefect server does not answer, or with nonsense; or the embedded one does not start
-├── RunRefused           another run has the cluster, or the plan was not approved; nothing was touched
+├── RunRefused           another run has the cluster, the plan was not approved, or it is too late; nothing was touched
 ├── WatchCancelled       the flow run of a watch was cancelled; `watch` holds what it saw
 ├── RunAbandoned         the flow run was cancelled, and ended before what was under way
 ├── UnfitCluster         a check found what stands against every run; `check` holds it
@@ -25,7 +25,7 @@ class PrefectUnreachable(ShunterError):
 
 
 class RunRefused(ShunterError):
-    """Another run has the cluster, or the plan was not approved. Nothing was touched."""
+    """Another run has the cluster, the plan was not approved, or the run comes too late. Nothing was touched."""
 
 
 class RunAbandoned(ShunterError):

@@ -17,9 +17,11 @@ from shunter.flows.parameters import (
     ReserveNodes,
     RunningMigrations,
     Speed,
+    StartWithinS,
     UndoPause,
     spoken,
 )
+from shunter.flows.punctual import Punctual
 from shunter.flows.run import Means, carry_out
 from shunter.topology.plan import Plan
 from shunter.topology.precautions import Precautions
@@ -41,6 +43,7 @@ async def evacuate_nodes(  # noqa: PLR0917 - each is a field of the form
     backups: Backups = "hold",
     backup_limit_s: BackupLimitS = 3600.0,
     refresh_drifted: RefreshDrifted = False,
+    start_within_s: StartWithinS = 3600.0,
 ) -> Plan:
     """Empty nodes of a cluster: pause them, move their VMs live, hand over what does not run, then look.
 
@@ -65,6 +68,8 @@ async def evacuate_nodes(  # noqa: PLR0917 - each is a field of the form
             or held so long, and moved then; or moved at once: its backup is then degraded to a plain copy.
         backup_limit_s: How long a run holds a VM for its backup, in seconds.
         refresh_drifted: Refresh the cluster's copy of VMs that were changed outside cluster tools, before they move.
+        start_within_s: Taken up later than so many seconds after it was due, a scheduled run is refused and touches
+            nothing. A run that somebody starts counts from its start.
     """
     precautions = Precautions(backups=backups, backup_limit_s=backup_limit_s, refresh_drifted=refresh_drifted)
 
@@ -88,4 +93,11 @@ async def evacuate_nodes(  # noqa: PLR0917 - each is a field of the form
             await record.close(report)
         return report
 
-    return await carry_out(procedure, cluster, nodes=nodes, speed=speed, on_cancel=running_migrations_on_cancel)
+    return await carry_out(
+        procedure,
+        cluster,
+        nodes=nodes,
+        speed=speed,
+        on_cancel=running_migrations_on_cancel,
+        punctual=Punctual(start_within_s),
+    )

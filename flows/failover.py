@@ -9,7 +9,8 @@ from shunter.engine.failover import fail_over
 from shunter.flows.clusters import is_file
 from shunter.flows.emptied_record import EmptiedRecord
 from shunter.flows.handed import handed
-from shunter.flows.parameters import ClusterName, NodeNames, Speed, spoken
+from shunter.flows.parameters import ClusterName, NodeNames, Speed, StartWithinS, spoken
+from shunter.flows.punctual import Punctual
 from shunter.flows.run import Means, carry_out
 from shunter.topology.plan import Plan
 
@@ -20,7 +21,9 @@ def _name() -> str:
 
 
 @flow(flow_run_name=_name, persist_result=False, retries=0)
-async def failover(cluster: ClusterName, nodes: NodeNames, speed: Speed = None) -> Plan:
+async def failover(
+    cluster: ClusterName, nodes: NodeNames, speed: Speed = None, start_within_s: StartWithinS = 3600.0
+) -> Plan:
     """See to it that everything that ran on lost nodes runs again, as far as it can.
 
     The cluster restarts VMs by itself, and is waited for. What it leaves failed is started where it fits, the most
@@ -36,6 +39,8 @@ async def failover(cluster: ClusterName, nodes: NodeNames, speed: Speed = None) 
             cluster starts from it.
         nodes: The nodes that are lost.
         speed: How many times as fast as real time the simulated cluster of a cluster file runs.
+        start_within_s: Taken up later than so many seconds after it was due, a scheduled run is refused and touches
+            nothing. A run that somebody starts counts from its start.
     """
 
     known = handed()
@@ -61,4 +66,6 @@ async def failover(cluster: ClusterName, nodes: NodeNames, speed: Speed = None) 
             await record.close(report)
         return report
 
-    return await carry_out(procedure, cluster, nodes=nodes, speed=speed, on_cancel="finish", urgent=True)
+    return await carry_out(
+        procedure, cluster, nodes=nodes, speed=speed, on_cancel="finish", punctual=Punctual(start_within_s), urgent=True
+    )

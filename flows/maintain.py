@@ -31,11 +31,13 @@ from shunter.flows.parameters import (
     Retries,
     RunningMigrations,
     Speed,
+    StartWithinS,
     StopAfterS,
     WarnAfterS,
     WindowS,
     spoken,
 )
+from shunter.flows.punctual import Punctual
 from shunter.flows.rolling import RollingRun
 from shunter.flows.run import carry_out, refused
 from shunter.topology.plan import Plan
@@ -59,6 +61,7 @@ async def rolling_maintenance(  # noqa: PLR0917 - each is a field of the form
     reserve_nodes: ReserveNodes = "auto",
     prefer: Prefer = "time",
     window_s: WindowS = None,
+    start_within_s: StartWithinS = 3600.0,
     failback: Failback = "none",
     first: FirstNodes = [],  # noqa: B006
     apart: Apart = [],  # noqa: B006
@@ -97,7 +100,10 @@ async def rolling_maintenance(  # noqa: PLR0917 - each is a field of the form
         reserve_nodes: How many further nodes may be lost at any moment of the run, with room left for their VMs.
             auto keeps the loss of one covered where it is covered at the start.
         prefer: The shortest run, or the fewest moves (of those within the window, if there is one).
-        window_s: The maintenance window in seconds from the start; no node leaves that would not be back by then.
+        window_s: The maintenance window in seconds, from when the run was due by its schedule, else from its first
+            start; no node leaves that would not be back by then. Waiting for approval and being tried again count.
+        start_within_s: Taken up later than so many seconds after it was due, a scheduled run is refused and touches
+            nothing, also when it was approved or is tried again so late. A run that somebody starts is never too late.
         failback: Once all nodes are done, leave the VMs where they are, take each back, or spread them evenly.
         first: Nodes whose turns come first, in this order.
         apart: Groups of nodes of which no two may be away at once, such as nodes that hold copies of each other.
@@ -108,10 +114,10 @@ async def rolling_maintenance(  # noqa: PLR0917 - each is a field of the form
             worker. It is given the node's name; it has maintained the node when it returns, and failed when it raises.
         retries: How often a node is tried again whose maintenance failed although it is up.
         failed_nodes: How many nodes may fail before no further one is begun.
-        warn_after_s: When people are told that the run still goes on, in seconds from its start: a log line and the
-            event shunter.run.warning.
-        stop_after_s: From when on no node leaves that would not be back by then, in seconds from the start. Unlike the
-            window it does not change the plan.
+        warn_after_s: When people are told that the run still goes on, in seconds that count like the window's: a log
+            line and the event shunter.run.warning.
+        stop_after_s: From when on no node leaves that would not be back by then, in seconds that count like the
+            window's. Unlike the window it does not change the plan.
         wait_for_approval_s: Show the plan and wait so long for somebody to approve it, before the first node.
         go_on_within_s: A run of this cluster that did not finish is gone on with if it ended at most so long ago: nodes
             that were restarted since it began count as done. 0 begins anew.
@@ -143,9 +149,10 @@ async def rolling_maintenance(  # noqa: PLR0917 - each is a field of the form
         own_work(own_action) if own_action else None,
         go_on_within_s,
     )
+    punctual = Punctual(start_within_s, min(filter(None, (window_s, stop_after_s)), default=None), maintenance_s)
     try:
         if wait_for_approval_s is not None:
-            await approved(cluster, nodes, policy, wait_for_approval_s)
+            await approved(cluster, nodes, policy, wait_for_approval_s, punctual)
     except RunRefused as error:
         return refused(error)
     return await carry_out(
@@ -154,6 +161,7 @@ async def rolling_maintenance(  # noqa: PLR0917 - each is a field of the form
         nodes=(),
         speed=speed,
         on_cancel=running_migrations_on_cancel,
+        punctual=punctual,
         rolling=True,
         reboot_s=maintenance_s,
     )

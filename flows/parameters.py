@@ -60,6 +60,10 @@ ApprovalS = Annotated[
 GoOnWithinS = Annotated[
     float, Field(ge=0, le=30 * 86_400.0, allow_inf_nan=False), _titled("Go on with an unfinished run (seconds)")
 ]
+StartWithinS = Annotated[
+    Annotated[float, Field(gt=0, le=30 * 86_400.0, allow_inf_nan=False)],
+    _titled("If scheduled: start at most so late (seconds)"),
+]
 Parallel = Annotated[Annotated[int, Field(ge=1, le=64, strict=True)] | None, _titled("Nodes away at once, at most")]
 Retries = Annotated[int, Field(ge=0, le=64, strict=True), _titled("Retries of a node")]
 FailedNodes = Annotated[int, Field(ge=0, le=63, strict=True), _titled("Nodes that may fail")]

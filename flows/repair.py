@@ -6,7 +6,8 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from shunter.engine.repair import repair
-from shunter.flows.parameters import ClusterName, ReserveNodes, RunningMigrations, Speed, spoken
+from shunter.flows.parameters import ClusterName, ReserveNodes, RunningMigrations, Speed, StartWithinS, spoken
+from shunter.flows.punctual import Punctual
 from shunter.flows.run import Means, carry_out
 from shunter.topology.plan import Plan
 
@@ -21,6 +22,7 @@ async def repair_placement(
     reserve_nodes: ReserveNodes = "auto",
     speed: Speed = None,
     running_migrations_on_cancel: RunningMigrations = "finish",
+    start_within_s: StartWithinS = 3600.0,
 ) -> Plan:
     """Make the fewest live moves after which no VM stands where a rule or a lack of memory forbids it.
 
@@ -35,6 +37,8 @@ async def repair_placement(
             auto keeps the loss of one covered where it is covered at the start.
         speed: How many times as fast as real time the simulated cluster of a cluster file runs.
         running_migrations_on_cancel: Let the migrations under way finish, or call them off.
+        start_within_s: Taken up later than so many seconds after it was due, a scheduled run is refused and touches
+            nothing. A run that somebody starts counts from its start.
     """
 
     async def procedure(means: Means) -> Plan:
@@ -47,4 +51,11 @@ async def repair_placement(
             stop=means.stop,
         )
 
-    return await carry_out(procedure, cluster, nodes=(), speed=speed, on_cancel=running_migrations_on_cancel)
+    return await carry_out(
+        procedure,
+        cluster,
+        nodes=(),
+        speed=speed,
+        on_cancel=running_migrations_on_cancel,
+        punctual=Punctual(start_within_s),
+    )

@@ -16,12 +16,14 @@ from shunter.flows.actions import action_of
 from shunter.flows.clusters import is_file
 from shunter.flows.emptied_record import paused_on_purpose
 from shunter.flows.listeners import Together
+from shunter.flows.punctual import say_late
 from shunter.flows.rolling_record import Record
 from shunter.flows.run import Means
 from shunter.flows.steering import steered
 from shunter.flows.turns_seen import TurnsSeen
 from shunter.topology.plan import Plan
 from shunter.topology.rolling import RollingPolicy
+from shunter.topology.rolling.lateness import late_finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,13 @@ class RollingRun:
                 action=action_of(self.action, self.own_action, means.stop),
                 hooks=_hooks(means, record, turns),
                 budget=self.budget,
+                counts_from_s=means.counts_from_s,
                 done_since_s=record.known.began_s if record is not None and record.goes_on else None,
                 away=begun,
                 left_paused=left_paused,
             )
+        if (late := late_finding(report)) is not None:
+            say_late(self.cluster, f"{late.subject}: {late.message}", means.counted)
         if record is not None:
             if record.earlier is not None and report.executed:
                 log = await means.cluster.migration_log()

@@ -36,6 +36,7 @@ from shunter.flows.live_migration import as_task_run
 from shunter.flows.locks import PrefectHolds
 from shunter.flows.markdown import headline
 from shunter.flows.obeying import own_cancellation
+from shunter.flows.punctual import Counted, Punctual, now, refuse_late
 from shunter.flows.records import Records
 from shunter.flows.run_folder import Keep, RunFolder
 from shunter.flows.server import CALL_DEADLINE_S, Logger, PrefectServer
@@ -64,7 +65,9 @@ COMMANDS = {
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a procedure of the engine is given. `whole`: the hold on the cluster as a whole, of a rolling run."""
+    """What a procedure of the engine is given. `whole`: the hold on the cluster as a whole, of a rolling run.
+    `counted`: from when the run counts; `counts_from_s`: the same by the cluster's clock, None where that is now.
+    """
 
     cluster: ClusterPort
     holds: Holds
@@ -74,6 +77,8 @@ class Means:
     log: Logger
     records: Records
     whole: WholeCluster | None = None
+    counted: Counted = field(default_factory=Counted)
+    counts_from_s: float | None = None
 
 
 Procedure = Callable[[Means], Awaitable[Plan]]
@@ -86,20 +91,22 @@ async def carry_out(
     nodes: Sequence[str],
     speed: float | None,
     on_cancel: Running,
+    punctual: Punctual,
     rolling: bool = False,
     urgent: bool = False,
     reboot_s: float | None = None,
 ) -> Plan:
-    """Run the procedure and leave its report. `nodes`: what it is about, for headlines. `rolling`: it must have
-    the cluster to itself, and others are refused meanwhile, unless they are `urgent`. `reboot_s`: what a reboot takes
-    on a cluster that is simulated here.
+    """Run the procedure and leave its report. `nodes`: what it is about, for headlines. `punctual`: how late it may be.
+    `rolling`: it must have the cluster to itself, and others are refused meanwhile, unless they are `urgent`.
+    `reboot_s`: what a reboot takes on a cluster that is simulated here.
 
     Returns, as the flow's final state, the report. A refusal or an unknown outcome is a failed state, which a caller
     gets as RefusedByFindings, RunRefused or OutcomeInDoubt. Raises RequestError, Unreachable and PrefectUnreachable:
     nothing was touched then.
     """
     try:
-        plan = await _carried_out(procedure, cluster, nodes, speed, on_cancel, rolling, urgent, reboot_s)
+        known = refuse_late(punctual, cluster)
+        plan = await _carried_out(procedure, cluster, nodes, speed, on_cancel, known, rolling, urgent, reboot_s)
     except RunRefused as error:
         return refused(error)
     except _CancelledFromOutside as error:
@@ -113,6 +120,7 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
     nodes: Sequence[str],
     speed: float | None,
     on_cancel: Running,
+    counted: Counted,
     rolling: bool,
     urgent: bool,
     reboot_s: float | None,
@@ -149,7 +157,8 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
         voice.audience = audience
         records = await stack.enter_async_context(Records.opened(server, log, stop))
         watched = Watched()
-        means = Means(port, holds, audience, watched.start, stop, log, records, whole)
+        from_s = None if counted.since is None else port.clock.now_s() - counted.passed_s(now())
+        means = Means(port, holds, audience, watched.start, stop, log, records, whole, counted, from_s)
         work = asyncio.ensure_future(folder.reported(_with_what_kept_it(procedure(means), holds)))
         cancelled = await stack.enter_async_context(own_cancellation(server, run_id, log))
         try:

@@ -22,7 +22,9 @@ from prefect.states import Completed, Failed
 
 from shunter.flows.clusters import is_file
 from shunter.flows.errors import RunRefused
-from shunter.flows.parameters import ClusterName, SteeredNode, Steering, spoken
+from shunter.flows.parameters import ClusterName, StartWithinS, SteeredNode, Steering, spoken
+from shunter.flows.punctual import Punctual, refuse_late
+from shunter.flows.run import refused
 from shunter.flows.steering import ANSWER_KEY, KEY, OF_A_NODE, Asked, Heard
 from shunter.flows.unanswered import told_as_unreachable
 from shunter.topology.errors import RequestError
@@ -40,7 +42,9 @@ def _name() -> str:
 
 
 @flow(flow_run_name=_name, persist_result=False, retries=0)
-async def steer_rolling_maintenance(cluster: ClusterName, what: Steering, node: SteeredNode = None) -> str:
+async def steer_rolling_maintenance(
+    cluster: ClusterName, what: Steering, node: SteeredNode = None, start_within_s: StartWithinS = 3600.0
+) -> str:
     """Ask something of the rolling run that is under way on a cluster: to hold, go on, stop, or skip a node.
 
     The run heeds it at the next safe point; what is under way is never broken off. Returns its answer, within a
@@ -53,11 +57,17 @@ async def steer_rolling_maintenance(cluster: ClusterName, what: Steering, node: 
             out, unless its maintenance has begun. stop - nothing new begins, what is away is brought back, and the run
             ends with its report. done by hand - the node waits for somebody to maintain it, and that is done.
         node: The node to skip, or whose maintenance by hand is done.
+        start_within_s: Taken up later than so many seconds after it was due, a scheduled run is refused and touches
+            nothing. A run that somebody starts counts from its start.
     """
     if (what in OF_A_NODE) != bool(node):
         raise RequestError(f"{what}: name a node" if what in OF_A_NODE else f"{what}: leave the node {node} out")
     asked = Asked(what=what, node=node)
     state: Any
+    try:
+        refuse_late(Punctual(start_within_s), cluster)
+    except RunRefused as error:
+        return cast("str", refused(error))
     try:
         with told_as_unreachable("the run cannot be told"):
             for run in await _under_way(cluster):

@@ -40,6 +40,13 @@ class RollingPolicy(Value):
     precautions: Precautions = USUAL_PRECAUTIONS
 
 
+def window_left(policy: RollingPolicy, passed_s: float) -> RollingPolicy:
+    """The same, when so much of its window has passed; never more than that."""
+    if policy.window_s is None or passed_s <= 0:
+        return policy
+    return policy.model_copy(update={"window_s": max(policy.window_s - passed_s, 0.0)})
+
+
 def partners_of(cluster: Cluster, policy: RollingPolicy) -> Mapping[str, frozenset[str]]:
     """Node → those that must be there as long as it is away (`apart`). Raises RequestError (unknown node)."""
     found: dict[str, set[str]] = {node.name: set() for node in cluster.nodes}
