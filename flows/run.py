@@ -161,28 +161,93 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
         means = Means(port, holds, audience, watched.start, stop, log, records, whole, counted, from_s)
         work = asyncio.ensure_future(folder.reported(_with_what_kept_it(procedure(means), holds)))
         cancelled = await stack.enter_async_context(own_cancellation(server, run_id, log))
+        end = _End(work, watched, on_cancel, means, audience, folder, holds, nodes)
+        return await end.awaited(cancelled)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a run comes to its end, also where it is cancelled; what is told of it, to whom, and in which order."""
+
+    work: asyncio.Future[Plan]
+    watched: Watched
+    on_cancel: Running
+    means: Means
+    audience: RunAudience
+    folder: RunFolder
+    holds: PrefectHolds
+    nodes: Sequence[str]
+
+    async def awaited(self, cancelled: asyncio.Task[None]) -> Plan:
+        """The report. `cancelled`: done once the state of the flow run says that it is to be cancelled."""
         try:
-            await asyncio.wait({work, cancelled}, return_when=asyncio.FIRST_COMPLETED)
-            left = () if work.done() else await _wind_down(work, stop, watched, on_cancel, log, OBEYED_WITHIN_S)
+            ends: set[asyncio.Future[Any]] = {self.work, cancelled}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            left = () if self.work.done() else await self._wind_down(OBEYED_WITHIN_S)
         except asyncio.CancelledError:
-            holds.hurry()
-            left = await _wind_down(work, stop, watched, on_cancel, log, WIND_DOWN_S)
-            if left or work.cancelled():
-                await audience.leave_note(_note(left, audience.unfinished()))
+            self.holds.hurry()
+            left = await self._wind_down(WIND_DOWN_S)
+            if left or self.work.cancelled():
+                await self.audience.leave_note(_note(left, self.audience.unfinished()))
             else:
-                await audience.report(_with_unsaved(work.result(), folder, records))
+                await self.audience.report(self._with_unsaved())
             raise
-        if left or work.cancelled():
-            note = _note(left, audience.unfinished())
-            await audience.leave_note(note)
+        if left or self.work.cancelled():
+            note = _note(left, self.audience.unfinished())
+            await self.audience.leave_note(note)
             raise _CancelledFromOutside(None, note)
-        work.result()  # raises what the procedure raised
-        await _until_it_can_be_told(server, records, stop, log)
-        plan = _with_unsaved(work.result(), folder, records)
-        await audience.report(plan)
+        self.work.result()  # raises what the procedure raised
+        await self._until_it_can_be_told()
+        report = self._with_unsaved()
+        await self.audience.report(report)
         if cancelled.done():
-            raise _CancelledFromOutside(plan, headline(plan, nodes))
-    return plan
+            raise _CancelledFromOutside(report, headline(report, self.nodes))
+        return report
+
+    async def _wind_down(self, within_s: float) -> tuple[str, ...]:
+        """The flow run was cancelled: let the procedure end well, but before Prefect kills this process, or says that
+        it is cancelled.
+
+        Migrations that take longer are left to the cluster, which brings them to their end without us: their labels.
+        """
+        log = self.means.log
+        log.warning("cancelled: nothing new is started; migrations under way are asked to %s", self.on_cancel)
+        self.means.stop.request(running=self.on_cancel)
+        try:
+            await asyncio.wait({self.work}, timeout=within_s)
+        finally:  # also when cancelled once more: then at once
+            left = tuple(self.watched.under_way.values())
+            unfinished: set[asyncio.Future[Any]] = {self.work, *self.watched.under_way}
+            for task in unfinished:
+                task.cancel()
+            if not self.work.done():
+                await asyncio.wait(unfinished, timeout=ABANDON_S)
+        for label in left:
+            log.warning("%s: still under way; the cluster completes it without us. Look where the VM runs", label)
+        return left
+
+    async def _until_it_can_be_told(self) -> None:
+        """The report, the records and the final state are the server's to keep: one that is silent is waited for,
+        unless the run is to stop.
+        """
+        records, log = self.means.records, self.means.log
+        try:
+            if records.server.silence is not None:
+                log.warning("the run is over, and waits to tell it: %s", records.server.silence)
+                await records.server.insist(records.server.probe, self.means.stop)
+            await records.settle(CALL_DEADLINE_S)
+        except PrefectUnreachable as error:
+            log.error("what became of this run cannot be told: %s", error)
+
+    def _with_unsaved(self) -> Plan:
+        """The report; where the server did not take every record of the run, they are kept in its folder."""
+        report, records = self.work.result(), self.means.records
+        if not records.unsaved:
+            return report
+        found = records.findings(report.cluster, self.folder.keep(records.unsaved))
+        report = report.model_copy(update={"findings": (*report.findings, *found)})
+        self.folder.report(report)
+        return report
 
 
 class _CancelledFromOutside(Exception):
@@ -199,30 +264,6 @@ async def _with_what_kept_it(work: Awaitable[Plan], holds: PrefectHolds) -> Plan
     if not report.executed:
         return report
     return report.model_copy(update={"findings": (*report.findings, *holds.findings())})
-
-
-def _with_unsaved(report: Plan, folder: RunFolder, records: Records) -> Plan:
-    """The report; where the server did not take every record of the run, they are kept in its folder."""
-    if not records.unsaved:
-        return report
-    kept_in = folder.keep(records.unsaved)
-    found = records.findings(report.cluster, kept_in)
-    report = report.model_copy(update={"findings": (*report.findings, *found)})
-    folder.report(report)
-    return report
-
-
-async def _until_it_can_be_told(server: PrefectServer, records: Records, stop: Control, log: Logger) -> None:
-    """The report, the records and the final state are the server's to keep: one that is silent is waited for, unless
-    the run is to stop.
-    """
-    try:
-        if server.silence is not None:
-            log.warning("the run is over, and waits to tell it: %s", server.silence)
-            await server.insist(server.probe, stop)
-        await records.settle(CALL_DEADLINE_S)
-    except PrefectUnreachable as error:
-        log.error("what became of this run cannot be told: %s", error)
 
 
 def _cancelled(plan: Plan | None, nodes: Sequence[str], message: str) -> Plan:
@@ -293,30 +334,6 @@ class Watched:
         self.under_way[task] = errand.label
         task.add_done_callback(self.under_way.pop)
         return await task
-
-
-async def _wind_down(  # noqa: PLR0917
-    work: asyncio.Future[Plan], stop: Control, watched: Watched, running: Running, log: Logger, within_s: float
-) -> tuple[str, ...]:
-    """The flow run was cancelled: let the procedure end well, but before Prefect kills this process, or says that it
-    is cancelled.
-
-    Migrations that take longer are left to the cluster, which brings them to their end without us: their labels.
-    """
-    log.warning("cancelled: nothing new is started; migrations under way are asked to %s", running)
-    stop.request(running=running)
-    try:
-        await asyncio.wait({work}, timeout=within_s)
-    finally:  # also when cancelled once more: then at once
-        left = tuple(watched.under_way.values())
-        unfinished: set[asyncio.Future[Any]] = {work, *watched.under_way}
-        for task in unfinished:
-            task.cancel()
-        if not work.done():
-            await asyncio.wait(unfinished, timeout=ABANDON_S)
-    for label in left:
-        log.warning("%s: still under way; the cluster completes it without us. Look where the VM runs", label)
-    return left
 
 
 def _note(left: Sequence[str], nodes: Sequence[str]) -> str:
