@@ -98,5 +98,9 @@ class LockServer:
 
 
 def _granted(response: httpx.Response) -> Granted:
-    answer = response.json()
-    return Granted(UUID(answer["lease_id"]), frozenset(limit["name"] for limit in answer["limits"]))
+    """Raises Unavailable for what no Prefect server says."""
+    try:
+        answer = response.json()
+        return Granted(UUID(answer["lease_id"]), frozenset(limit["name"] for limit in answer["limits"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unavailable("the Prefect server answers with what no Prefect server says") from error
