@@ -11,6 +11,7 @@ from shunter.commands import interrupts, streams
 
 def main() -> None:
     """Neither a signal nor an output that breaks ends a run, or leaves a traceback."""
+    sys.unraisablehook = interrupts.ask_again_if_lost
     interrupts.end_in_order()
     streams.secure()
     try:

@@ -6,8 +6,11 @@ is cut off.
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -25,6 +28,7 @@ SIGNALS = tuple(
 """What there is of them on this system. Under nohup SIGHUP stays ignored."""
 STANDARD_ERROR = 2
 INTERRUPTED = 130
+SOON_S = 0.05
 
 
 class Interrupted(SystemExit):
@@ -54,6 +58,14 @@ def end_in_order() -> None:
 def asked_to_end() -> bool:
     """Whether the command was asked to end before it had touched anything."""
     return _Asked.to_end
+
+
+def ask_again_if_lost(lost: sys.UnraisableHookArgs) -> None:
+    """A hook for what was raised where Python can only drop it: within a destructor, or a callback of its own."""
+    if isinstance(lost.exc_value, Interrupted):
+        threading.Timer(SOON_S, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def spare(told: str) -> None:

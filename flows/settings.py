@@ -16,7 +16,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,12 @@ class Access:
 def state_folder() -> Path:
     """Where what is to outlive a run is kept on this machine."""
     named = os.environ.get("SHUNTER_STATE_DIR")
-    return Path(named).expanduser().absolute() if named else user_state_path("shunter", appauthor=False)
+    if not named:
+        return user_state_path("shunter", appauthor=False)
+    folder = Path(named)
+    with suppress(RuntimeError):  # "~somebody", and there is no such user: then it is the name of a folder
+        folder = folder.expanduser()
+    return folder.absolute()
 
 
 @dataclass(frozen=True, slots=True)

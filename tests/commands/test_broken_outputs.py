@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from commanding import Answer, apart, begun, command_line
 
 from shunter.flows.embedded import EmbeddedServer
 
+resource = pytest.importorskip("resource", reason="a full disk is imitated by a limit that Windows does not know")
 pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to write to")
 
 CLOSED_OUT, CLOSED_ERR = ">&-", "2>&-"
@@ -134,6 +134,12 @@ def test_a_folder_that_holds_a_run_is_not_used_again(roomy: str, tmp_path: Path)
     done = apart(*command_line(*evacuation(roomy, tmp_path)))
     assert done.code == 2
     assert f"{tmp_path}: holds a run already" in done.err
+
+
+def test_an_option_is_no_folder(shunter: Callable[..., Answer], roomy: str) -> None:
+    done = shunter("evacuate", "N1", "--cluster", roomy, "--out", "--json")
+    assert done.code == 2
+    assert "--json reads like an option" in " ".join(done.err.split())
 
 
 # ------------------------------------------------------------------ what touches nothing

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from commanding import Answer, begun, command_line
 
-from shunter.commands import demo, output
+from shunter.commands import demo, output, running
 from shunter.commands.run_thread import run_beside
 from shunter.commands.running import Job, _reported
 from shunter.commands.screens.run_view import RunView
@@ -140,6 +140,24 @@ def test_what_the_cluster_came_to_counts_whatever_prefect_comes_to_afterwards(
     report = run_beside(lambda requests: _reported(job, view, console, requests, keep))
     assert report == REPORT
     said = "the work is over, and Prefect could not be told how it ended (All connection attempts failed)"
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_that_a_silent_server_is_waited_for_is_said_once_the_work_is_over(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "LATE_S", 0.0)
+    keep = Keep(folder=Path("kept-here"))
+
+    async def flow() -> Plan:
+        keep.when_reported()
+        await asyncio.sleep(0.05)
+        return REPORT
+
+    job = Job("Emptying N1", "prod-1.json", lambda _: REPORT, flow, ("N1",))
+    view, console = RunView(time.monotonic), output.messages()
+    assert run_beside(lambda requests: _reported(job, view, console, requests, keep)) == REPORT
+    said = "the work is over; its report is in kept-here; the Prefect server does not answer"
     assert said in " ".join(capsys.readouterr().err.split())
 
 

@@ -5,25 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import pty
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
 from commanding import begun, command_line
 
-from shunter.commands.interrupts import Interrupted, end_in_order, ignored, spare
+from shunter.commands.interrupts import Interrupted, ask_again_if_lost, end_in_order, ignored, spare
 from shunter.commands.run_thread import Requests, run_beside
 from shunter.flows.embedded import EmbeddedServer
 from shunter.topology.recheck import check_log
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals reach one process alone elsewhere only")
+pty = pytest.importorskip("pty", reason="a terminal that goes away, and signals to one process, are not Windows's")
 
 KINDS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -200,6 +201,14 @@ def test_what_goes_wrong_in_a_run_is_raised_where_it_was_started() -> None:
 
     with pytest.raises(TimeoutError, match="of the run's own"):
         run_beside(work)
+
+
+def test_what_is_raised_where_python_drops_it_is_raised_again() -> None:
+    with ignored():
+        end_in_order()
+        ask_again_if_lost(cast("sys.UnraisableHookArgs", SimpleNamespace(exc_value=Interrupted())))
+        with pytest.raises(Interrupted):
+            time.sleep(10)
 
 
 @pytest.mark.parametrize("number", KINDS, ids=lambda number: number.name)
