@@ -6,16 +6,27 @@ import asyncio
 import json
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+from uuid import UUID
 
 import httpx
 from building import node, vm
+from prefect import Flow
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import Pause
+from prefect.flow_engine import run_flow_async
+from prefect.states import Scheduled
+from virtual import Notes
 
 from shunter.flows.clusters import SimulatedClusterHost
 from shunter.flows.embedded import EmbeddedServer
+from shunter.flows.listeners import listening
 
 
 class Asked:
@@ -48,6 +59,28 @@ def small(name: str) -> dict[str, Any]:
         "vms": [vm("web-1"), vm("web-2"), vm("db-1", memory_mib=16384), vm("old-1", state="off"), vm("app-1", on="N2")],
         "volumes": [{"name": "CSV1", "owner": "N1"}],
     }
+
+
+async def deployed(
+    client: PrefectClient, flow: Flow[..., Any], parameters: dict[str, Any], *, due: datetime | None = None
+) -> UUID:
+    """A flow run of a deployment, as the form makes it: at once, or `due` then. Nobody runs it yet."""
+    deployment = await client.create_deployment(await client.create_flow(flow), f"of-a-test-{uuid.uuid4().hex[:8]}")
+    state = None if due is None else Scheduled(scheduled_time=due)
+    return (await client.create_flow_run_from_deployment(deployment, parameters=parameters, state=state)).id
+
+
+async def taken_up(
+    client: PrefectClient, flow: Flow[..., Any], number: UUID, notes: Notes, witness: TextIO | None = None
+) -> FlowRun:
+    """As a worker does: in a new process it would be."""
+    found = await client.read_flow_run(number)
+    with listening(notes, witness=witness):
+        try:
+            await run_flow_async(flow, flow_run=found, parameters=found.parameters, return_type="state")
+        except Pause:
+            assert not notes.steps
+    return await client.read_flow_run(number)
 
 
 @contextmanager
