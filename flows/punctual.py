@@ -21,6 +21,7 @@ from shunter.flows.spoken import duration
 
 BY_HAND_WITHIN = timedelta(seconds=60)
 """A run that is to start when it is made is one by hand: Prefect's forms and `prefect deployment run` make it so."""
+AT_ONCE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,14 @@ def counted_from(run: FlowRun) -> Counted:
     """`run`: while it is running."""
     due, made = run.expected_start_time, run.created
     is_apart = due is not None and made is not None and abs(due - made) > BY_HAND_WITHIN
-    again = run.run_count > 1
+    begun = run.state.timestamp if run.state is not None else None
+    # the number of its runs does not tell of those that ended in a suspension
+    again = run.start_time is not None and begun is not None and begun - run.start_time > AT_ONCE
     if due is not None and (run.auto_scheduled or is_apart):
         return Counted(due.astimezone(UTC), by_schedule=True, again=again)
-    if run.start_time is None or not again:
-        return Counted()
-    return Counted(run.start_time.astimezone(UTC), again=True)
+    if run.start_time is not None and again:
+        return Counted(run.start_time.astimezone(UTC), again=True)
+    return Counted()
 
 
 def counted() -> Counted:

@@ -9,17 +9,28 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+from uuid import UUID
 
 import httpx
 from building import node, vm
 from patience import PATIENCE_S
+from prefect import Flow
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import Pause
+from prefect.flow_engine import run_flow_async
+from prefect.states import Scheduled
+from virtual import Notes
 
 from shunter.flows.clusters import SimulatedClusterHost
 from shunter.flows.embedded import EmbeddedServer
+from shunter.flows.listeners import listening
 from shunter.flows.locks import PrefectHolds
 from shunter.flows.server import PrefectServer
 
@@ -72,6 +83,28 @@ def silent(server: EmbeddedServer) -> Iterator[None]:
         yield
     finally:
         os.kill(server.pid, signal.SIGCONT)
+
+
+async def deployed(
+    client: PrefectClient, flow: Flow[..., Any], parameters: dict[str, Any], *, due: datetime | None = None
+) -> UUID:
+    """A flow run of a deployment, as the form makes it: at once, or `due` then. Nobody runs it yet."""
+    deployment = await client.create_deployment(await client.create_flow(flow), f"of-a-test-{uuid.uuid4().hex[:8]}")
+    state = None if due is None else Scheduled(scheduled_time=due)
+    return (await client.create_flow_run_from_deployment(deployment, parameters=parameters, state=state)).id
+
+
+async def taken_up(
+    client: PrefectClient, flow: Flow[..., Any], number: UUID, notes: Notes, witness: TextIO | None = None
+) -> FlowRun:
+    """As a worker does: in a new process it would be."""
+    found = await client.read_flow_run(number)
+    with listening(notes, witness=witness):
+        try:
+            await run_flow_async(flow, flow_run=found, parameters=found.parameters, return_type="state")
+        except Pause:
+            assert not notes.steps
+    return await client.read_flow_run(number)
 
 
 @contextmanager

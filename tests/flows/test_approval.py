@@ -4,40 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import uuid
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
-from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun
-from prefect.exceptions import Pause
-from prefect.flow_engine import run_flow_async
+from prefect.client.orchestration import get_client
 from prefect.flow_runs import aresume_flow_run
-from prefect_side import Asked
+from prefect_side import Asked, deployed, taken_up
 from virtual import Notes
 
-from shunter.flows.listeners import listening
 from shunter.flows.maintain import rolling_maintenance
-
-
-async def deployed(client: PrefectClient, parameters: dict[str, Any]) -> UUID:
-    """A flow run of a deployment, as the form makes it; nobody runs it yet."""
-    flow = await client.create_flow(rolling_maintenance)
-    deployment = await client.create_deployment(flow, f"approved-{uuid.uuid4().hex[:8]}")
-    return (await client.create_flow_run_from_deployment(deployment, parameters=parameters)).id
-
-
-async def run(client: PrefectClient, number: UUID, notes: Notes) -> FlowRun:
-    """As a worker does: in a new process it would be."""
-    found = await client.read_flow_run(number)
-    with listening(notes):
-        try:
-            await run_flow_async(rolling_maintenance, flow_run=found, parameters=found.parameters, return_type="state")
-        except Pause:
-            assert not notes.steps
-    return await client.read_flow_run(number)
 
 
 @pytest.mark.parametrize("approved", [True, False])
@@ -49,8 +25,8 @@ def test_nothing_is_touched_before_somebody_has_approved_the_plan(
     async def story() -> None:
         async with get_client() as client:
             notes = Notes()
-            number = await deployed(client, parameters)
-            suspended = await run(client, number, notes)
+            number = await deployed(client, rolling_maintenance, parameters)
+            suspended = await taken_up(client, rolling_maintenance, number, notes)
             assert suspended.state is not None
             assert suspended.state.name == "Suspended"
             assert notes.plan is None
@@ -58,7 +34,7 @@ def test_nothing_is_touched_before_somebody_has_approved_the_plan(
             assert [plan["description"][:16] for plan in plans] == ["Planned: 4 nodes"]
 
             await aresume_flow_run(number, run_input={"approved": approved, "remark": "go, after the backup"})
-            ended = await run(client, number, notes)
+            ended = await taken_up(client, rolling_maintenance, number, notes)
             assert ended.state is not None
             assert (ended.state.name, bool(notes.steps)) == (("Completed", True) if approved else ("Refused", False)), (
                 ended.state.message
@@ -86,7 +62,8 @@ def test_a_run_that_begins_with_something_else_waits_for_approval_too(tmp_path: 
     async def story() -> None:
         async with get_client() as client:
             notes = Notes()
-            suspended = await run(client, await deployed(client, parameters), notes)
+            number = await deployed(client, rolling_maintenance, parameters)
+            suspended = await taken_up(client, rolling_maintenance, number, notes)
             assert suspended.state is not None
             assert (suspended.state.name, notes.plan, notes.steps) == ("Suspended", None, [])
 

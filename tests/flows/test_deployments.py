@@ -101,10 +101,21 @@ def test_a_schedule_that_is_switched_on_makes_runs(prefect_server: EmbeddedServe
 
 def test_a_scheduled_night_has_a_window_and_parameters_that_fit() -> None:
     night = deployment("rolling-maintenance")
-    (schedule,) = night["schedules"]
     flow = load_flow_from_entrypoint(night["entrypoint"])
-    given = {**night["parameters"], "cluster": "c.json", **schedule["parameters"]}
-    assert flow.validate_parameters(given)["window_s"] == 18000
+    given = flow.validate_parameters({**night["parameters"], "cluster": "c.json"})
+    assert (given["window_s"], given["start_within_s"]) == (18000, 3600)
+
+
+def test_no_schedule_has_parameters_of_its_own_which_switching_it_on_would_take_away() -> None:
+    schedules = [schedule for each in FILE["deployments"] for schedule in each.get("schedules", [])]
+    assert len(schedules) == 2
+    assert [schedule["slug"] for schedule in schedules if "parameters" in schedule] == []
+
+
+def test_every_deployment_of_a_flow_that_acts_may_be_told_how_late_it_may_start() -> None:
+    touch_nothing = {"check-cluster", "watch-cluster"}
+    flows = {each["name"]: load_flow_from_entrypoint(each["entrypoint"]) for each in FILE["deployments"]}
+    assert {name for name, flow in flows.items() if "start_within_s" not in flow.parameters.properties} == touch_nothing
 
 
 def test_what_is_left_to_the_form_is_not_decided_by_the_deployment() -> None:

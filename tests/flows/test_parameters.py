@@ -42,6 +42,7 @@ def test_the_form_to_evacuate_has_a_typed_field_with_help_for_each_parameter() -
         "backups": "hold",
         "backup_limit_s": 3600.0,
         "refresh_drifted": False,
+        "start_within_s": 3600.0,
     }
 
 
