@@ -6,8 +6,8 @@ full, pipes closed; each judged by the witness log of a hosted cluster, beside t
 
 Each seed draws a procedure (evacuation, rolling maintenance, failover), the speed of the cluster (1 or 20), a cluster
 of 4 to 6 nodes and 6 to 20 VMs, one of 20 disturbances, and its moment. Seeds 0 to 119 hold each disturbance of each
-procedure at each speed once, 120 to 125 disturb nothing; then it begins anew, with other clusters and moments. A full
-disk is a small file system that is mounted, which only root can.
+procedure at each speed once, 120 to 125 disturb nothing; then it begins anew, with other clusters and moments. Two at
+once on two cores, 63 seeds take about an hour. A full disk is a small file system that is mounted, which only root can.
 
 Each case has a Prefect server of its own and a hosted cluster, and its run is a command line in a process of its own.
 Undisturbed it is run by the engine in virtual time: the same but for the seconds that Prefect takes, as the cases show
@@ -183,7 +183,9 @@ def _verdict(seed: int, folders: _Folders) -> Verdict:
 def _show(verdicts: Sequence[Verdict], took_s: float) -> None:
     """How many cases of each kind there were, and how many of them failed."""
     failed = sum(bool(verdict.faults) for verdict in verdicts)
-    print(f"\n{len(verdicts)} cases in {took_s / 60:.0f} min: {failed} failed")
+    late = sum(verdict.missed for verdict in verdicts)
+    said = f"; in {late} the run was over before the disturbance came" if late else ""
+    print(f"\n{len(verdicts)} cases in {took_s / 60:.0f} min: {failed} failed{said}")
     print(f"{'':42}" + "".join(f"{procedure:>11} x{speed:<3g}" for procedure, speed in WAYS))
     for disturbance in (*DISTURBANCES, UNDISTURBED):
         alike = [verdict for verdict in verdicts if verdict.disturbance == disturbance]

@@ -36,4 +36,4 @@ def test_a_disturbed_run_comes_out_as_undisturbed_or_ends_as_it_was_told(
 ) -> None:
     played = play(drawn(seed, procedure, SPEED, disturbance), tmp_path, server)
     assert not played.cause.missed, "the run was over before anything was disturbed"
-    assert [str(fault) for fault in judge(played)] == []
+    assert "\n".join(str(fault) for fault in judge(played)) == ""
