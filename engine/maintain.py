@@ -23,7 +23,7 @@ from shunter.topology.model import Cluster
 from shunter.topology.plan import Finding, Plan, Untouched
 from shunter.topology.preflight import with_requirements
 from shunter.topology.quorum import MEMBER
-from shunter.topology.rolling import RollingPolicy, forecast
+from shunter.topology.rolling import RollingPolicy
 from shunter.topology.rolling.lateness import in_what_is_left
 from shunter.topology.rolling.policy import wanted_nodes
 from shunter.topology.rolling.strategy import Strategy
@@ -72,12 +72,16 @@ async def maintain(
         policy = _without(policy, seen, kept)
     done = await _done_since(cluster, wanted_nodes(seen, nodes, policy), done_since_s)
     policy = _begun_first(policy, seen, [name for name in away if name in wanted_nodes(seen, nodes, policy)], done)
+    left = [name for name in wanted_nodes(seen, nodes, policy) if name not in done]
     if done:
-        left = [name for name in wanted_nodes(seen, nodes, policy) if name not in done]
         policy = policy.model_copy(update={"order": tuple(n for n in policy.order if seen.find_node(n).name in left)})
-        planned = forecast(seen, left, policy) if left else (_nothing_left(seen, policy), Strategy((), 1))
     passed_s = 0.0 if counts_from_s is None else max(cluster.clock.now_s() - counts_from_s, 0.0)
-    found, strategy = planned or in_what_is_left(seen, nodes, policy, passed_s)
+    if done and not left:
+        found, strategy = _nothing_left(seen, policy), Strategy((), 1)
+    elif done or planned is None:
+        found, strategy = in_what_is_left(_once_given_back(seen, done), left if done else nodes, policy, passed_s)
+    else:
+        found, strategy = planned
     said = tuple(_is_done(name, booted_s) for name, booted_s in done.items())
     found = found.model_copy(
         update={
@@ -169,6 +173,18 @@ def _is_kept(node: str, run: str) -> Untouched:
 def _nothing_left(seen: Cluster, policy: RollingPolicy) -> Plan:
     reserve = 0 if policy.reserve_nodes == "auto" else policy.reserve_nodes
     return Plan(kind="rolling_maintenance", cluster=seen.name, ok=True, reserve_nodes=reserve)
+
+
+def _once_given_back(seen: Cluster, done: Collection[str]) -> Cluster:
+    """As the cluster will be at once: what we left paused on nodes that are done is given back before anything else."""
+    return seen.with_nodes(
+        tuple(
+            node.model_copy(update={"state": "up", "paused_by": None})
+            if node.name in done and node.state == "paused" and node.paused_by == "us"
+            else node
+            for node in seen.nodes
+        )
+    )
 
 
 def _is_done(node: str, booted_s: float) -> Finding:

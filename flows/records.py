@@ -91,7 +91,7 @@ class Records:
             self._writing = asyncio.create_task(self._write(), name="records of the run")
         try:
             async with asyncio.timeout(CALL_DEADLINE_S), self._tried:
-                await self._tried.wait_for(lambda: self._pending.get(name) is not value)
+                await self._tried.wait_for(lambda: name not in self._pending or self._pending[name] is not value)
         except TimeoutError:
             self._log.warning("the record %s is not kept on the Prefect server yet; it is tried on", name)
 

@@ -107,7 +107,7 @@ def test_nonsense_that_begins_when_the_flow_does_is_one_error(roomy: str, answer
         asyncio.run(both())
 
 
-@pytest.mark.parametrize("command", [("evacuate", "N1"), ("watch", "--for-s", "0")], ids=["evacuate", "watch"])
+@pytest.mark.parametrize("command", [("evacuate", "N1"), ("watch", "--for-s", "5")], ids=["evacuate", "watch"])
 def test_a_command_whose_server_turns_into_nonsense_before_the_run_ends_with_4(
     roomy: str, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
