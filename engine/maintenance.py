@@ -5,7 +5,6 @@ An action raises Failed (with the reason) where it was not; that the node is bac
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -47,7 +46,7 @@ class Hooks:
         if hook is None:
             return
         try:
-            async with asyncio.timeout(clock.loop_s(self.within_s)) as limit:
+            async with clock.timeout(self.within_s) as limit:
                 await hook(name)
         except Exception as error:
             why = f"it took more than {self.within_s:g} s" if limit.expired() else error
@@ -81,7 +80,7 @@ class Reboot:
 async def _order(cluster: ClusterPort, node: str) -> bool:
     """Whether the node has surely taken the order up. Raises Failed where nothing can come of it."""
     try:
-        async with asyncio.timeout(cluster.clock.loop_s(ANSWER_WITHIN_S)):
+        async with cluster.clock.timeout(ANSWER_WITHIN_S):
             await cluster.reboot_node(node)
     except Refused as error:
         raise Failed(f"{node} was not restarted: {error}") from error

@@ -30,6 +30,7 @@ from shunter.flows.markdown import headline
 from shunter.flows.punctual import Counted, Punctual, now, refuse_late
 from shunter.flows.shelter import sheltered_tasks
 from shunter.flows.spoken import count, together
+from shunter.flows.standstill import Standstill
 from shunter.flows.whole_cluster import WholeCluster, refuse_beside_rolling
 from shunter.statemachines.migration import Migration
 from shunter.topology.plan import Plan
@@ -118,6 +119,11 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
             await refuse_beside_rolling(holds, seen.name)
         await holds.prepare([node.name for node in seen.nodes])
         audience = await stack.enter_async_context(RunAudience(seen.name, nodes, port.clock, log, listener.audience))
+        standstill = stack.enter_context(
+            Standstill.noticed(
+                port.clock if known is None else None, lambda finding: audience.warned(finding, port.clock.now_s())
+            )
+        )
         watched = Watched()
         from_s = None if counted.since is None else port.clock.now_s() - counted.passed_s(now())
         means = Means(port, holds, audience, watched.start, listener.stop or Control(), log, whole, counted, from_s)
@@ -129,9 +135,9 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
             if left or work.cancelled():
                 await audience.leave_note(_note(left, audience.unfinished()))
             else:
-                await audience.report(work.result())
+                await audience.report(standstill.told_in(work.result()))
             raise
-        plan = work.result()
+        plan = standstill.told_in(work.result())
         await audience.report(plan)
     return plan
 
