@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from shunter.clusters.port import ClusterPort, Failed, OutcomeUnknown, Refused
 from shunter.topology.model import VirtualMachine
 from shunter.topology.plan import Finding
@@ -27,7 +25,7 @@ class Drift:
             return
         clock, problem = self._cluster.clock, ""
         try:
-            async with asyncio.timeout(clock.loop_s(DEADLINE_S)):
+            async with clock.timeout(DEADLINE_S):
                 await self._cluster.refresh_configuration(vm.name)
         except TimeoutError:
             problem = f"no answer within {DEADLINE_S:g} s"

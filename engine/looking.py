@@ -21,12 +21,12 @@ LOOK_AGAIN_S = 5.0
 
 async def look(cluster: ClusterPort) -> Cluster:
     """A fresh look; raises Unreachable when the cluster stays out of reach."""
-    until_s = cluster.clock.now_s() + UNREACHABLE_PATIENCE_S
+    until_s = cluster.clock.awake_s() + UNREACHABLE_PATIENCE_S
     while True:
         try:
             return await cluster.look()
         except Unreachable:
-            if cluster.clock.now_s() >= until_s:
+            if cluster.clock.awake_s() >= until_s:
                 raise
             await cluster.clock.sleep(LOOK_AGAIN_S)
 
@@ -40,7 +40,7 @@ async def within_deadline(clock: Clock, state: About) -> AsyncIterator[None]:
     assert state.deadline is not None, state.truth  # noqa: S101  every state with an order under way has one
     deadline_s = state.deadline.after_s(0.0)
     try:
-        async with asyncio.timeout(clock.loop_s(deadline_s)):
+        async with clock.timeout(deadline_s):
             yield
     except TimeoutError as error:
         raise OutcomeUnknown(f"no answer within {deadline_s:g} s") from error

@@ -80,7 +80,7 @@ class Reboot:
 async def _order(cluster: ClusterPort, node: str) -> bool:
     """Whether the node has surely taken the order up. Raises Failed where nothing can come of it."""
     try:
-        async with asyncio.timeout(cluster.clock.loop_s(ANSWER_WITHIN_S)):
+        async with cluster.clock.timeout(ANSWER_WITHIN_S):
             await cluster.reboot_node(node)
     except Refused as error:
         raise Failed(f"{node} was not restarted: {error}") from error

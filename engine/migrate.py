@@ -123,7 +123,7 @@ class Errand:
 
     async def _is_still_right(self) -> bool:
         try:
-            async with asyncio.timeout(self._deadline_loop_s()):
+            async with self.cluster.clock.timeout(self._deadline_s()):
                 not_ours = await self.hold.why_not_ours()
                 looked = await self.cluster.look()
         except (TimeoutError, Unreachable) as error:
@@ -177,7 +177,7 @@ class Errand:
         self.care.backups.migration_begins(migration.vm)
         self.asked_s = self.cluster.clock.now_s()
         try:
-            async with asyncio.timeout(self._deadline_loop_s()):
+            async with self.cluster.clock.timeout(self._deadline_s()):
                 await self.cluster.start_migration(migration.vm, migration.target)
         except Refused as error:
             self.why = str(error)
@@ -192,12 +192,12 @@ class Errand:
         """Watch the phases go by. No progress within a state's deadline: call it off, and look."""
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._deadline_loop_s()) as limit:
+            async with self.cluster.clock.timeout(self._deadline_s()) as limit:
                 async for seen in self.cluster.follow_migration(self.migration.vm):
                     before = self.migration.state
                     self._observe(seen)
                     if self.migration.state is not before:
-                        limit.reschedule(loop.time() + self._deadline_loop_s())
+                        limit.reschedule(loop.time() + self.cluster.clock.loop_s(self._deadline_s()))
         except TimeoutError:
             self.why = f"stood in {self.migration.state} past its deadline"
             await self.call_off()
@@ -230,17 +230,19 @@ class Errand:
         clock = self.cluster.clock
         # an order whose answer was lost may still be on its way to the cluster
         sure_s = clock.now_s() + (SECOND_LOOK_S if self.migration.state is State.LOST_SIGHT else 0.0)
-        seen = await self._look_until(clock.now_s() + deadline.after_s(self.estimate_s), sure_s)
+        seen = await self._look_until(clock.awake_s() + deadline.after_s(self.estimate_s), sure_s)
         if seen is not None and self._is_under_way(seen):
             await self._order_off()
-            seen = await self._look_until(clock.now_s() + deadline.after_s(0.0), sure_s)
+            seen = await self._look_until(clock.awake_s() + deadline.after_s(0.0), sure_s)
         if seen is not None and not self._may_be_under_way(seen):
             self._conclude(seen)
         elif self.migration.state is not State.LOST_SIGHT:
             self._lose_sight("no look could tell where it is")
 
     async def _look_until(self, until_s: float, sure_s: float) -> Cluster | None:
-        """The look that tells where the VM is, or the last one by then; None where the cluster was out of reach."""
+        """The look that tells where the VM is, or the last one by then; None where the cluster was out of reach.
+        `until_s`: of the time in which this process was awake.
+        """
         clock = self.cluster.clock
         seen: Cluster | None = None
         while True:
@@ -248,7 +250,7 @@ class Errand:
                 seen = await self.cluster.look()
             except Unreachable:
                 seen = None
-                if clock.now_s() >= until_s:
+                if clock.awake_s() >= until_s:
                     return None
                 await clock.sleep(SECOND_LOOK_S)
                 continue
@@ -256,10 +258,10 @@ class Errand:
                 if seen.vm_by_name[self.migration.vm].node == self.migration.target or clock.now_s() >= sure_s:
                     return seen
                 await until_change(self.cluster, seen, sure_s - clock.now_s())
-            elif clock.now_s() >= until_s:
+            elif clock.awake_s() >= until_s:
                 return seen
             else:
-                await until_change(self.cluster, seen, until_s - clock.now_s())
+                await until_change(self.cluster, seen, until_s - clock.awake_s())
 
     def _may_be_under_way(self, seen: Cluster) -> bool:
         """Whether the VM is on its way, unless it has reached the target and somebody else moves it on from there."""
@@ -299,11 +301,11 @@ class Errand:
     def _step(self, event: Event, reason: str = "") -> None:
         self.lives.step(MIGRATION, self.migration, event, reason)
 
-    def _deadline_loop_s(self) -> float:
-        """What the event loop may wait in the present state."""
+    def _deadline_s(self) -> float:
+        """How long the migration may stay in the present state."""
         deadline = MIGRATION.states[self.migration.state].deadline
         assert deadline is not None, self.migration.state  # noqa: S101  every state awaited in has one
-        return self.cluster.clock.loop_s(deadline.after_s(self.estimate_s))
+        return deadline.after_s(self.estimate_s)
 
 
 StartMigration = Callable[[Errand], Awaitable[Migration]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -117,10 +118,10 @@ class Turn:
         self.ended, self.why = ended, why
         self.ended_s = self.cluster.clock.now_s()
 
-    def _deadline(self, estimate_s: float) -> asyncio.Timeout:
+    def _deadline(self, estimate_s: float) -> AbstractAsyncContextManager[asyncio.Timeout]:
         about = NODE.states[self.lives.nodes[self.node].state]
         assert about.deadline is not None, about.truth  # noqa: S101  the table says so
-        return asyncio.timeout(self.cluster.clock.loop_s(about.deadline.after_s(estimate_s)))
+        return self.cluster.clock.timeout(about.deadline.after_s(estimate_s))
 
     # -------------------------------------------------------------- leaving
 

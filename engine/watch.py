@@ -6,7 +6,7 @@ What there is to tell is decided in `topology/watching`; here is who looks when,
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -36,7 +36,8 @@ LEAST_BETWEEN_LOOKS_S = 1.0
 MOST_BETWEEN_LOOKS_S = 8.0
 """While VM after VM fails or starts again nobody looks more often than that, so that they are told of together."""
 OUT_OF_REACH_LOOK_S = 5.0
-MOST_KEPT = 10_000
+MOST_KEPT = 1_000
+"""For the report; a watch of months must not grow. Of all that is told there is a count."""
 
 FailOver = Callable[[Sequence[str], Cluster, Stop], Awaitable[Plan]]
 """Given the nodes that were lost, a snapshot from before, and what asks it to end early."""
@@ -113,7 +114,8 @@ class _Watching:
     started_s: float
     tracks: Tracks = field(default_factory=dict)
     kept: deque[Occurrence] = field(default_factory=lambda: deque(maxlen=MOST_KEPT))
-    told: int = 0
+    told: Counter[str] = field(default_factory=Counter)
+    """What happened → how often it was told."""
     looks: int = 0
     pause_s: float = LEAST_BETWEEN_LOOKS_S
     covered: Conditions = field(default_factory=dict)
@@ -145,7 +147,8 @@ class _Watching:
             cluster=self.seen.name,
             ok=not any(each.severity == "error" for each in left),
             seconds=self.now_s - self.started_s,
-            told=self.told,
+            told=self.told.total(),
+            counts=dict(sorted(self.told.items())),
             occurrences=tuple(self.kept),
             standing=left,
             interrupted=self.stop.asked,
@@ -243,7 +246,7 @@ class _Watching:
         return occurrences
 
     def _say(self, occurrence: Occurrence) -> None:
-        self.told += 1
+        self.told[occurrence.what] += 1
         self.kept.append(occurrence)
         self.watcher.occurred(occurrence)
 

@@ -42,6 +42,7 @@ from shunter.flows.run_folder import Keep, RunFolder
 from shunter.flows.server import CALL_DEADLINE_S, Logger, PrefectServer
 from shunter.flows.shelter import sheltered_tasks
 from shunter.flows.spoken import count, together
+from shunter.flows.standstill import Standstill
 from shunter.flows.temporary_server import end_it_with_us
 from shunter.flows.whole_cluster import WholeCluster, refuse_beside_rolling
 from shunter.statemachines.migration import Migration
@@ -156,10 +157,15 @@ async def _carried_out(  # noqa: PLR0917 - as `carry_out` is given them
         audience = await stack.enter_async_context(RunAudience(seen.name, nodes, port.clock, log, told))
         voice.audience = audience
         records = await stack.enter_async_context(Records.opened(server, log, stop))
+        standstill = stack.enter_context(
+            Standstill.noticed(
+                port.clock if known is None else None, lambda finding: audience.warned(finding, port.clock.now_s())
+            )
+        )
         watched = Watched()
         from_s = None if counted.since is None else port.clock.now_s() - counted.passed_s(now())
         means = Means(port, holds, audience, watched.start, stop, log, records, whole, counted, from_s)
-        work = asyncio.ensure_future(folder.reported(_with_what_kept_it(procedure(means), holds)))
+        work = asyncio.ensure_future(folder.reported(_with_what_kept_it(procedure(means), holds, standstill)))
         cancelled = await stack.enter_async_context(own_cancellation(server, run_id, log))
         end = _End(work, watched, on_cancel, means, audience, folder, holds, nodes)
         return await end.awaited(cancelled)
@@ -258,9 +264,9 @@ class _CancelledFromOutside(Exception):
         super().__init__(message)
 
 
-async def _with_what_kept_it(work: Awaitable[Plan], holds: PrefectHolds) -> Plan:
-    """The report, with what the server kept the run waiting for."""
-    report = await work
+async def _with_what_kept_it(work: Awaitable[Plan], holds: PrefectHolds, standstill: Standstill) -> Plan:
+    """The report, with what the server kept the run waiting for, and when its process stood still."""
+    report = standstill.told_in(await work)
     if not report.executed:
         return report
     return report.model_copy(update={"findings": (*report.findings, *holds.findings())})

@@ -28,12 +28,14 @@ from shunter.flows.parameters import ClusterName, Speed, spoken
 from shunter.flows.server import Logger, PrefectServer
 from shunter.flows.shelter import sheltered_tasks
 from shunter.flows.sole_watch import SoleWatch
+from shunter.flows.standstill import PROCESS, Standstill
 from shunter.flows.temporary_server import end_it_with_us
 from shunter.flows.unanswered import told_as_unreachable
 from shunter.flows.watch_audience import WatchAudience
 from shunter.flows.watch_document import watch_headline
 from shunter.topology.model import Cluster
-from shunter.topology.plan import Plan
+from shunter.topology.plan import Finding, Plan
+from shunter.topology.watching.condition import NORMAL, Occurrence
 from shunter.topology.watching.hysteresis import Patience
 from shunter.topology.watching.report import Watch
 
@@ -128,6 +130,11 @@ async def _watched(cluster: str, policy: WatchPolicy, for_s: float | None, speed
         holds = await stack.enter_async_context(PrefectHolds.opened(server, name, log, run_id, run_name))
         sole = await stack.enter_async_context(SoleWatch.held(holds, name, stop))
         audience = await stack.enter_async_context(WatchAudience(name, port.clock.now_s(), log, listener.watcher))
+        stack.enter_context(
+            Standstill.noticed(
+                port.clock, lambda finding: audience.occurred(_noticed(finding, name, port.clock.now_s()))
+            )
+        )
         fail_over = _FailOver(cluster, port, stop)
         work = asyncio.ensure_future(watch(port, policy, watcher=audience, stop=stop, for_s=for_s, fail_over=fail_over))
         cancelled = await stack.enter_async_context(own_cancellation(server, run_id, log))
@@ -144,6 +151,21 @@ async def _watched(cluster: str, policy: WatchPolicy, for_s: float | None, speed
     if sole.overtaken:
         raise RunRefused(f"another watch of {name} has taken over while the Prefect server could not be reached")
     return watched, is_cancelled
+
+
+def _noticed(finding: Finding, cluster: str, at_s: float) -> Occurrence:
+    """Something about this process that may explain what is told next, or why nothing was told."""
+    return Occurrence(
+        at_s=at_s,
+        what="stood_still" if finding.subject == PROCESS else "time_jumped",
+        rule=finding.rule,
+        severity=finding.severity,
+        subject=f"cluster {cluster}",
+        message=finding.message,
+        remedy=finding.remedy,
+        before=NORMAL,
+        state=NORMAL,
+    )
 
 
 class _FailOver:

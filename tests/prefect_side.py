@@ -120,6 +120,21 @@ def hosted(
 
     Yields its witness log.
     """
+    with hosted_at(name, folder, cluster=cluster, speed=speed, reboot_s=reboot_s) as (address, witness):
+        SimulatedClusterHost(address=address).save(name)
+        yield witness
+
+
+@contextmanager
+def hosted_at(
+    name: str,
+    folder: Path,
+    *,
+    cluster: dict[str, Any] | None = None,
+    speed: float = 100.0,
+    reboot_s: float = 60.0,
+) -> Iterator[tuple[str, Path]]:
+    """The same, which no Prefect server knows. Yields its address and its witness log."""
     file, witness = folder / f"{name}.json", folder / f"{name}.jsonl"
     file.write_text(json.dumps(cluster or small(name)), encoding="utf-8")
     options = ["--cluster", str(file), "--log", str(witness), "--speed", str(speed), "--reboot-s", str(reboot_s)]
@@ -129,8 +144,7 @@ def hosted(
     try:
         assert host.stdout is not None
         address = host.stdout.readline().strip().removeprefix("listening on ")
-        SimulatedClusterHost(address=address).save(name)
-        yield witness
+        yield address, witness
     finally:
         host.kill()
         host.communicate()

@@ -297,6 +297,39 @@ def test_no_node_is_begun_after_the_time_that_the_budget_gives() -> None:
     assert reason.endswith("would not be back within the window of 1500 s")
 
 
+def test_a_run_that_is_taken_up_late_is_planned_for_what_is_left_of_its_window() -> None:
+    night = maintained(small(), window_s=2100, parallel=1, counts_from_s=-600.0)
+    assert [node for node, outcome in outcomes(night).items() if outcome == "done"] == [*outcomes(night)]
+    assert len(outcomes(night)) == 2
+    assert max(turn.end_s for turn in night.report.maintenance) <= 1500
+    (said,) = (found for found in night.report.findings if found.subject == "what is left of the maintenance window")
+    assert (said.severity, said.message) == (
+        "info",
+        "1500 of 2100 s, because the run is taken up after it was due",
+    )
+    (reason,) = untouched(night).values()
+    assert reason == "N3 would not be back before the window of 1500 s ends"
+
+
+def test_a_run_is_refused_where_no_node_could_be_emptied_and_back_in_what_is_left_of_its_window() -> None:
+    """There is time for the maintenance of one node, and not for the moves before it."""
+    night = maintained(small(), window_s=1205, counts_from_s=-600.0)
+    assert not night.report.executed
+    assert not night.report.ok
+    (error,) = night.report.errors
+    assert error.message == "605 of 1205 s; no node would be back in time"
+    assert night.happened("node_paused") == []
+    assert maintained(small(), window_s=605).report.errors == (), "a window that is too short is not lateness"
+
+
+def test_what_a_run_may_take_counts_from_when_it_was_due() -> None:
+    night = maintained(small(), parallel=1, budget=Budget(stop_after_s=2100), counts_from_s=-600.0)
+    assert len(outcomes(night)) == 2
+    night = maintained(small(), parallel=1, budget=Budget(warn_after_s=900), counts_from_s=-600.0)
+    ((_, at_s),) = night.notes.warnings
+    assert at_s == pytest.approx(300.0)
+
+
 def test_what_begins_next_is_decided_when_a_migration_ends_and_not_at_each_of_its_steps() -> None:
     night = maintained(cluster(4, [vm(f"vm-{i}", f"N{i % 4 + 1}", memory_mib=4096) for i in range(40)]))
     assert night.report.ok

@@ -44,7 +44,7 @@ def window_left(policy: RollingPolicy, passed_s: float) -> RollingPolicy:
     """The same, when so much of its window has passed; never more than that."""
     if policy.window_s is None or passed_s <= 0:
         return policy
-    return policy.model_copy(update={"window_s": max(policy.window_s - passed_s, 0.0)})
+    return policy.model_copy(update={"window_s": round(max(policy.window_s - passed_s, 0.0), 1)})
 
 
 def partners_of(cluster: Cluster, policy: RollingPolicy) -> Mapping[str, frozenset[str]]:

@@ -11,8 +11,8 @@ from shunter.topology.watching.condition import Occurrence, Standing
 class Watch(Value):
     """`ok`: nothing of severity error stands at the end. Seconds are the cluster's, counted from the start.
 
-    `occurrences`: in their order; of very many the latest, and `told` is how many there were. `standing`: what is not
-    as it should be at the end, or is under way.
+    `occurrences`: in their order, the latest thousand; `told` is how many there were, `counts` of which name how many.
+    `standing`: what is not as it should be at the end, or is under way.
     """
 
     kind: Literal["watch"] = "watch"
@@ -20,6 +20,7 @@ class Watch(Value):
     ok: bool
     seconds: float
     told: int
+    counts: dict[str, int]
     occurrences: tuple[Occurrence, ...]
     standing: tuple[Standing, ...]
     interrupted: bool = False
