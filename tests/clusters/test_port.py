@@ -198,9 +198,8 @@ def test_the_migration_log_tells_what_became_of_each_migration(on_either: OnEith
 def test_whoever_waits_for_one_node_hears_of_it_though_others_change_meanwhile(on_either: OnEither) -> None:
     async def script(port: ClusterPort) -> None:
         await port.start_migration("web", "N2")
-        while (await port.look()).migrations:
-            await port.wait_for_change(await port.look(), 1e6)
-        seen = await port.look()
+        while (seen := await port.look()).migrations:
+            await port.wait_for_change(seen, 1e6)
         waiting = asyncio.ensure_future(port.wait_for_change(seen, 1e6, node="N3"))
         await port.pause_node("N3")
         await waiting
