@@ -12,14 +12,13 @@ LEAST_WAIT_S = 1e-5
 class Clock:
     """Seconds since the clock showed 0, `speed` times as fast as the running event loop's. It begins at `now_s`.
 
-    It never jumps with the time of day. `elsewhere`: the cluster goes on while this machine sleeps.
+    It never jumps with the time of day.
     """
 
-    def __init__(self, speed: float = 1.0, *, now_s: float = 0.0, elsewhere: bool = False) -> None:
+    def __init__(self, speed: float = 1.0, *, now_s: float = 0.0) -> None:
         if not speed > 0:
             raise ValueError(f"speed {speed}: must be above 0")
         self.speed = speed
-        self._elsewhere = elsewhere
         self._loop_time_s = asyncio.get_running_loop().time
         self._start = self._loop_time_s() - now_s / speed
         self._missed_s = 0.0
@@ -54,15 +53,10 @@ class Clock:
             finally:
                 self._limits.discard(limit)
 
-    def missed(self, counted_s: float, uncounted_s: float) -> None:
-        """This process stood still, while the event loop's time went on for `counted_s` (it was stopped), or did not
-        for `uncounted_s` (the machine slept).
-        """
+    def missed(self, loop_s: float) -> None:
+        """This process did nothing while so much of the event loop's time went by: it was stopped, or starved."""
         for limit in self._limits:
             due_s = limit.when()
             if due_s is not None and not limit.expired():
-                limit.reschedule(due_s + counted_s)
-        self._missed_s += counted_s
-        if self._elsewhere:
-            self._missed_s += uncounted_s
-            self._start -= uncounted_s
+                limit.reschedule(due_s + loop_s)
+        self._missed_s += loop_s

@@ -48,13 +48,12 @@ def times_now() -> Times:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """What was out of order between two pulses. `late_s`: by how much the second came late; `slept_s`: for how long the
-    machine slept, beside that; `still_s`: for how long the process neither slept by its own will nor computed;
-    `jump_s`: by how much the time of day was set forward (below 0: back).
+    """What was out of order between two pulses. `late_s`: by how much the second was late by the event loop's time,
+    which stands still while the machine sleeps. `still_s`: for how long the process neither waited by its own will nor
+    computed. `jump_s`: by how much the time of day was set forward (below 0: back).
     """
 
     late_s: float
-    slept_s: float
     still_s: float
     jump_s: float
 
@@ -65,7 +64,6 @@ def gap_between(before: Times, after: Times) -> Gap:
     slept_s = max(passed_s - loop_s, 0.0)
     return Gap(
         late_s=late_s,
-        slept_s=slept_s,
         still_s=slept_s + max(late_s - (after.worked_s - before.worked_s), 0.0),
         jump_s=after.of_day_s - before.of_day_s - passed_s,
     )
@@ -127,8 +125,8 @@ class Standstill:
         before, self._last = self._last, self._read()
         self._next = self._loop.call_later(PULSE_S, self._pulse)
         gap = gap_between(before, self._last)
-        if self._clock is not None and (gap.late_s > LATE_S or gap.slept_s > LATE_S):
-            self._clock.missed(gap.late_s, gap.slept_s)
+        if self._clock is not None and gap.late_s > LATE_S:
+            self._clock.missed(gap.late_s)
         for finding in findings_of(gap):
             self.findings.append(finding)
             self._tell(finding)

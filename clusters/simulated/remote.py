@@ -49,9 +49,7 @@ class RemoteCluster:
         remote = cls(address, Clock())
         async with remote._asking({"verb": "hello"}, Unreachable) as answer:
             told = (await answer.message_soon())["answer"]
-            remote._clock = Clock(
-                _number(told["speed"], FASTEST), now_s=_number(told["now_s"], LATEST_S), elsewhere=True
-            )
+            remote._clock = Clock(_number(told["speed"], FASTEST), now_s=_number(told["now_s"], LATEST_S))
         return remote
 
     @classmethod

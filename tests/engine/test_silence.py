@@ -16,6 +16,7 @@ from shunter.clusters.simulated.faults import When
 from shunter.engine.evacuate import evacuate
 from shunter.engine.failover import fail_over
 from shunter.engine.holds import OwnHolds
+from shunter.engine.looking import look
 from shunter.engine.maintain import maintain
 from shunter.engine.resume import resume
 from shunter.topology.homes import Before
@@ -78,6 +79,28 @@ def test_a_cluster_that_stays_out_of_reach_ends_the_run_with_what_had_been_touch
 ) -> None:
     with pytest.raises(Unreachable, match=r"this run had paused (N1|nothing) and moved .*: look at these"):
         evacuated(lambda of: Silent(of, verb, deaf_from_s))
+
+
+class StoodStill(SimulatedCluster):
+    """The first look falls into an hour in which this process stands still; its connection is broken afterwards."""
+
+    looks = 0
+
+    async def look(self) -> Cluster:
+        self.looks += 1
+        if self.looks == 1:
+            await self.clock.sleep(3600.0)
+            self.clock.missed(3600.0)
+            raise Unreachable("the connection to the cluster test broke")
+        return await super().look()
+
+
+def test_a_look_that_fails_after_a_standstill_is_repeated_as_patiently_as_any() -> None:
+    async def story() -> Cluster:
+        world = StoodStill(cluster(2, [vm("web")]), clock=Clock())
+        return await look(world)
+
+    assert in_virtual_time(story).name == "test"
 
 
 class NoNews(SimulatedCluster):

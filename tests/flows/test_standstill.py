@@ -16,13 +16,16 @@ from prefect_side import hosted_at
 from virtual import Notes
 
 from shunter.clusters.clock import Clock
+from shunter.engine.watch import Glance
 from shunter.flows import standstill
 from shunter.flows.evacuate import evacuate_nodes
 from shunter.flows.listeners import listening
 from shunter.flows.standstill import Gap, Standstill, Times, findings_of, gap_between
+from shunter.flows.watch import watch_cluster
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.plan import Finding, Plan
 from shunter.topology.recheck import check_log
+from shunter.topology.watching.condition import Occurrence
 
 HOUR_S = 3600.0
 BEFORE = Times(loop_s=100.0, passed_s=1000.0, of_day_s=1.8e9, worked_s=5.0)
@@ -46,7 +49,7 @@ def said(gap: Gap) -> list[str]:
 
 
 def test_a_pulse_that_comes_in_time_says_nothing() -> None:
-    assert after() == Gap(late_s=0.0, slept_s=0.0, still_s=0.0, jump_s=0.0)
+    assert after() == Gap(late_s=0.0, still_s=0.0, jump_s=0.0)
     assert said(after(loop_s=1.5)) == []
 
 
@@ -63,7 +66,7 @@ def test_a_process_that_computes_for_long_does_not_stand_still() -> None:
 @pytest.mark.parametrize(("set_by_s", "how"), [(HOUR_S, "forward"), (-HOUR_S, "back")])
 def test_a_time_of_day_that_is_set_is_told_and_is_no_standstill(set_by_s: float, how: str) -> None:
     gap = after(set_by_s=set_by_s)
-    assert (gap.late_s, gap.slept_s, gap.still_s) == (0.0, 0.0, 0.0)
+    assert (gap.late_s, gap.still_s) == (0.0, 0.0)
     assert said(gap) == [f"the time of day jumped {how} by 1 h 0 min"]
 
 
@@ -71,20 +74,21 @@ def test_a_machine_that_slept_sets_no_clock() -> None:
     assert after(slept_s=HOUR_S).jump_s == 0.0
 
 
+def test_deadlines_stand_still_with_the_machine_and_lose_nothing_while_it_sleeps() -> None:
+    assert after(slept_s=HOUR_S).late_s == 0.0
+    assert after(loop_s=HOUR_S + standstill.PULSE_S).late_s == HOUR_S
+
+
 # ------------------------------------------------------------------ what it does to the clock of a cluster
 
 
-def test_the_clock_of_a_cluster_elsewhere_goes_on_while_this_machine_sleeps() -> None:
-    async def story() -> tuple[float, float, float]:
-        elsewhere, here = Clock(2.0, elsewhere=True), Clock(2.0)
-        for clock in (elsewhere, here):
-            clock.missed(0.0, HOUR_S)
-        return elsewhere.now_s(), elsewhere.awake_s(), here.now_s()
+def test_patience_does_not_run_out_while_nothing_goes_on() -> None:
+    async def story() -> float:
+        clock = Clock(2.0, now_s=100.0)
+        clock.missed(10.0)
+        return clock.now_s() - clock.awake_s()
 
-    now_s, awake_s, here_s = asyncio.run(story())
-    assert now_s == pytest.approx(2 * HOUR_S, abs=1)
-    assert awake_s == pytest.approx(0.0, abs=1)
-    assert here_s == pytest.approx(0.0, abs=1)
+    assert asyncio.run(story()) == pytest.approx(20.0)
 
 
 def test_a_deadline_that_fell_due_meanwhile_waits_for_what_came_meanwhile() -> None:
@@ -137,6 +141,33 @@ def test_a_run_says_that_it_stood_still_while_it_goes_on_and_in_its_report(
     ((finding, _),) = notes.warnings
     assert finding.message.startswith("this process stood still for ")
     assert finding in report.findings
+
+
+class StopsOnce:
+    """A watcher that stops everything in this process for a while at the first look."""
+
+    def __init__(self) -> None:
+        self.told: list[Occurrence] = []
+        self.seen: Glance | None = None
+
+    def occurred(self, occurrence: Occurrence) -> None:
+        self.told.append(occurrence)
+
+    def looked(self, glance: Glance) -> None:
+        if self.seen is None:
+            self.seen = glance
+            time.sleep(4.0)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_watch_tells_that_it_stood_still(cluster_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standstill, "TOLD_FROM_S", 2.0)
+    watcher = StopsOnce()
+    with listening(watcher=watcher):
+        asyncio.run(watch_cluster(str(cluster_file), for_s=400, speed=50))
+    (told,) = watcher.told
+    assert (told.what, told.severity) == ("stood_still", "warning")
+    assert told.message.startswith("this process stood still for ")
 
 
 RUN = """
