@@ -23,6 +23,7 @@ ENDS_WITH = {
     "shunter status --cluster examples/after-a-loss.json": 1,
     "shunter why erp-1 HV2 --cluster examples/branch-office.json": 1,
 }
+HEAVY = ("python ", "shunter maintain", "shunter rehearse")
 DOCUMENTS = [
     ROOT / f"{name}.md"
     for name in (
@@ -48,7 +49,14 @@ def test_the_two_commands_that_set_everything_up_are_there_word_for_word() -> No
     ]
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith("python3 ")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(command, marks=pytest.mark.heavy if command.startswith(HEAVY) else ())
+        for command in COMMANDS
+        if not command.startswith("python3 ")
+    ],
+)
 def test_every_other_command_of_the_readme_works(
     command: str, answer: Callable[..., Answer], checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

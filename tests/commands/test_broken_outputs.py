@@ -74,6 +74,7 @@ def test_a_run_needs_neither_standard_output_nor_standard_error(
     assert_kept(folder)
 
 
+@pytest.mark.heavy
 def test_a_page_whose_folder_is_removed_meanwhile_is_drawn_in_the_folder_of_the_run(
     roomy: str, tmp_path: Path, prefect_server: EmbeddedServer
 ) -> None:
@@ -91,6 +92,7 @@ def test_a_page_whose_folder_is_removed_meanwhile_is_drawn_in_the_folder_of_the_
     assert "<html" in (folder / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.heavy
 def test_where_no_folder_can_be_left_the_run_says_so_and_goes_on(
     roomy: str, tmp_path: Path, prefect_server: EmbeddedServer
 ) -> None:
@@ -185,6 +187,7 @@ def test_without_standard_error_the_answer_is_given_all_the_same(roomy: str) -> 
         assert done.document["ok"]
 
 
+@pytest.mark.heavy
 def test_a_watch_that_nobody_hears_ends(roomy: str, prefect_server: EmbeddedServer, tmp_path: Path) -> None:
     """The pipe is closed while it watches; what it tells next finds nobody."""
     losing = tmp_path / "losing.json"

@@ -56,6 +56,7 @@ def test_an_evacuation_runs_the_flow_and_prints_the_report_alone_on_standard_out
     assert "as it went" in picture.read_text(encoding="utf-8")
 
 
+@pytest.mark.heavy
 def test_a_rolling_run_tells_each_nodes_way_and_prints_the_report_alone_on_standard_output(
     roomy: str, tmp_path: Path, prefect_server: EmbeddedServer
 ) -> None:
@@ -73,6 +74,7 @@ def test_a_rolling_run_tells_each_nodes_way_and_prints_the_report_alone_on_stand
     assert check_log(log.read_text(encoding="utf-8").splitlines(), rolled=["N1", "N2", "N3"]) == ()
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT for one process alone")
 def test_an_interrupted_rolling_run_brings_back_what_is_away_and_ends_with_130(roomy: str, tmp_path: Path) -> None:
     log = tmp_path / "night.jsonl"

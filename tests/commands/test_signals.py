@@ -100,6 +100,7 @@ def test_a_second_signal_calls_off_what_moves(slow: str, tmp_path: Path, prefect
     assert locks_taken(prefect_server) == []
 
 
+@pytest.mark.heavy
 def test_a_terminal_that_goes_away_costs_neither_the_moves_nor_the_report(
     slow: str, tmp_path: Path, prefect_server: EmbeddedServer
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_terminal_that_goes_away_costs_neither_the_moves_nor_the_report(
     night.assert_clean()
 
 
+@pytest.mark.heavy
 def test_under_nohup_a_run_goes_on_when_the_terminal_goes(
     slow: str, tmp_path: Path, prefect_server: EmbeddedServer
 ) -> None:
@@ -143,6 +145,7 @@ def test_a_signal_while_prefect_starts_ends_in_order_and_leaves_no_server(slow: 
     assert not night.folder.exists()
 
 
+@pytest.mark.heavy
 def test_a_signal_ends_what_touches_nothing(slow: str, tmp_path: Path) -> None:
     rehearsal = command_line("rehearse", "maintain", "--cluster", slow, "--nights", "5000")
     with begun(*rehearsal) as run:
@@ -203,6 +206,7 @@ def test_what_goes_wrong_in_a_run_is_raised_where_it_was_started() -> None:
         run_beside(work)
 
 
+@pytest.mark.heavy
 def test_what_is_raised_where_python_drops_it_is_raised_again() -> None:
     with ignored():
         end_in_order()

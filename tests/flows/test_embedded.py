@@ -73,6 +73,7 @@ def is_gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.heavy
 @needs_signals
 def test_a_server_that_starts_slowly_is_waited_for_and_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     with begun(STARTS_A_SERVER, TMPDIR=str(tmp_path)) as parent:

@@ -25,6 +25,8 @@ from shunter.flows.failover import failover
 from shunter.flows.maintain import rolling_maintenance
 from shunter.topology.recheck import check_log
 
+pytestmark = pytest.mark.heavy
+
 FLOW = "import asyncio; from shunter.flows.{module} import {flow}; asyncio.run({flow}(**{given!r}))"
 
 

@@ -90,6 +90,7 @@ def python(code: str, *arguments: str, tmp_path: Path, **environment: str) -> su
     return done
 
 
+@pytest.mark.heavy
 def test_without_a_configured_server_a_run_is_embedded_and_leaves_nothing_behind(
     cluster_file: Path, tmp_path: Path
 ) -> None:

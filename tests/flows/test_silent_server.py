@@ -126,6 +126,7 @@ def test_what_waits_for_a_silent_server_says_so_goes_on_when_it_answers_and_repo
     assert told.severity == "warning"
 
 
+@pytest.mark.heavy
 def test_a_run_that_starts_while_the_server_is_silent_waits_for_it(
     cluster_file: Path, prefect_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
