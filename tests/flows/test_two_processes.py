@@ -18,11 +18,11 @@ from shunter.flows.clusters import SimulatedClusterHost
 from shunter.flows.embedded import EmbeddedServer
 from shunter.topology.plan import Plan
 
+pytestmark = pytest.mark.heavy
 EVACUATE = """
 import asyncio, sys
 from shunter.flows.evacuate import evacuate_nodes
 
-pytestmark = pytest.mark.heavy
 print("ready", flush=True)
 sys.stdin.readline()
 print(asyncio.run(evacuate_nodes(cluster="two-processes", nodes=sys.argv[1:])).to_json(indent=None))
