@@ -12,7 +12,7 @@ from shunter.clusters.port import ClusterError
 from shunter.commands import interrupts, output
 from shunter.commands.rehearsal import Rehearsal
 from shunter.commands.reporting import Shown
-from shunter.flows.errors import PrefectUnreachable, RunAbandoned, RunError, RunRefused
+from shunter.flows.errors import PrefectUnreachable, RunAbandoned, RunError, RunRefused, StoppedWaiting
 from shunter.topology.errors import RequestError, ShunterError
 from shunter.topology.plan import Plan
 from shunter.topology.preflight import Check
@@ -84,6 +84,8 @@ def of_error(error: ShunterError) -> Exit:
             return Exit.WRONG_REQUEST
         case RunRefused():
             return Exit.REFUSED
+        case StoppedWaiting():
+            return Exit.INTERRUPTED
         case ClusterError() | PrefectUnreachable() | RunAbandoned():
             return Exit.IN_DOUBT
         case _:

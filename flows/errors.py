@@ -2,6 +2,7 @@
 
 ShunterError
 ├── PrefectUnreachable   the Prefect server does not answer, or with nonsense; or the embedded one does not start
+│   └── StoppedWaiting   the run was asked to stop while it waited for the server
 ├── RunRefused           another run has the cluster, the plan was not approved, or it is too late; nothing was touched
 ├── WatchCancelled       the flow run of a watch was cancelled; `watch` holds what it saw
 ├── RunAbandoned         the flow run was cancelled, and ended before what was under way
@@ -22,6 +23,10 @@ from shunter.topology.watching.report import Watch
 
 class PrefectUnreachable(ShunterError):
     """No Prefect server answers, or what answers is none. Says so where something may have been touched."""
+
+
+class StoppedWaiting(PrefectUnreachable):
+    """The run was asked to stop while it waited for a server that did not answer; nothing was touched."""
 
 
 class RunRefused(ShunterError):

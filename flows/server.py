@@ -23,7 +23,7 @@ from prefect.logging.loggers import LoggingAdapter
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from shunter.engine.stop import Stop
-from shunter.flows.errors import PrefectUnreachable
+from shunter.flows.errors import PrefectUnreachable, StoppedWaiting
 from shunter.flows.spoken import duration
 from shunter.flows.unanswered import is_unanswered, what_came
 from shunter.topology.plan import Finding
@@ -134,7 +134,7 @@ class PrefectServer:
                 return await attempt()
             except Unavailable as error:
                 if stop is not None and stop.asked:
-                    raise PrefectUnreachable(f"stopped while {error}") from error
+                    raise StoppedWaiting(f"stopped while waiting: {error}. Nothing was touched") from error
                 if asyncio.get_running_loop().time() >= until_at:
                     raise PrefectUnreachable(f"{error}: given up after {duration(PATIENCE_S)}") from error
             await self.pause(stop)

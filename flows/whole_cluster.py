@@ -53,7 +53,7 @@ async def refuse_beside_rolling(holds: PrefectHolds, cluster: str, stop: Stop | 
 
 def _refused(cluster: str, why: str) -> RunRefused:
     return RunRefused(
-        f"a rolling run is under way on {cluster}: wait until it is over, or stop it. Nothing was touched. It says: "
-        f"{why}. If it died, its lock ends by itself, or at once with "
+        f"a rolling run is under way on {cluster}: wait until it is over, or stop it. Nothing was touched ({why}). "
+        f"If it died, its lock ends by itself, or at once with "
         f"`prefect gcl update '{cluster_limit_name(cluster)}' --active-slots 0`"
     )

@@ -15,9 +15,10 @@ from prefect.states import Cancelling
 from prefect_side import Asked, silent
 from virtual import Notes
 
+from shunter.engine.control import Control
 from shunter.flows import obeying, server
 from shunter.flows.embedded import EmbeddedServer
-from shunter.flows.errors import RunCancelled
+from shunter.flows.errors import RunCancelled, StoppedWaiting
 from shunter.flows.evacuate import evacuate_nodes
 from shunter.flows.listeners import listening
 from shunter.flows.server import PrefectServer
@@ -149,3 +150,28 @@ def test_a_run_that_starts_while_the_server_is_silent_waits_for_it(
     report = asyncio.run(evacuated(cluster_file, notes))
     assert report.ok
     assert "the run begins nothing: the Prefect server does not answer since" in notes.said()
+
+
+def test_a_run_that_is_stopped_while_it_waits_for_the_server_touches_nothing(
+    cluster_file: Path, prefect_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> Moving:
+        notes, stop = Moving(), Control()
+        silence = silent(prefect_server)
+
+        async def probe_in_silence(self: PrefectServer) -> None:
+            if not self.silences:
+                silence.__enter__()
+                asyncio.get_running_loop().call_later(0.7, stop.request)
+                asyncio.get_running_loop().call_later(1.5, silence.__exit__, None, None, None)
+            await self.ask(lambda client: client.request("GET", "/health"))
+
+        monkeypatch.setattr(PrefectServer, "probe", probe_in_silence)
+        with (
+            listening(notes, stop=stop),
+            pytest.raises(StoppedWaiting, match="the Prefect server does not answer since"),
+        ):
+            await evacuate_nodes(cluster=str(cluster_file), nodes=["N1"], speed=SPEED)
+        return notes
+
+    assert asyncio.run(story()).steps == []
