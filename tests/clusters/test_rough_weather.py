@@ -117,6 +117,7 @@ def test_the_same_seed_has_the_same_weather(play: Play) -> None:
     assert weathered(play, 11, bad_day=True) == weathered(play, 11, bad_day=True)
 
 
+@pytest.mark.heavy
 def test_everything_happens_sooner_or_later(play: Play) -> None:
     logs = [weathered(play, seed)[1] for seed in range(40)]
     assert {line["what"] for log in logs for line in log} >= {
@@ -134,6 +135,7 @@ def test_everything_happens_sooner_or_later(play: Play) -> None:
     assert len(balanced) > 40
 
 
+@pytest.mark.heavy
 def test_everything_that_limps_does_so_sooner_or_later(play: Play) -> None:
     logs = [weathered(play, seed, bad_day=True)[1] for seed in range(40)]
     assert {line["what"] for log in logs for line in log} >= {

@@ -44,6 +44,7 @@ def test_a_plan_and_a_simulation_import_no_prefect(roomy: str, command: str, wha
     assert done.err.strip() == "imported:"
 
 
+@pytest.mark.heavy
 def test_an_evacuation_runs_the_flow_and_prints_the_report_alone_on_standard_output(roomy: str, tmp_path: Path) -> None:
     picture = tmp_path / "run.svg"
     evacuation = ("evacuate", "N1", "--cluster", roomy, "--speed", "50", "--json", "--svg", str(picture))

@@ -60,7 +60,7 @@ def test_no_invariant_breaks_when_the_operator_stops_the_run(first: int, tmp_pat
     states_entered((draw(seed, stops=True) for seed in range(first, first + 50)), tmp_path)
 
 
-@pytest.mark.parametrize("first", range(0, 200, 50))
+@pytest.mark.parametrize("first", [0, 50, *(pytest.param(first, marks=pytest.mark.heavy) for first in (100, 150))])
 def test_on_a_bad_day_nothing_lies_that_could_run_and_no_invariant_breaks(first: int, tmp_path: Path) -> None:
     states_entered((draw_bad_day(seed) for seed in range(first, first + 50)), tmp_path)
 

@@ -92,6 +92,7 @@ def test_the_plan_of_a_small_cluster_is_sound_and_names_every_node(
     assert_sound(of, [f"N{i}" for i in sorted(asked)], policy, str(policy))
 
 
+@pytest.mark.heavy
 @given(
     seed=st.integers(0, 10_000), nodes=st.integers(3, 6), fill=st.floats(0.2, 0.8), maintenance_s=st.floats(10, 3000)
 )
