@@ -14,7 +14,7 @@ character is like any other: only what is no text keeps two halves of an address
 _LINE_ENDS = re.compile(r"[\t\n\v\f\r]+")
 _MEANT = re.compile(r"[\\`*~|#\[\]]|(?<![^\W_])_|_(?![^\W_])")
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
-_BEGINS_BLOCK = re.compile(r"^(?=[-+=])|(^\d+)(?=[.)](?: |$))")
+_BEGINS_BLOCK = re.compile(r"^(?=[-+])|(^\d+)(?=[.)](?: |$))")
 _IN_ADDRESS = re.compile(r"/(?=/)|\.(?=[^\W\d_])")
 _ADDRESS = re.compile(r"(?:https?|ftp)(?=:\\/)|www(?=\\?\.|$)|(?<=\S)(?=@)", re.IGNORECASE)
 

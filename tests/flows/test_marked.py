@@ -12,6 +12,9 @@ from shunter.flows.marked import bold, plain, table
 AWKWARD = [
     "![x](http://evil.example/pixel.png)",
     "[log in](http://evil.example)",
+    "[log in](/logout)",
+    "![x](pixel.png)",
+    "[1]: /logout",
     "[log in][1]",
     "[1]: http://evil.example",
     "[^1]",
@@ -20,7 +23,7 @@ AWKWARD = [
     "ftp://evil.example",
     "www.evil.example",
     "www",
-    "evil.example",
+    "evil.example.com",
     "//localhost",
     "<http://evil.example>",
     "mail@evil.example",
