@@ -87,6 +87,7 @@ def counted_from(run: FlowRun) -> Counted:
     begun = run.state.timestamp if run.state is not None else None
     # the number of its runs does not tell of those that ended in a suspension
     again = run.start_time is not None and begun is not None and begun - run.start_time > AT_ONCE
+    again |= bool(run.empirical_policy.pause_keys)
     if due is not None and (run.auto_scheduled or is_apart):
         return Counted(due.astimezone(UTC), by_schedule=True, again=again)
     if run.start_time is not None and again:
