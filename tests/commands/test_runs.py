@@ -6,16 +6,14 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from commanding import Answer, begun, command_line
+from commanding import Answer
 
 from shunter.commands import demo, output, running
 from shunter.commands.run_thread import run_beside
 from shunter.commands.running import Job, _reported
 from shunter.commands.screens.run_view import RunView
-from shunter.flows.embedded import EmbeddedServer
 from shunter.flows.run_folder import Keep, RunFolder
 from shunter.topology.plan import Move, Plan
 
@@ -169,22 +167,3 @@ def test_without_a_report_what_went_wrong_is_raised() -> None:
     view, console = RunView(time.monotonic), output.messages()
     with pytest.raises(ConnectionError):
         run_beside(lambda requests: _reported(job, view, console, requests, Keep()))
-
-
-@pytest.mark.heavy
-def test_a_server_that_dies_in_the_middle_costs_neither_the_report_nor_the_exit_code(
-    write_cluster: Callable[[dict[str, Any]], str], tmp_path: Path
-) -> None:
-    nodes = [{"name": name, "memory_mib": 65536} for name in ("N1", "N2", "N3")]
-    one = write_cluster({"name": "one", "nodes": nodes, "vms": [{"name": "a", "node": "N1", "memory_mib": 4096}]})
-    run = ("evacuate", "N1", "--cluster", one, "--speed", "2", "--out", str(tmp_path / "run"), "--json")
-    with EmbeddedServer.started(tmp_path) as server:
-        server.wait_until_ready()
-        with begun(*command_line(*run), prefect=server, PREFECT_CLIENT_MAX_RETRIES="0") as work:
-            work.until_said("begins")
-            server._process.kill()
-            done = work.ended()
-    assert done.code == 0, done.err
-    assert done.document["ok"]
-    assert "the work is over, and Prefect could not be told how it ended" in done.err
-    assert f"Report, plan and log are kept in {tmp_path / 'run'}" in done.err.splitlines()
