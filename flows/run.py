@@ -243,6 +243,7 @@ class _End:
                 await records.server.insist(records.server.probe, self.means.stop)
             await records.settle(CALL_DEADLINE_S)
         except PrefectUnreachable as error:
+            self.holds.hurry()  # its locks cannot be given back either, and end by themselves
             log.error("what became of this run cannot be told: %s", error)
 
     def _with_unsaved(self) -> Plan:
