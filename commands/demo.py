@@ -12,8 +12,9 @@ from shunter.clusters.simulated import Fault
 from shunter.clusters.simulated.faults import When
 from shunter.commands import output
 from shunter.commands.cluster_choice import cluster_of_file
+from shunter.commands.jobs import Job, evacuation, maintenance
 from shunter.commands.rolling import Asked
-from shunter.commands.running import Job, carry_out, evacuation, leave, maintenance
+from shunter.commands.running import carry_out, leave
 from shunter.engine.rolling import Budget
 from shunter.flows.run_folder import PAGE, PLAN, REPORT, WORDS, Keep
 from shunter.topology.plan import Plan

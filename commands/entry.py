@@ -3,10 +3,11 @@
 # ruff: noqa: PLC0415  (see above)
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
-from shunter.commands import interrupts, streams
+from shunter.commands import background, interrupts, streams
 
 
 def main() -> None:
@@ -14,6 +15,7 @@ def main() -> None:
     sys.unraisablehook = interrupts.ask_again_if_lost
     interrupts.end_in_order()
     streams.secure()
+    logging.raiseExceptions = False  # Prefect would tell of each log line that its server does not take
     try:
         import shunter.commands.main  # noqa: F401  its commands join the app
         from shunter.commands.apps import app
@@ -34,4 +36,4 @@ def main() -> None:
         from shunter.commands import exits
 
         code = exits.unanswered(lost, code)
-    sys.exit(code)
+    background.end(code)

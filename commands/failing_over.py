@@ -40,12 +40,12 @@ def failover(
 
     Example: shunter failover N3 --cluster prod-1
     """
-    from shunter.commands import exits, running
+    from shunter.commands import exits, jobs, running
     from shunter.commands.output import Pictures
 
     exits.leave(
         lambda: running.run(
-            running.failover(nodes, cluster, speed=speed, log=log),
+            jobs.failover(nodes, cluster, speed=speed, log=log),
             as_json=as_json,
             pictures=Pictures(svg, html),
             out=out,

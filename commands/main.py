@@ -199,13 +199,13 @@ def evacuate(
 
     Example: shunter evacuate N1 --cluster prod-1.json --speed 10
     """
-    from shunter.commands import exits, running
+    from shunter.commands import exits, jobs, running
     from shunter.commands.caution import precautions
     from shunter.commands.output import Pictures
 
     exits.leave(
         lambda: running.run(
-            running.evacuation(
+            jobs.evacuation(
                 nodes,
                 cluster,
                 reserve_nodes=cast("ReserveNodes", reserve_nodes),
@@ -239,13 +239,13 @@ def repair(
 
     Example: shunter repair --cluster prod-1.json --speed 10
     """
-    from shunter.commands import exits, running
+    from shunter.commands import exits, jobs, running
     from shunter.commands.output import Pictures
 
     reserve = cast("ReserveNodes", reserve_nodes)
     exits.leave(
         lambda: running.run(
-            running.repair(cluster, reserve_nodes=reserve, speed=speed, log=log),
+            jobs.repair(cluster, reserve_nodes=reserve, speed=speed, log=log),
             as_json=as_json,
             pictures=Pictures(svg, html),
             out=out,
@@ -273,14 +273,14 @@ def migrate(
 
     Example: shunter migrate web-1 N3 --cluster prod-1.json
     """
-    from shunter.commands import exits, running
+    from shunter.commands import exits, jobs, running
     from shunter.commands.caution import precautions
     from shunter.commands.output import Pictures
 
     heeded = precautions(backups, backup_limit_s, refresh_drifted)
     exits.leave(
         lambda: running.run(
-            running.migration(vm, node, cluster, precautions=heeded, speed=speed, log=log),
+            jobs.migration(vm, node, cluster, precautions=heeded, speed=speed, log=log),
             as_json=as_json,
             pictures=Pictures(svg, html),
             out=out,

@@ -126,7 +126,7 @@ def maintain(
 
     Example: shunter maintain --cluster prod-1.json --maintenance-s 1800 --speed 60
     """
-    from shunter.commands import exits, running
+    from shunter.commands import exits, jobs, running
     from shunter.commands.caution import precautions
     from shunter.commands.output import Pictures
     from shunter.engine.rolling import Budget
@@ -147,7 +147,7 @@ def maintain(
     budget = Budget(failed_nodes, retries, warn_after_s, stop_after_s)
     exits.leave(
         lambda: running.run(
-            running.maintenance(asked, cluster, budget, speed=speed, log=log),
+            jobs.maintenance(asked, cluster, budget, speed=speed, log=log),
             as_json=as_json,
             pictures=Pictures(svg, html),
             out=out,

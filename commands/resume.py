@@ -87,13 +87,13 @@ def resume(
 
     Example: shunter resume N1 --cluster prod-1 --failback as-before
     """
-    from shunter.commands import exits, running
+    from shunter.commands import exits, jobs, running
     from shunter.commands.output import Pictures
 
     asked = _asked(node, failback, before, reserve_nodes, whoever_paused, backups, backup_limit_s, refresh_drifted)
     exits.leave(
         lambda: running.run(
-            running.returning(asked, cluster, speed=speed, log=log),
+            jobs.returning(asked, cluster, speed=speed, log=log),
             as_json=as_json,
             pictures=Pictures(svg, html),
             out=out,

@@ -110,7 +110,7 @@ def _run_flow(asked: Asked, speed: float | None) -> Watch:
 
 
 async def _run(asked: Asked, speed: float | None, requests: Requests) -> Watch:
-    from shunter.commands.running import run_needs_prefect
+    from shunter.commands.seeing_through import run_needs_prefect
     from shunter.flows.listeners import listening
     from shunter.flows.watch import watch_cluster
 

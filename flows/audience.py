@@ -85,6 +85,11 @@ class RunAudience:
                 self._node_failed(turn.node, turn.reason or "")
         await self._kept(artifacts.leave_report(plan, self._nodes))
 
+    async def fall_silent(self) -> None:
+        """Nobody is there to be told anything more."""
+        self._writer.cancel()
+        await self._stop_writing()
+
     async def leave_note(self, text: str) -> None:
         """Leave a sentence in place of a report."""
         await self._stop_writing()

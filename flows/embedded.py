@@ -67,6 +67,10 @@ class EmbeddedServer:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
     def wait_until_ready(self, tell: Callable[[str], None] = lambda _: None) -> None:
         """Return once the server answers requests. `tell`: is told now and then that it is still waited for.
 

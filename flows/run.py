@@ -203,9 +203,12 @@ class _End:
             await self.audience.leave_note(note)
             raise _CancelledFromOutside(None, note)
         self.work.result()  # raises what the procedure raised
-        await self._until_it_can_be_told()
+        untold = await self._until_it_can_be_told()
         report = self._with_unsaved()
-        await self.audience.report(report)
+        if untold:
+            await self._give_up(untold)
+        else:
+            await self.audience.report(report)
         if cancelled.done():
             raise _CancelledFromOutside(report, headline(report, self.nodes))
         return report
@@ -232,19 +235,26 @@ class _End:
             log.warning("%s: still under way; the cluster completes it without us. Look where the VM runs", label)
         return left
 
-    async def _until_it_can_be_told(self) -> None:
+    async def _until_it_can_be_told(self) -> str:
         """The report, the records and the final state are the server's to keep: one that is silent is waited for,
-        unless the run is to stop.
+        unless the run is to stop. Why it cannot be told; empty where it can.
         """
         records, log = self.means.records, self.means.log
+        if records.server.silence is not None:
+            log.warning("the run is over, and waits to tell it: %s", records.server.silence)
         try:
-            if records.server.silence is not None:
-                log.warning("the run is over, and waits to tell it: %s", records.server.silence)
-                await records.server.insist(records.server.probe, self.means.stop)
-            await records.settle(CALL_DEADLINE_S)
+            await records.server.insist(records.server.probe, self.means.stop)
         except PrefectUnreachable as error:
-            self.holds.hurry()  # its locks cannot be given back either, and end by themselves
-            log.error("what became of this run cannot be told: %s", error)
+            return str(records.server.silence or error)
+        await records.settle(CALL_DEADLINE_S)
+        return ""
+
+    async def _give_up(self, why: str) -> None:
+        """Its locks cannot be given back either, and end by themselves."""
+        self.means.log.error("what became of this run cannot be told: %s", why)
+        self.holds.hurry()
+        self.folder.give_up(why)
+        await self.audience.fall_silent()
 
     def _with_unsaved(self) -> Plan:
         """The report; where the server did not take every record of the run, they are kept in its folder."""

@@ -69,13 +69,15 @@ class Keep:
 
     `out`: the folder to use, claimed beforehand. `folder`: where the run is kept, None until it has begun, or where
     nothing can be written. `report`: as the engine made it, whatever Prefect or a disk came to afterwards;
-    `when_reported` is called then.
+    `when_reported` is called then. `when_given_up` is called, with the reason, once a run is over of which its Prefect
+    server cannot be told; nothing of ours is left to do then.
     """
 
     out: Path | None = None
     folder: Path | None = None
     report: Plan | None = None
     when_reported: Callable[[], object] = lambda: None
+    when_given_up: Callable[[str], object] = lambda _: None
 
     @contextmanager
     def claimed(self, out: Path) -> Iterator[None]:
@@ -132,6 +134,7 @@ class RunFolder(Nobody):
         self._path: Path | None = None
         self._words: _Words | None = None
         self._waiting = ""
+        self._given_up = ""
 
     def __enter__(self) -> Self:
         runs = state_folder() / "runs"
@@ -162,6 +165,8 @@ class RunFolder(Nobody):
             for name in (FLOW_RUNS, "shunter"):
                 logging.getLogger(name).removeHandler(self._words)
             self._words.close()
+        if self._given_up:
+            self._keep.when_given_up(self._given_up)
 
     async def reported(self, work: Awaitable[Plan]) -> Plan:
         """Await the run, and keep its report before anybody else sees it."""
@@ -174,6 +179,10 @@ class RunFolder(Nobody):
         """Keep it; in place of what was kept before."""
         self._keep.report = report
         self._write(REPORT, report.to_json())
+
+    def give_up(self, why: str) -> None:
+        """What became of the run is here only: its server is not waited for any longer."""
+        self._given_up = why
 
     def keep(self, records: Mapping[str, object]) -> str | None:
         """What the Prefect server should know and does not; where it can be read."""

@@ -25,6 +25,9 @@ from platformdirs import user_state_path
 
 from shunter.flows.embedded import EmbeddedServer
 
+QUIET = ("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "PREFECT_LOGGING_INTERNAL_LEVEL")
+"""The second is for what Prefect cannot send to its server, each piece of which it would show in full."""
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -58,6 +61,11 @@ class PrefectAtHand:
         """Its address, for people."""
         return without_password(self.api_url)
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has ended for good. Of a server that is not ours nobody knows."""
+        return self.embedded is not None and self.embedded.has_ended
+
     def wait_until_ready(self, tell: Callable[[str], None] = lambda _: None) -> None:
         """Return once the server answers requests. `tell`: hears what is waited for when that takes long.
 
@@ -82,7 +90,7 @@ def prefect_at_hand(*, quiet: bool = False) -> Iterator[PrefectAtHand]:
     """
     if "prefect" in sys.modules:
         raise RuntimeError("prefect is imported already, with its settings: enter prefect_at_hand before that")
-    said = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"} if quiet else {}
+    said = dict.fromkeys(QUIET, "CRITICAL") if quiet else {}
     url = configured_api_url(os.environ, Path.cwd(), Path.home())
     if url is not None:
         with _environment(said):

@@ -16,10 +16,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from virtual import failed_over
 
-from shunter.commands.running import asked_to_stop
 from shunter.commands.screens.lines import Lines
 from shunter.commands.screens.live import LiveScreen
 from shunter.commands.screens.run_view import RunView
+from shunter.commands.seeing_through import asked_to_stop
 from shunter.engine.audience import Waiting
 from shunter.flows.restarts_seen import Fate
 from shunter.statemachines.lifecycle import Step

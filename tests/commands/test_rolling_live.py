@@ -15,11 +15,12 @@ from rich.console import Console
 from rolling_plans import UNTOUCHED, large_rolling_plan, move, rolling_plan, turn
 
 from shunter.commands.interrupts import ignored, spare
-from shunter.commands.running import REPORT_FOLLOWS, asked_to_stop
+from shunter.commands.running import REPORT_FOLLOWS
 from shunter.commands.screens.lines import Lines
 from shunter.commands.screens.live import LiveScreen
 from shunter.commands.screens.rolling_view import NodeTurn, Where
 from shunter.commands.screens.run_view import RunView
+from shunter.commands.seeing_through import asked_to_stop
 from shunter.engine.audience import Waiting
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.plan import Plan

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
-from commanding import Answer
+from commanding import Answer, begun, command_line
 
-from shunter.commands import demo, output, running
+from shunter.commands import demo, output, seeing_through
+from shunter.commands.jobs import Job
 from shunter.commands.run_thread import run_beside
-from shunter.commands.running import Job, _reported
 from shunter.commands.screens.run_view import RunView
+from shunter.commands.seeing_through import Seen
+from shunter.flows.embedded import EmbeddedServer
 from shunter.flows.run_folder import Keep, RunFolder
 from shunter.topology.plan import Move, Plan
 
@@ -135,7 +142,7 @@ def test_what_the_cluster_came_to_counts_whatever_prefect_comes_to_afterwards(
 
     job = Job("Emptying N1", "prod-1.json", lambda _: REPORT, flow, ("N1",))
     view, console = RunView(time.monotonic), output.messages()
-    report = run_beside(lambda requests: _reported(job, view, console, requests, keep))
+    report = run_beside(lambda requests: Seen(job, view, console, requests, keep).report())
     assert report == REPORT
     said = "the work is over, and Prefect could not be told how it ended (All connection attempts failed)"
     assert said in " ".join(capsys.readouterr().err.split())
@@ -144,7 +151,7 @@ def test_what_the_cluster_came_to_counts_whatever_prefect_comes_to_afterwards(
 def test_that_a_silent_server_is_waited_for_is_said_once_the_work_is_over(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "LATE_S", 0.0)
+    monkeypatch.setattr(seeing_through, "LATE_S", 0.0)
     keep = Keep(folder=Path("kept-here"))
 
     async def flow() -> Plan:
@@ -154,7 +161,7 @@ def test_that_a_silent_server_is_waited_for_is_said_once_the_work_is_over(
 
     job = Job("Emptying N1", "prod-1.json", lambda _: REPORT, flow, ("N1",))
     view, console = RunView(time.monotonic), output.messages()
-    assert run_beside(lambda requests: _reported(job, view, console, requests, keep)) == REPORT
+    assert run_beside(lambda requests: Seen(job, view, console, requests, keep).report()) == REPORT
     said = "the work is over; its report is in kept-here; the Prefect server does not answer"
     assert said in " ".join(capsys.readouterr().err.split())
 
@@ -166,4 +173,36 @@ def test_without_a_report_what_went_wrong_is_raised() -> None:
     job = Job("Emptying N1", "prod-1.json", lambda _: REPORT, flow, ("N1",))
     view, console = RunView(time.monotonic), output.messages()
     with pytest.raises(ConnectionError):
-        run_beside(lambda requests: _reported(job, view, console, requests, Keep()))
+        run_beside(lambda requests: Seen(job, view, console, requests, Keep()).report())
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("whose", ["its own", "another"])
+def test_a_server_that_is_gone_for_good_costs_neither_the_report_nor_the_exit_code(
+    write_cluster: Callable[[dict[str, Any]], str], tmp_path: Path, whose: str
+) -> None:
+    nodes = [{"name": name, "memory_mib": 65536} for name in ("N1", "N2", "N3")]
+    one = write_cluster({"name": "one", "nodes": nodes, "vms": [{"name": "a", "node": "N1", "memory_mib": 4096}]})
+    run = command_line("evacuate", "N1", "--cluster", one, "--speed", "2", "--out", str(tmp_path / "run"), "--json")
+    with ExitStack() as stack:
+        server = stack.enter_context(EmbeddedServer.started(tmp_path)) if whose == "another" else None
+        if server is not None:
+            server.wait_until_ready()
+        work = stack.enter_context(begun(*run, prefect=server))
+        work.until_said("begins")
+        os.kill(server.pid if server is not None else embedded_server_of(work.process.pid), signal.SIGKILL)
+        if server is not None:  # one that may come back is waited for
+            work.until_said("Ctrl-C ends the waiting")
+            work.process.send_signal(signal.SIGINT)
+        done = work.ended()
+    assert done.code == 0, done.err
+    assert done.document["ok"]
+    assert "the work is over, and Prefect could not be told how it ended" in done.err
+    assert f"Report, plan and log are kept in {tmp_path / 'run'}" in done.err.splitlines()
+
+
+def embedded_server_of(pid: int) -> int:
+    """The process id of the server that this process has started for itself."""
+    servers = [each.pid for each in psutil.Process(pid).children() if "shunter.flows.embedded_server" in each.cmdline()]
+    assert len(servers) == 1
+    return servers[0]
