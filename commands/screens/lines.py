@@ -8,7 +8,7 @@ from rich.text import Text
 from shunter.commands.screens.failover_lines import FailoverLines
 from shunter.commands.screens.live import ended_line
 from shunter.commands.screens.rolling_live import is_late
-from shunter.commands.screens.rolling_view import NodeTurn, RollingView, Where
+from shunter.commands.screens.rolling_view import NodeTurn, RollingView, Where, what_holds_up
 from shunter.commands.screens.run_view import RunView, parts_of
 from shunter.commands.screens.words import clock, count, listed, signs_of
 from shunter.engine.audience import Progress, Waiting
@@ -81,14 +81,13 @@ class Lines:
         if self._failover is not None:
             for line in self._failover.waiting(self.view.zero_s):
                 self.say(line)
-        rolling = self.view.rolling
-        if rolling is None:
-            return
-        self._say_late(rolling)
-        if rolling.held_up != self._held_up:
-            self._held_up = rolling.held_up
-            if rolling.held_up:
-                self.say(f"nothing new begins: {rolling.held_up}")
+        if self.view.rolling is not None:
+            self._say_late(self.view.rolling)
+        held_up = what_holds_up(waiting)
+        if held_up != self._held_up:
+            self._held_up = held_up
+            if held_up:
+                self.say(f"nothing new begins: {held_up}")
 
     def warned(self, finding: Finding, at_s: float) -> None:
         self.view.warned(finding, at_s)

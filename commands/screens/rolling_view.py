@@ -102,6 +102,12 @@ class NodeTurn:
                 return max(now_s - self.planned_emptied_s, 0.0)
 
 
+def what_holds_up(waits: tuple[Waiting, ...]) -> str:
+    """Why nothing new begins in the whole run; empty where nothing stands against it."""
+    held_up = next((wait.reason for wait in waits if wait.subject == "the run"), "")
+    return held_up.removeprefix("begins nothing: ")
+
+
 @dataclass(slots=True)
 class RollingView:
     """The nodes of a rolling run, in the order of their turns. `left_out`: asked for, and not in the plan."""
@@ -170,8 +176,7 @@ class RollingView:
 
     def waiting(self, waits: tuple[Waiting, ...]) -> tuple[Waiting, ...]:
         """Learn from what waits; return what is not about a node whose turn it is."""
-        held_up = next((wait.reason for wait in waits if wait.subject == "the run"), "")
-        self.held_up = held_up.removeprefix("begins nothing: ")
+        self.held_up = what_holds_up(waits)
         others: list[Waiting] = []
         for turn in self.turns.values():
             turn.remark = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from reading import on, terminal
 from rich.cells import cell_len
@@ -246,6 +248,16 @@ def test_plain_lines_tell_begin_end_and_trouble() -> None:
         "[ 0:00] web-1: N1 → N2 begins, about 10 s",
         "[ 0:09] ✓ web-1: N1 → N2 done in 9.0 s (1 of 2 moved)",
     ]
+
+
+def test_plain_lines_tell_once_what_keeps_the_run_from_beginning_anything() -> None:
+    console = terminal(80)
+    lines = Lines(RunView(Hands()), console)
+    silent = Waiting("the run", "begins nothing: the Prefect server does not answer since 12:00:00", math.inf)
+    for waits in ((silent,), (silent, Waiting("web-2: N1 → N3", "waits for N1", 0.0)), (), (silent,)):
+        lines.waiting(waits)
+    said = "[ 0:00] nothing new begins: the Prefect server does not answer since 12:00:00"
+    assert on(console).splitlines() == [said, said]
 
 
 # ------------------------------------------------------------------ the demo's cluster
