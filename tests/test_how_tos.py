@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commanding import Answer
+from commanding import Answer, needs_prefect
 
 ROOT = Path(__file__).resolve().parents[1]
 HOW_TOS = [*sorted((ROOT / "docs").glob("how-to-*.md")), ROOT / "docs" / "losing-a-node.md"]
@@ -42,7 +42,13 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-@pytest.mark.parametrize(("arguments", "shown"), examples(), ids=[arguments for arguments, _ in examples()])
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        pytest.param(*example, id=example[0], marks=pytest.mark.heavy if needs_prefect(*example[0].split()) else ())
+        for example in examples()
+    ],
+)
 def test_every_command_of_a_how_to_works_and_says_what_is_shown(
     arguments: str, shown: str, answer: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

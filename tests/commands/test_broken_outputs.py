@@ -51,6 +51,7 @@ def assert_kept(folder: Path) -> None:
 # ------------------------------------------------------------------ what has acted
 
 
+@pytest.mark.heavy
 def test_full_disks_beneath_standard_output_and_the_witness_log_cost_neither_the_report_nor_the_exit_code(
     roomy: str, tmp_path: Path, prefect_server: EmbeddedServer
 ) -> None:
@@ -65,6 +66,7 @@ def test_full_disks_beneath_standard_output_and_the_witness_log_cost_neither_the
     assert_kept(folder)
 
 
+@pytest.mark.heavy
 def test_a_run_needs_neither_standard_output_nor_standard_error(
     roomy: str, tmp_path: Path, prefect_server: EmbeddedServer
 ) -> None:
@@ -107,6 +109,7 @@ def test_where_no_folder_can_be_left_the_run_says_so_and_goes_on(
     )
 
 
+@pytest.mark.heavy
 def test_a_disk_that_fills_meanwhile_is_said_and_the_report_printed(
     roomy: str, tmp_path: Path, prefect_server: EmbeddedServer
 ) -> None:

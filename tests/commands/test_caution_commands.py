@@ -52,6 +52,7 @@ def test_a_rolling_run_waits_for_a_backup_as_long_as_it_is_told(shunter: Any, fa
     assert short.document["untouched"][0]["reason"].endswith("is not over (R17), after more than 60 s")
 
 
+@pytest.mark.heavy
 def test_the_command_that_moves_one_vm_takes_the_precautions_too(prefect_server: EmbeddedServer) -> None:
     given = ("migrate", "db-1", "HV3", "--cluster", NIGHT, "--backups", "proceed", "--speed", "500", "--json")
     done = apart(*command_line(*given), prefect=prefect_server)

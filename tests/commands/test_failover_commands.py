@@ -130,6 +130,7 @@ def test_a_file_that_cannot_be_written_is_found_out_before_anything_starts(
     assert "there is no folder" in answer.err
 
 
+@pytest.mark.heavy
 def test_a_failover_runs_the_flow_and_prints_the_report_alone_on_standard_output(
     tmp_path: Path, prefect_server: EmbeddedServer
 ) -> None:

@@ -81,6 +81,7 @@ def nonsense_later(url: str) -> Iterator[None]:
         yield
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
@@ -107,6 +108,7 @@ def test_nonsense_that_begins_when_the_flow_does_is_one_error(roomy: str, answer
         asyncio.run(both())
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("command", [("evacuate", "N1"), ("watch", "--for-s", "5")], ids=["evacuate", "watch"])
 def test_a_command_whose_server_turns_into_nonsense_before_the_run_ends_with_4(
     roomy: str, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -122,6 +124,7 @@ def test_a_command_whose_server_turns_into_nonsense_before_the_run_ends_with_4(
     assert "Traceback" not in done.err
 
 
+@pytest.mark.heavy
 def test_artifacts_that_are_answered_with_nonsense_cost_no_run(roomy: str, prefect_server: EmbeddedServer) -> None:
     from shunter.flows.evacuate import evacuate_nodes  # noqa: PLC0415
 

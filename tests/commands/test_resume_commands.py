@@ -145,6 +145,7 @@ def test_wrong_usage_ends_with_2(shunter: Any, arguments: tuple[str, ...]) -> No
     assert answer.err
 
 
+@pytest.mark.heavy
 def test_a_return_runs_the_flow_and_prints_the_report_alone_on_standard_output(
     emptied: str, tmp_path: Path, prefect_server: EmbeddedServer
 ) -> None:

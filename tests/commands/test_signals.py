@@ -68,7 +68,11 @@ def locks_taken(server: EmbeddedServer) -> list[str]:
     return [limit["name"] for limit in found if limit["active_slots"]]
 
 
-@pytest.mark.parametrize("number", KINDS, ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(kind, marks=pytest.mark.heavy if kind != signal.SIGTERM else ()) for kind in KINDS],
+    ids=lambda number: number.name,
+)
 def test_a_signal_starts_nothing_more_lets_moves_end_and_leaves_the_report(
     number: signal.Signals, slow: str, tmp_path: Path, prefect_server: EmbeddedServer
 ) -> None:
@@ -85,6 +89,7 @@ def test_a_signal_starts_nothing_more_lets_moves_end_and_leaves_the_report(
     assert done.err.splitlines()[-1].endswith(str(night.folder))
 
 
+@pytest.mark.heavy
 def test_a_second_signal_calls_off_what_moves(slow: str, tmp_path: Path, prefect_server: EmbeddedServer) -> None:
     night = Night(slow, tmp_path, speed=1)
     with begun(*night.command, prefect=prefect_server) as run:

@@ -125,6 +125,7 @@ def test_a_wrong_request_ends_with_2(shunter: Any, roomy: str, arguments: tuple[
     assert complaint in " ".join(answer.err.replace("│", " ").split())
 
 
+@pytest.mark.heavy
 def test_ctrl_c_ends_a_watch_with_its_document_and_130(roomy: str, prefect_server: EmbeddedServer) -> None:
     watching = subprocess.Popen(
         command_line("watch", "--cluster", roomy, "--json"),

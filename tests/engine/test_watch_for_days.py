@@ -49,6 +49,7 @@ class Weighs(NoWatcher):
             self.held_bytes.append(sum(each.size for each in sizes))
 
 
+@pytest.mark.heavy
 def test_a_watch_of_many_days_holds_no_more_than_one_of_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_module, "MOST_KEPT", KEPT)
     weighs = Weighs()

@@ -16,7 +16,7 @@ from virtual import Notes
 from shunter.flows.maintain import rolling_maintenance
 
 
-@pytest.mark.parametrize("approved", [True, False])
+@pytest.mark.parametrize("approved", [pytest.param(True, marks=pytest.mark.heavy), False])
 def test_nothing_is_touched_before_somebody_has_approved_the_plan(
     cluster_file: Path, asked: Asked, approved: bool
 ) -> None:

@@ -95,6 +95,7 @@ def test_a_registered_name_reaches_the_process_that_hosts_the_cluster() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.heavy
 def test_the_status_of_a_registered_cluster_is_what_its_host_shows(
     prefect_server: EmbeddedServer, tmp_path: Path
 ) -> None:

@@ -105,6 +105,7 @@ def test_a_server_that_still_starts_ends_with_a_parent_that_is_killed(tmp_path: 
         assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.heavy
 def test_a_server_that_ends_while_it_starts_is_known_at_once_with_its_code_and_its_last_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

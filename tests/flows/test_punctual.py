@@ -147,6 +147,7 @@ def told_late(asked: Asked, number: UUID) -> list[dict[str, Any]]:
     return asyncio.run(asked.until("events", 1, filter=about, limit=10))
 
 
+@pytest.mark.heavy
 def test_a_schedule_that_is_taken_up_60_hours_late_touches_no_node(
     tmp_path: Path, asked: Asked, prefect_server: EmbeddedServer
 ) -> None:
@@ -263,6 +264,7 @@ def test_an_answer_that_comes_when_the_window_is_over_begins_nothing(
     assert message.endswith("Nothing was touched this time; a run by hand goes on from there")
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("prefect_server")
 def test_a_run_by_hand_that_is_tried_again_counts_from_its_first_start(
     cluster_file: Path, monkeypatch: pytest.MonkeyPatch

@@ -170,6 +170,7 @@ class Watching(Notes):
             return isinstance(asked[0], PrefectHold), isinstance(asked[1], PrefectHold)
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("prefect_server")
 def test_a_node_is_locked_while_it_is_maintained_and_the_cluster_all_along(
     cluster_file: Path, request: pytest.FixtureRequest
@@ -228,6 +229,7 @@ def test_started_again_a_run_goes_on_where_the_last_one_ended_and_then_forgets_i
     assert after is None
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("prefect_server")
 def test_a_record_of_another_life_of_the_cluster_is_not_believed(tmp_path: Path) -> None:
     name = "another-life"

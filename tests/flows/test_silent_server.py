@@ -106,6 +106,7 @@ def test_a_run_that_nobody_tells_that_it_is_cancelled_finds_out_and_its_state_is
     assert report["description"].startswith("Interrupted: ")
 
 
+@pytest.mark.heavy
 def test_what_waits_for_a_silent_server_says_so_goes_on_when_it_answers_and_reports_how_long(
     cluster_file: Path, prefect_server: EmbeddedServer
 ) -> None:

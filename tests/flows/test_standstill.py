@@ -159,6 +159,7 @@ class StopsOnce:
             time.sleep(4.0)
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("prefect_server")
 def test_a_watch_tells_that_it_stood_still(cluster_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standstill, "TOLD_FROM_S", 2.0)
@@ -191,6 +192,7 @@ asyncio.run(run())
 """
 
 
+@pytest.mark.heavy
 def test_a_node_whose_maintenance_ended_while_the_run_was_stopped_has_not_failed(tmp_path: Path) -> None:
     """SIGSTOP for longer than the maintenance may take: 900 s of the cluster's, 3 s by the clock on the wall."""
     of = {

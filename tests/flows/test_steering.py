@@ -137,6 +137,7 @@ async def steered(file: Path, story: Any, **options: Any) -> Plan:
         return await run
 
 
+@pytest.mark.heavy
 def test_a_run_hears_what_another_flow_run_asks_and_answers_it(
     cluster_file: Path, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:

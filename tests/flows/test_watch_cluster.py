@@ -75,6 +75,7 @@ def test_what_happens_is_an_event_and_a_log_line_each_and_one_artifact_shows_how
     assert "4 occurrences" in run["state"]["message"]
 
 
+@pytest.mark.heavy
 def test_an_event_tells_of_many_vms_at_once_and_names_no_more_than_prefect_takes(
     tmp_path: Path, asked: Asked, request: pytest.FixtureRequest
 ) -> None:
@@ -131,6 +132,7 @@ def test_by_policy_the_failover_flow_runs_on_the_cluster_that_is_watched(
     assert "| a | N2 |" in report["data"]
 
 
+@pytest.mark.heavy
 def test_a_registered_cluster_that_dies_is_told_as_out_of_reach_and_the_watch_goes_on(
     tmp_path: Path, asked: Asked, request: pytest.FixtureRequest
 ) -> None:
