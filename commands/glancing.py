@@ -17,9 +17,9 @@ from shunter.topology.status import Status, status
 
 def glance(cluster: str, *, as_json: bool) -> Status:
     """Show it. Raises RequestError, Unreachable and PrefectUnreachable."""
-    seen = cluster_of_file(cluster) if is_file(cluster) else _registered(cluster)
+    seen, runs = (cluster_of_file(cluster), dict[str, str]()) if is_file(cluster) else _registered(cluster)
     with closing(Patience()) as patience:
-        found = status(seen, patience.decided)
+        found = status(seen, patience.decided, paused_by_run=runs)
     if as_json:
         sys.stdout.buffer.write(found.to_json().encode() + b"\n")
         sys.stdout.flush()
@@ -28,8 +28,8 @@ def glance(cluster: str, *, as_json: bool) -> Status:
     return found
 
 
-def _registered(name: str) -> Cluster:
-    """A look at the cluster of this name, which the Prefect server knows how to reach."""
+def _registered(name: str) -> tuple[Cluster, dict[str, str]]:
+    """A look at the cluster of this name, which the Prefect server knows how to reach, and which runs paused nodes."""
     from shunter.commands.running import wait_for_prefect
     from shunter.flows.settings import prefect_at_hand
 
@@ -38,8 +38,10 @@ def _registered(name: str) -> Cluster:
         return asyncio.run(_look(name))
 
 
-async def _look(name: str) -> Cluster:
+async def _look(name: str) -> tuple[Cluster, dict[str, str]]:
     from shunter.flows.clusters import open_cluster
+    from shunter.flows.pauses import paused_by_runs
 
     async with open_cluster(name) as port:
-        return await port.look()
+        seen = await port.look()
+        return seen, await paused_by_runs(port, seen)

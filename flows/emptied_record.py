@@ -178,6 +178,15 @@ async def begun(records: Records, cluster: ClusterPort, seen: Cluster, log: Logg
     return {node: known.flow_run or "" for node, known in left.items() if not known.finished}
 
 
+async def paused_by(records: Records, cluster: ClusterPort, seen: Cluster, log: Logger) -> dict[str, str]:
+    """Nodes that runs emptied and nobody has brought back, with run and purpose. Raises PrefectUnreachable."""
+    left = await _left_paused(records, cluster, seen, log)
+    return {
+        node: f"the run {known.flow_run or 'of another day'} {'emptied it' if known.finished else 'was to empty it'}"
+        for node, known in left.items()
+    }
+
+
 async def _left_paused(records: Records, cluster: ClusterPort, seen: Cluster, log: Logger) -> dict[str, Emptied]:
     left = {}
     for node in seen.nodes:

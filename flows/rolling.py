@@ -79,9 +79,10 @@ class RollingRun:
         if (late := late_finding(report)) is not None:
             say_late(self.cluster, f"{late.subject}: {late.message}", means.counted)
         if record is not None:
-            if record.earlier is not None and report.executed:
-                log = await means.cluster.migration_log()
-                report = one_report(report, record.earlier, turns.planned_s, log)
+            log = await means.cluster.migration_log()
+            earlier = await record.earlier(log)
+            if earlier is not None and report.executed:
+                report = one_report(report, earlier, turns.planned_s, log)
             after = await look(means.cluster)
             await record.resume_what_is_mended(after, report)
             await record.close(after, report)

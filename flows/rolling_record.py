@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Self
 
 from pydantic import Field, ValidationError
 
-from shunter.clusters.port import ClusterPort
+from shunter.clusters.port import ClusterError, ClusterPort, MigrationRecord
 from shunter.engine.looking import look
 from shunter.engine.one_night import Earlier, EarlierTurn
 from shunter.flows.records import Records
@@ -125,8 +126,7 @@ class Record:
                 await self._cluster.resume_node(node)
 
     def _left_paused(self, seen: Cluster) -> list[str]:
-        known = [seen.node_by_name[name] for name in self.known.paused if name in seen.node_by_name]
-        return [node.name for node in known if node.state == "paused" and node.paused_by != "elsewhere"]
+        return _still_paused(self.known, seen)
 
     # -------------------------------------------------------------- while the run goes on
 
@@ -145,9 +145,10 @@ class Record:
             began[node] = paused_s, round(began_s, 1)
         await self._write(done={**self.known.done, node: self._now_s()}, failed=failed, began=began)
 
-    @property
-    def earlier(self) -> Earlier | None:
-        """What this run goes on with, for its report."""
+    async def earlier(self, log: Sequence[MigrationRecord]) -> Earlier | None:
+        """What this run goes on with, for its report. `log`: the cluster's, of migrations. A node that was away when
+        the run before died, and has started anew since, was maintained in that night like any other.
+        """
         if not self.goes_on:
             return None
         known = self._opened_with
@@ -156,7 +157,18 @@ class Record:
             for node, ended_s in known.done.items()
             if node in known.began
         }
+        for node, paused_s in known.paused.items():
+            booted_s = await self._booted_s(node)
+            if node not in turns and booted_s is not None and booted_s > paused_s:
+                left_at_s = [each.ended_s for each in log if each.source == node and paused_s < each.ended_s < booted_s]
+                turns[node] = EarlierTurn(paused_s, max(left_at_s, default=paused_s), booted_s)
         return Earlier(known.runs[:-1] or ("an earlier run",), known.began_s, turns)
+
+    async def _booted_s(self, node: str) -> float | None:
+        try:
+            return await self._cluster.booted_s(node)
+        except ClusterError:
+            return None  # what cannot be asked is not known to have started
 
     async def close(self, seen: Cluster, report: Plan) -> None:
         """At the end of a run. `seen`: a look after it."""
@@ -190,14 +202,28 @@ async def left_paused(records: Records, seen: Cluster, log: Logger) -> dict[str,
     was the last to go on with it. Raises PrefectUnreachable.
     """
     known = await _read(seen.name, log, records)
+    return (
+        {node: known.flow_run or "" for node in _still_paused(known, seen) if node not in known.failed} if known else {}
+    )
+
+
+async def paused_by(records: Records, seen: Cluster, log: Logger) -> dict[str, str]:
+    """Nodes that an unfinished rolling run has paused, with run and purpose. Raises PrefectUnreachable."""
+    known = await _read(seen.name, log, records)
     if known is None:
         return {}
-    paused = (node for node in seen.nodes if node.state == "paused" and node.paused_by != "elsewhere")
+    run = f"the rolling run {known.flow_run or 'of another day'}"
     return {
-        node.name: known.flow_run or ""
-        for node in paused
-        if node.name in known.paused and node.name not in known.failed
+        node: f"{run}, in which its maintenance failed: {why}"
+        if (why := known.failed.get(node))
+        else f"{run}, for its maintenance"
+        for node in _still_paused(known, seen)
     }
+
+
+def _still_paused(known: Known, seen: Cluster) -> list[str]:
+    paused = [node.name for node in seen.nodes if node.state == "paused" and node.paused_by != "elsewhere"]
+    return [node for node in paused if node in known.paused]
 
 
 async def _read(cluster: str, log: Logger, records: Records) -> Known | None:

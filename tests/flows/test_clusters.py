@@ -96,13 +96,19 @@ def test_a_registered_name_reaches_the_process_that_hosts_the_cluster() -> None:
 
 
 @pytest.mark.heavy
-def test_the_status_of_a_registered_cluster_is_what_its_host_shows(
+def test_the_status_of_a_registered_cluster_is_what_its_host_shows_and_names_the_run_that_paused_a_node(
     prefect_server: EmbeddedServer, tmp_path: Path
 ) -> None:
     name = f"lab-{uuid.uuid4().hex[:8]}"
+    status = command_line("status", "--cluster", name, "--json")
     with prefect_side.hosted(name, tmp_path):
-        done = apart(*command_line("status", "--cluster", name, "--json"), prefect=prefect_server)
-    assert (done.code, done.document["cluster"], done.document["vms"]["running"]) == (0, name, 4), done.err
+        done = apart(*status, prefect=prefect_server)
+        assert (done.code, done.document["cluster"], done.document["vms"]["running"]) == (0, name, 4), done.err
+        apart(*command_line("evacuate", "N1", "--cluster", name), prefect=prefect_server)
+        nodes = apart(*status, prefect=prefect_server).document["nodes"]
+    by_run = {node["name"]: node["paused_by_run"] for node in nodes}
+    assert by_run.pop("N1").startswith("the run evacuate N1 of ")
+    assert not any(by_run.values())
 
 
 def test_without_a_prefect_server_no_name_can_be_looked_up() -> None:
