@@ -19,14 +19,15 @@ import httpx
 import pytest
 from commanding import begun, command_line
 
-from shunter.commands.interrupts import Interrupted, ask_again_if_lost, end_in_order, ignored, spare
+from shunter.commands.interrupts import SIGNALS, Interrupted, ask_again_if_lost, end_in_order, ignored, spare
 from shunter.commands.run_thread import Requests, run_beside
 from shunter.flows.embedded import EmbeddedServer
 from shunter.topology.recheck import check_log
 
 pty = pytest.importorskip("pty", reason="a terminal that goes away, and signals to one process, are not Windows's")
 
-KINDS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+KINDS = list(SIGNALS)
+"""Under nohup without SIGHUP, which is not heard then."""
 
 
 @pytest.fixture

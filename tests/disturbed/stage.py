@@ -237,6 +237,11 @@ class Run:
         return code
 
 
+def _hear_hangups() -> None:
+    """Also where all this was begun under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextmanager
 def running(
     arguments: Sequence[str],
@@ -261,6 +266,7 @@ def running(
             env=environment(home, PREFECT_API_URL=api_url, XDG_STATE_HOME=str(state)),
             cwd=folder,
             start_new_session=True,
+            preexec_fn=_hear_hangups,  # noqa: PLW1509 - no thread of this process matters there
         )
     try:
         yield Run(process, folder, number, time.monotonic())
