@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID
@@ -42,6 +42,7 @@ from shunter.topology.watching.report import Watch
 # Prefect kills a cancelled flow run after 30 s
 WIND_DOWN_S = 20.0
 LONGEST_S = 366 * 86_400.0
+SERVER = "the Prefect server"
 
 
 def _titled(title: str) -> Any:
@@ -119,7 +120,8 @@ async def _watched(cluster: str, policy: WatchPolicy, for_s: float | None, speed
     end_it_with_us()
     async with AsyncExitStack() as stack:
         stack.enter_context(sheltered_tasks())
-        server = await stack.enter_async_context(PrefectServer.connected(log))
+        voice = _Voice()
+        server = await stack.enter_async_context(PrefectServer.connected(log, voice.say))
         await server.insist(server.probe, stop)
         port = await stack.enter_async_context(
             open_cluster(cluster, speed=speed, witness=listener.witness, faults=listener.faults)
@@ -130,11 +132,12 @@ async def _watched(cluster: str, policy: WatchPolicy, for_s: float | None, speed
         holds = await stack.enter_async_context(PrefectHolds.opened(server, name, log, run_id, run_name))
         sole = await stack.enter_async_context(SoleWatch.held(holds, name, stop))
         audience = await stack.enter_async_context(WatchAudience(name, port.clock.now_s(), log, listener.watcher))
-        stack.enter_context(
-            Standstill.noticed(
-                port.clock, lambda finding: audience.occurred(_noticed(finding, name, port.clock.now_s()))
-            )
-        )
+
+        def tell(finding: Finding) -> None:
+            audience.occurred(_noticed(finding, name, port.clock.now_s()))
+
+        voice.tell = tell
+        stack.enter_context(Standstill.noticed(port.clock, tell))
         fail_over = _FailOver(cluster, port, stop)
         work = asyncio.ensure_future(watch(port, policy, watcher=audience, stop=stop, for_s=for_s, fail_over=fail_over))
         cancelled = await stack.enter_async_context(own_cancellation(server, run_id, log))
@@ -154,10 +157,10 @@ async def _watched(cluster: str, policy: WatchPolicy, for_s: float | None, speed
 
 
 def _noticed(finding: Finding, cluster: str, at_s: float) -> Occurrence:
-    """Something about this process that may explain what is told next, or why nothing was told."""
+    """Something about this process or its server that may explain what is told next, or why nothing was told."""
     return Occurrence(
         at_s=at_s,
-        what="stood_still" if finding.subject == PROCESS else "time_jumped",
+        what={PROCESS: "stood_still", SERVER: "server_silent"}.get(finding.subject, "time_jumped"),
         rule=finding.rule,
         severity=finding.severity,
         subject=f"cluster {cluster}",
@@ -166,6 +169,29 @@ def _noticed(finding: Finding, cluster: str, at_s: float) -> Occurrence:
         before=NORMAL,
         state=NORMAL,
     )
+
+
+class _Voice:
+    """Tells once of each silence of the Prefect server, and of its end."""
+
+    def __init__(self) -> None:
+        self.tell: Callable[[Finding], None] | None = None
+        self._silent = False
+
+    def say(self, text: str) -> None:
+        """Empty once it answers again."""
+        if self.tell is None or bool(text) == self._silent:
+            return
+        self._silent = bool(text)
+        self.tell(
+            Finding(
+                rule="I8",
+                severity="warning" if text else "info",
+                subject=SERVER,
+                message=f"{text}; what happens is told there once it answers" if text else "the server answers again",
+                remedy="look at the Prefect server and the network between" if text else "nothing",
+            )
+        )
 
 
 class _FailOver:

@@ -16,14 +16,17 @@ from prefect_side import Asked, silent
 from virtual import Notes
 
 from shunter.engine.control import Control
+from shunter.engine.watch import Glance
 from shunter.flows import obeying, server
 from shunter.flows.embedded import EmbeddedServer
 from shunter.flows.errors import RunCancelled, StoppedWaiting
 from shunter.flows.evacuate import evacuate_nodes
 from shunter.flows.listeners import listening
 from shunter.flows.server import PrefectServer
+from shunter.flows.watch import watch_cluster
 from shunter.statemachines.lifecycle import Step
 from shunter.topology.plan import Plan
+from shunter.topology.watching.condition import Occurrence
 
 SPEED = 10.0
 
@@ -176,3 +179,38 @@ def test_a_run_that_is_stopped_while_it_waits_for_the_server_touches_nothing(
         return notes
 
     assert asyncio.run(story()).steps == []
+
+
+class Seeing:
+    """Of a watch: what it told, and whether it has begun."""
+
+    def __init__(self) -> None:
+        self.told: list[Occurrence] = []
+        self.begun = asyncio.Event()
+
+    def occurred(self, occurrence: Occurrence) -> None:
+        self.told.append(occurrence)
+
+    def looked(self, _: Glance) -> None:
+        self.begun.set()
+
+
+def test_a_watch_tells_once_that_its_server_is_silent_and_that_it_answers_again(
+    cluster_file: Path, prefect_server: EmbeddedServer
+) -> None:
+    async def story() -> list[Occurrence]:
+        watcher, stop = Seeing(), Control()
+        with listening(watcher=watcher, stop=stop):
+            watching = asyncio.create_task(watch_cluster(str(cluster_file), speed=SPEED))
+        await watcher.begun.wait()
+        with silent(prefect_server):
+            await asyncio.sleep(2)
+        await asyncio.sleep(1)
+        stop.request()
+        await asyncio.wait_for(watching, 30)
+        return [each for each in watcher.told if each.what == "server_silent"]
+
+    began, ended = asyncio.run(story())
+    assert began.severity == "warning"
+    assert began.message.startswith("the Prefect server does not answer since ")
+    assert (ended.severity, ended.message) == ("info", "the server answers again")
