@@ -22,7 +22,7 @@ from shunter.commands.screens.run_view import RunView
 from shunter.commands.screens.words import listed
 from shunter.engine.audience import Audience
 from shunter.engine.control import Control
-from shunter.flows.errors import RunError
+from shunter.flows.errors import PrefectUnreachable, RunError, StoppedWaiting
 from shunter.flows.listeners import listening
 from shunter.flows.restarts_seen import Fate
 from shunter.flows.run_folder import Keep
@@ -32,6 +32,7 @@ from shunter.topology.plan import Plan
 
 LATE_S = 15.0
 LOOK_EVERY_S = 1.0
+ASK_AGAIN_S = 2.0
 IDLE_S = 10.0
 """With nothing under way: what could begin would have begun."""
 LET_GO_AFTER_S = 2.0
@@ -81,9 +82,30 @@ class Seen:
             stack.enter_context(self._patient(tell))
             witness = stack.enter_context(output.opened(job.log)) if job.log else None
             stack.enter_context(listening(audience, stop=stop, witness=witness, faults=job.faults, keep=self.keep))
-            stack.enter_context(run_needs_prefect(lambda: view.plan is not None))
             stack.enter_context(_beside(self._stop_without_server(stop, tell)))
-            return await self._ended(job.flow())
+            return await self._insisted(stop, tell)
+
+    async def _insisted(self, stop: Control, tell: Callable[[str], None]) -> Plan:
+        """What the flow returns. Before it has begun, a server that falls silent is waited for like one that was
+        silent before: Prefect itself gives up after seconds. Raises PrefectUnreachable.
+        """
+        from shunter.flows.server import PATIENCE_S
+        from shunter.flows.unanswered import is_silence
+
+        until_s, told = time.monotonic() + PATIENCE_S, False
+        while True:
+            try:
+                with run_needs_prefect(lambda: self.view.plan is not None):
+                    return await self._ended(self.job.flow())
+            except PrefectUnreachable as error:
+                if self.keep.begun or not is_silence(error.__cause__) or time.monotonic() >= until_s:
+                    raise
+                if stop.asked:
+                    raise StoppedWaiting(f"stopped while waiting: {error}") from error
+                if not told:
+                    tell("nothing has begun: the Prefect server does not answer, and is waited for")
+                    told = True
+            await asyncio.sleep(ASK_AGAIN_S)
 
     async def _ended(self, flow: Awaitable[Plan]) -> Plan:
         """What the flow returns. Raises _LetGo where only Prefect is left, which would try for minutes."""

@@ -67,13 +67,14 @@ class Run(Value):
 class Keep:
     """What whoever starts a run here wants, and what he gets.
 
-    `out`: the folder to use, claimed beforehand. `folder`: where the run is kept, None until it has begun, or where
-    nothing can be written. `report`: as the engine made it, whatever Prefect or a disk came to afterwards;
-    `when_reported` is called then. `when_given_up` is called, with the reason, once a run is over of which its Prefect
-    server cannot be told; nothing of ours is left to do then.
+    `out`: the folder to use, claimed beforehand. `begun`: the run knows its cluster, and may touch it. `folder`: where
+    the run is kept, None until it has begun, or where nothing can be written. `report`: as the engine made it, whatever
+    Prefect or a disk came to afterwards; `when_reported` is called then. `when_given_up` is called, with the reason,
+    once a run is over of which its Prefect server cannot be told; nothing of ours is left to do then.
     """
 
     out: Path | None = None
+    begun: bool = False
     folder: Path | None = None
     report: Plan | None = None
     when_reported: Callable[[], object] = lambda: None
@@ -137,6 +138,7 @@ class RunFolder(Nobody):
         self._given_up = ""
 
     def __enter__(self) -> Self:
+        self._keep.begun = True
         runs = state_folder() / "runs"
         try:
             runs.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -30,6 +30,13 @@ def is_unanswered(error: BaseException) -> bool:
     return bool(known) and known[-1].startswith(CLIENT)
 
 
+def is_silence(error: BaseException | None) -> bool:
+    """Whether nothing at all was answered: the server may be back in a moment."""
+    while error is not None and not isinstance(error, httpx.RequestError):
+        error = error.__cause__
+    return error is not None
+
+
 @contextmanager
 def told_as_unreachable(what: str, consequence: Callable[[], str] = lambda: "") -> Iterator[None]:
     """Raises PrefectUnreachable for it. `what` could not be done; `consequence`: what that means, asked for then."""

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from commanding import Answer, begun, command_line
@@ -21,6 +22,7 @@ from shunter.commands.run_thread import run_beside
 from shunter.commands.screens.run_view import RunView
 from shunter.commands.seeing_through import Seen
 from shunter.flows.embedded import EmbeddedServer
+from shunter.flows.errors import PrefectUnreachable
 from shunter.flows.run_folder import Keep, RunFolder
 from shunter.topology.plan import Move, Plan
 
@@ -164,6 +166,40 @@ def test_that_a_silent_server_is_waited_for_is_said_once_the_work_is_over(
     assert run_beside(lambda requests: Seen(job, view, console, requests, keep).report()) == REPORT
     said = "the work is over; its report is in kept-here; the Prefect server does not answer"
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_server_that_falls_silent_while_prefect_begins_the_run_is_waited_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeing_through, "ASK_AGAIN_S", 0.0)
+    answers = iter([httpx.ConnectError("All connection attempts failed")] * 2)
+
+    async def flow() -> Plan:
+        for silence in answers:
+            raise silence
+        return REPORT
+
+    job = Job("Emptying N1", "prod-1.json", lambda _: REPORT, flow, ("N1",))
+    view, console = RunView(time.monotonic), output.messages()
+    assert run_beside(lambda requests: Seen(job, view, console, requests, Keep()).report()) == REPORT
+    assert (
+        capsys.readouterr().err.count("nothing has begun: the Prefect server does not answer, and is waited for") == 1
+    )
+
+
+def test_once_a_run_has_begun_it_is_begun_only_once() -> None:
+    keep, calls = Keep(), list[int]()
+
+    async def flow() -> Plan:
+        calls.append(1)
+        keep.begun = True
+        raise httpx.ConnectError("All connection attempts failed")
+
+    job = Job("Emptying N1", "prod-1.json", lambda _: REPORT, flow, ("N1",))
+    view, console = RunView(time.monotonic), output.messages()
+    with pytest.raises(PrefectUnreachable, match="the Prefect server does not answer"):
+        run_beside(lambda requests: Seen(job, view, console, requests, keep).report())
+    assert calls == [1]
 
 
 def test_without_a_report_what_went_wrong_is_raised() -> None:
