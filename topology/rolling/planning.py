@@ -56,7 +56,7 @@ def forecast(
     check_reserve(policy.reserve_nodes)
     as_it_is, cluster = cluster, policy.precautions.planned_on(cluster)
     wanted = wanted_nodes(cluster, nodes, policy)
-    untouched, unplaced = hindrances(cluster, wanted, policy)
+    untouched, unplaced = hindrances(cluster, wanted, policy, named=bool(nodes))
     able = tuple(name for name in wanted if name not in {each.node for each in untouched})
     refusals: tuple[Finding, ...] = ()
     while True:
