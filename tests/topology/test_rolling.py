@@ -191,6 +191,8 @@ def test_i8_a_paused_node_that_is_named_is_maintained_and_takes_vms_afterwards_o
     plan = planned(of, ("N1", "N2", "N3", "N4"), prefer="moves")
     assert "N1" in turns(plan)
     assert ("N1" in {move.target for move in plan.moves}) is takes
+    (said,) = [finding.message for finding in plan.findings if finding.rule == "I8"]
+    assert said.endswith("takes VMs again afterwards" if takes else "stays paused")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from shunter.topology.rolling.failback import Failback, failback_moves
 from shunter.topology.rolling.fleet import Fitness, Fleet, phases_of
 from shunter.topology.rolling.floor import Floor, Memory, drain_s, floor
 from shunter.topology.rolling.handing_over import HandingOver
-from shunter.topology.rolling.hindrances import hindrances
+from shunter.topology.rolling.hindrances import hindrances, of_pause
 from shunter.topology.rolling.left_out import left_out, of_stuck
 from shunter.topology.rolling.policy import RollingPolicy, not_together, wanted_nodes
 from shunter.topology.rolling.reserve import Reserve
@@ -80,6 +80,7 @@ def forecast(
     said = said_beforehand(as_it_is, policy.precautions, [move.vm for move in moves])
     all_findings = (*findings, *said, *back.findings, *_of_window(course, policy), *_of_storage(cluster, course))
     all_findings += tuple(_of_order(cluster, course, policy))
+    all_findings += tuple(_of_pauses(cluster, able if nodes else ()))
     plan = Plan(
         kind="rolling_maintenance",
         cluster=cluster.name,
@@ -107,6 +108,22 @@ def forecast(
         alternatives=planner.alternatives(course, reserve_nodes),
     )
     return plan, course.strategy
+
+
+def _of_pauses(cluster: Cluster, named: Sequence[str]) -> Iterator[Finding]:
+    """Nodes that somebody asked for and that were paused already: perhaps somebody works on them."""
+    for name in named:
+        pause = of_pause(cluster.node_by_name[name])
+        if pause is not None:
+            ours = cluster.node_by_name[name].paused_by == "us"
+            yield Finding(
+                rule="I8",
+                severity="warning",
+                subject=f"node {name}",
+                message=f"{pause.reason}; it is maintained because it is named, and "
+                + ("takes VMs again afterwards" if ours else "stays paused"),
+                remedy=f"make sure that nobody works on {name}",
+            )
 
 
 def _handed_over(
