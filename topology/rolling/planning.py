@@ -12,6 +12,7 @@ from shunter.topology.plan import Alternative, Finding, Maintenance, Move, Plan
 from shunter.topology.precautions import said_beforehand
 from shunter.topology.rolling.candidates import Turns, candidates, neighbours, with_seeds
 from shunter.topology.rolling.course import Course, Leg, run
+from shunter.topology.rolling.exactly import is_small, one_at_a_time
 from shunter.topology.rolling.failback import Failback, failback_moves
 from shunter.topology.rolling.fleet import Fitness, Fleet, phases_of
 from shunter.topology.rolling.floor import Floor, Memory, drain_s, floor
@@ -207,7 +208,18 @@ class Planner:
                 break
             search.try_out(strategy)
         self._vary(search, turns)
+        if search.best.undone and parallel is None:
+            self._search_exactly(search)
         return search.best
+
+    def _search_exactly(self, search: _Search) -> None:
+        """What no strategy finds: small clusters are decided. Where all can be done one after another, so they are."""
+        fleet = self._fleet()
+        if not is_small(fleet):
+            return
+        found = one_at_a_time(fleet, search.reserve_nodes)
+        if found.strategy is not None:
+            search.try_out(found.strategy)
 
     def _vary(self, search: _Search, turns: Turns) -> None:
         """Strategies that differ a little from the best, until it is as good as any can be."""
