@@ -45,7 +45,7 @@ def targets(of: Cluster, places: Places, leaving: str) -> Iterator[Places]:
         if at == len(leave):
             yield places
             return
-        for on in room:
+        for on in list(room):
             if room[on] >= sizes[leave[at]]:
                 room[on] -= sizes[leave[at]]
                 yield from put(at + 1, {**places, leave[at]: on})
@@ -65,9 +65,7 @@ def can_all_be_done(of: Cluster) -> bool:
         if state in seen:
             return False
         seen.add(state)
-        return any(
-            go_on(after, left - {leaving}) for leaving in sorted(left) for after in targets(of, places, leaving)
-        )
+        return any(go_on(after, left - {leaving}) for leaving in sorted(left) for after in targets(of, places, leaving))
 
     return go_on({each.name: each.node for each in of.vms}, frozenset(each.name for each in of.nodes))
 
@@ -90,3 +88,18 @@ def test_an_order_that_only_a_search_finds() -> None:
     assert plan.ok
     assert plan.maintenance[0].node == "N1"
     assert len(plan.moves) == 6
+
+
+def test_where_no_order_does_all_that_is_said_and_in_a_larger_cluster_only_that_none_was_found() -> None:
+    def full(count: int) -> list[str]:
+        of = cluster(
+            [node(f"N{i}", 100) for i in range(1, count + 1)], [vm(f"vm-{i}", f"N{i}", 60) for i in range(1, count + 1)]
+        )
+        return [stays.reason for stays in plan_rolling(of, (), RollingPolicy(reserve_nodes=0)).untouched]
+
+    few, many = full(3), full(7)
+    assert few == [
+        f"N{i} cannot be emptied even without a reserve: in no order do all nodes find room for their VMs"
+        for i in (1, 2, 3)
+    ]
+    assert many == [f"no way was found to empty N{i} even without a reserve" for i in range(1, 8)]

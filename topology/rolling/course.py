@@ -33,12 +33,13 @@ class Turn(NamedTuple):
 
 @dataclass(slots=True)
 class Course:
-    """`undone`: nodes whose turn never came."""
+    """`undone`: nodes whose turn never came. `decided`: one after the other not all can have theirs, in no order."""
 
     strategy: Strategy
     legs: list[Leg] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
     undone: tuple[str, ...] = ()
+    decided: bool = False
 
     @property
     def total_s(self) -> float:

@@ -55,18 +55,20 @@ def stays(cluster: Cluster, vm: VirtualMachine, otherwise: Mapping[str, Verdict]
 
 def no_room(cluster: Cluster, vm: VirtualMachine, why: str) -> Unplaced:
     """A VM that the rules let go, and that found no room in time."""
-    return stays(
-        cluster,
-        vm,
-        {
-            node.name: Verdict(
-                target=node.name,
-                rule="I3",
-                reason=f"{vm.memory_mib} MiB needed on {node.name}, {cluster.free_mib(node.name)} MiB free; {why}",
-                remedy="free memory, add a node, or lower the reserve (--reserve-nodes)",
-            )
-            for node in cluster.nodes
-        },
+    return stays(cluster, vm, {node.name: _no_room_on(node.name, cluster, vm, why) for node in cluster.nodes})
+
+
+def _no_room_on(node: str, cluster: Cluster, vm: VirtualMachine, why: str) -> Verdict:
+    """Where it would fit as things stand, it is others that take the room in the course of the run."""
+    free_mib = cluster.free_mib(node)
+    reason = f"{vm.memory_mib} MiB needed on {node}, {free_mib} MiB free"
+    if free_mib >= vm.memory_mib:
+        reason = f"{node} has room for it now, and not for all that would have to go there"
+    return Verdict(
+        target=node,
+        rule="I3",
+        reason=f"{reason}; {why}",
+        remedy="free memory, add a node, or lower the reserve (--reserve-nodes)",
     )
 
 

@@ -220,6 +220,8 @@ class Planner:
         found = one_at_a_time(fleet, search.reserve_nodes)
         if found.strategy is not None:
             search.try_out(found.strategy)
+        elif found.proved:
+            search.best.decided = True
 
     def _vary(self, search: _Search, turns: Turns) -> None:
         """Strategies that differ a little from the best, until it is as good as any can be."""
