@@ -22,6 +22,7 @@ from shunter.topology.rolling.left_out import left_out, of_stuck
 from shunter.topology.rolling.policy import RollingPolicy, not_together, wanted_nodes
 from shunter.topology.rolling.reserve import Reserve
 from shunter.topology.rolling.strategy import Strategy
+from shunter.topology.underway import arrived, under_way, waits_for
 
 MOST_LEGS, MOST_COURSES = 60_000, 40
 """Of all forecasts together: their moves, and how many there are. What limits the search counts work, not seconds."""
@@ -57,14 +58,15 @@ def forecast(
     check_reserve(policy.reserve_nodes)
     as_it_is, cluster = cluster, policy.precautions.planned_on(cluster)
     wanted = wanted_nodes(cluster, nodes, policy)
-    untouched, unplaced = hindrances(cluster, wanted, policy, named=bool(nodes))
+    stands = arrived(cluster)
+    untouched, unplaced = hindrances(stands, wanted, policy, named=bool(nodes))
     able = tuple(name for name in wanted if name not in {each.node for each in untouched})
     refusals: tuple[Finding, ...] = ()
     while True:
         planner = Planner(cluster, able, policy, progress)
         course, reserve_nodes, findings = planner.best_with_reserve()
         handing_over, back = _handed_over(cluster, course, policy, reserve_nodes)
-        late, crowded = left_out(cluster, course, policy, reserve_nodes)
+        late, crowded = left_out(stands, course, policy, reserve_nodes)
         stuck = {node: what for node, what in handing_over.stuck.items() if node not in course.undone}
         late += [of_stuck(node, what) for node, what in sorted(stuck.items())]
         untouched, unplaced = [*untouched, *late], [*unplaced, *crowded]
@@ -81,6 +83,7 @@ def forecast(
     said = said_beforehand(as_it_is, policy.precautions, [move.vm for move in moves])
     all_findings = (*findings, *said, *back.findings, *_of_window(course, policy), *_of_storage(cluster, course))
     all_findings += tuple(_of_order(cluster, course, policy))
+    all_findings += waits_for(under_way(cluster))
     all_findings += tuple(_of_pauses(cluster, able if nodes else ()))
     plan = Plan(
         kind="rolling_maintenance",
@@ -107,6 +110,7 @@ def forecast(
         ),
         untouched=tuple(sorted(untouched, key=lambda entry: wanted.index(entry.node))),
         alternatives=planner.alternatives(course, reserve_nodes),
+        under_way=under_way(cluster),
     )
     return plan, course.strategy
 
