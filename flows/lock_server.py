@@ -68,11 +68,10 @@ class LockServer:
 
     async def _has_size_1(self, name: str) -> bool:
         try:
-            return (
-                await self._server.ask(lambda client: client.read_global_concurrency_limit_by_name(name))
-            ).limit == 1
+            limit = await self._server.ask(lambda client: client.read_global_concurrency_limit_by_name(name))
         except ObjectNotFound:
             return False
+        return limit.limit == 1
 
     async def locks_nothing(self, name: str) -> bool:
         """Whether a limit of this name is missing, disabled or wider than 1, and so is granted to everybody."""
