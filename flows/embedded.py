@@ -60,7 +60,7 @@ class EmbeddedServer:
             process = _launch(home, forget=kept_in is None)
             # nothing that a temporary one has to write is wanted any more
             stack.callback(_end, process, patience_s=END_DEADLINE_S if kept_in else 0.0)
-            stack.callback(_send_what_is_queued)
+            stack.callback(_send_what_is_queued, process)
             yield cls(home, process)
 
     @property
@@ -162,8 +162,10 @@ def _launch(home: Path, *, forget: bool) -> subprocess.Popen[str]:
         )
 
 
-def _send_what_is_queued() -> None:
+def _send_what_is_queued(process: subprocess.Popen[str]) -> None:
     """Prefect sends log lines and events in the background; they must be gone before their server is."""
+    if process.poll() is not None:
+        return  # nobody takes them any more
     for module, worker in (("prefect.logging.handlers", "APILogWorker"), ("prefect.events.worker", "EventsWorker")):
         if module in sys.modules:
             getattr(sys.modules[module], worker).drain_all(timeout=DRAIN_DEADLINE_S)

@@ -6,6 +6,7 @@ ends by itself soon.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
@@ -33,13 +34,21 @@ class LockServer:
 
     def __init__(self, server: PrefectServer) -> None:
         self._server = server
+        self._creating = asyncio.Lock()
 
     async def create(self, name: str) -> None:
-        """See to it that a limit of this name and of size 1 exists. It keeps the slots taken."""
-        try:
-            await self._server.ask(lambda client: client.upsert_global_concurrency_limit_by_name(name, 1))
-        except ObjectAlreadyExists:
-            return  # another run created it since we looked, with the same size
+        """See to it that a limit of this name and of size 1 exists. It keeps the slots taken.
+
+        Created twice at once, it makes the server fail, and stand still for a minute where that has SQLite: so it is
+        written as seldom as can be.
+        """
+        async with self._creating:
+            if await self._has_size_1(name):
+                return
+            try:
+                await self._server.ask(lambda client: client.upsert_global_concurrency_limit_by_name(name, 1))
+            except ObjectAlreadyExists:
+                return  # another run created it since we looked, with the same size
 
     async def take(self, names: Sequence[str], flow_run_id: UUID | None) -> Granted | None:
         """One slot of each, all or none, for FIRST_LEASE_S. None: at least one is taken."""
@@ -56,6 +65,13 @@ class LockServer:
                 return None
             raise Unavailable(str(error)) from error
         return _granted(response)
+
+    async def _has_size_1(self, name: str) -> bool:
+        try:
+            limit = await self._server.ask(lambda client: client.read_global_concurrency_limit_by_name(name))
+        except ObjectNotFound:
+            return False
+        return limit.limit == 1
 
     async def locks_nothing(self, name: str) -> bool:
         """Whether a limit of this name is missing, disabled or wider than 1, and so is granted to everybody."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from disturbed.cases import DISTURBANCES, ROUND, UNDISTURBED, WAYS, Case, Procedure, drawn, kind_of
-from disturbed.judge import judge
+from disturbed.judge import judge, new_things
 from disturbed.outcome import longest_idle, spans
 from disturbed.play import Cause, Played, leaves_folders
 from virtual import Night, evacuated, failed_over, maintained
@@ -125,6 +125,17 @@ def test_a_migration_and_a_reboot_are_under_way_until_they_end() -> None:
 def test_a_run_that_starts_migrations_after_it_was_told_to_end_disobeys() -> None:
     run = replace(played("evacuation", "SIGTERM"), cause=Cause(1.0, 1.0, signals_s=[1.0]), code=130)
     assert any("new things began" in fault.message for fault in judge(run))
+
+
+def test_a_node_that_comes_back_paused_is_nothing_new() -> None:
+    events = [
+        {"what": "node_rebooted", "node": "N1", "t_s": 1.0, "by": "us"},
+        {"what": "node_up", "node": "N1", "t_s": 7.0, "by": "us"},
+        {"what": "node_paused", "node": "N1", "t_s": 7.0, "by": "us"},
+        {"what": "node_resumed", "node": "N1", "t_s": 7.1, "by": "us"},
+        {"what": "node_paused", "node": "N1", "t_s": 8.0, "by": "us"},
+    ]
+    assert [event["t_s"] for event in new_things(events)] == [1.0, 8.0]
 
 
 def test_a_run_that_ends_well_after_a_signal_was_too_fast_for_it() -> None:

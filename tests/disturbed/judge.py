@@ -151,7 +151,7 @@ def _obeys(played: Played) -> Iterator[Fault]:
     if not signals_s:
         return
     until_s = signals_s[0] + OBEYS_WITHIN_S * case.speed
-    late = [event for event in played.events if _is_new(event) and event["t_s"] > until_s]
+    late = [event for event in new_things(played.events) if event["t_s"] > until_s]
     if late:
         shown = "; ".join(f"{e['what']} {e.get('vm', e.get('node'))}" for e in late[:MOST_SHOWN])
         after_s = (late[0]["t_s"] - signals_s[0]) / case.speed
@@ -166,8 +166,15 @@ def _obeys(played: Played) -> Iterator[Fault]:
                 )
 
 
-def _is_new(event: Event) -> bool:
-    return event["what"] in NEW and event.get("by") == "us"
+def new_things(events: Sequence[Event]) -> Iterator[Event]:
+    """What we began. A node that comes back paused, as it went away, is not paused anew."""
+    just_back: set[str] = set()
+    for event in events:
+        node = event.get("node", "")
+        comes_back = event["what"] == "node_paused" and node in just_back
+        if event["what"] in NEW and event.get("by") == "us" and not comes_back:
+            yield event
+        (just_back.add if event["what"] == "node_up" else just_back.discard)(node)
 
 
 # ------------------------------------------------------------------ what the run says

@@ -103,6 +103,7 @@ def test_names_with_odd_characters_are_locked(cluster: str) -> None:
 def test_of_many_who_ask_at_once_one_gets_the_nodes(cluster: str) -> None:
     async def story() -> None:
         async with locks_of(cluster) as first, locks_of(cluster) as second:
+            await first.prepare(["N1", "N2"])  # as a run does when it begins
             tries = [holds.try_hold(("N1", "N2")) for holds in (first, second) for _ in range(5)]
             got = [hold for hold in await asyncio.gather(*tries) if isinstance(hold, PrefectHold)]
             assert len(got) == 1
