@@ -42,3 +42,12 @@ def arrived(cluster: Cluster) -> Cluster:
         return cluster
     after = cluster.with_vms_on(cluster.heading)
     return Cluster.model_construct(**{**dict(after), "migrations": ()})
+
+
+def busy_until_s(migrations: tuple[UnderWay, ...]) -> dict[str, float]:
+    """Node → when the last of them is over in which it takes part."""
+    busy: dict[str, float] = {}
+    for each in migrations:
+        for node in (each.source, each.target):
+            busy[node] = max(busy.get(node, 0.0), each.end_s)
+    return busy

@@ -11,8 +11,9 @@ from shunter.topology.recheck.absorbing import Losses
 from shunter.topology.recheck.claims import missing_reasons, unknown_names
 from shunter.topology.recheck.degraded import is_said_beforehand
 from shunter.topology.recheck.fitness import apart, running_on_its_disks
+from shunter.topology.recheck.others import after_others
 from shunter.topology.recheck.replay import Replay
-from shunter.topology.recheck.turns import after_others, asked_once, in_order, kept_clear
+from shunter.topology.recheck.turns import asked_once, in_order, kept_clear
 from shunter.topology.recheck.unfolding import Happening, unfolded
 from shunter.topology.recheck.violation import Violation
 from shunter.topology.recheck.votes import lost_majority

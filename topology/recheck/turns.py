@@ -10,21 +10,6 @@ from shunter.topology.plan import Maintenance, Move, Plan, RoleMove, VolumeMove
 from shunter.topology.recheck.violation import EPSILON_S, Violation
 
 
-def after_others(cluster: Cluster, plan: Plan) -> Iterator[Violation]:
-    """The plan knows of every migration that others have under way, and begins nothing at its nodes before its end."""
-    told = {(other.vm, other.source, other.target) for other in plan.under_way}
-    for migration in cluster.migrations:
-        if (migration.vm, migration.source, migration.target) not in told:
-            yield Violation(0.0, "R15", migration.vm, "is migrating already, and the plan does not know it")
-    if len(told) > len(cluster.migrations):
-        yield Violation(0.0, "R15", cluster.name, "the plan knows of migrations under way that there are not")
-    for other in plan.under_way:
-        for move in plan.moves:
-            if {move.source, move.target} & {other.source, other.target} and move.start_s < other.end_s - EPSILON_S:
-                message = f"moves while {other.vm} is still on its way from {other.source} to {other.target}"
-                yield Violation(move.start_s, "R15", move.vm, message)
-
-
 def asked_once(cluster: Cluster, plan: Plan, nodes: Collection[str]) -> Iterator[Violation]:
     """Every node that was asked for (none: all) has its turn or stays untouched, once; a node that stays says why."""
     asked = set(nodes) or set(cluster.node_by_name)
