@@ -50,7 +50,7 @@ def draw_file(rng: random.Random, most_nodes: int = 5) -> Raw:
     if rng.random() < 0.7:
         raw["volumes"] = _volumes(rng, nodes)
     raw["vms"] = [_vm(rng, i, raw) for i in range(rng.randint(0, 4 * count))]
-    _disks_with_their_vms(raw)
+    disks_with_their_vms(raw)
     _more(rng, raw)
     _builds_of_the_version(raw)
     return raw
@@ -197,7 +197,7 @@ def _more(rng: random.Random, raw: Raw) -> None:
         raw["migrations"] = _migrations(rng, raw)
 
 
-def _disks_with_their_vms(raw: Raw) -> None:
+def disks_with_their_vms(raw: Raw) -> None:
     """A disk is used by running VMs of one node, which owns it; a VM that runs elsewhere is off instead."""
     owners: dict[str, str] = {}
     kinds = {volume["name"]: volume.get("kind") for volume in raw.get("volumes", ())}
