@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shunter.topology.choosing import check_reserve, no_reserve, refusal
 from shunter.topology.memory import memory
@@ -212,7 +212,7 @@ class Planner:
                 break
             search.try_out(strategy)
         self._vary(search, turns)
-        if search.best.undone and parallel is None:
+        if search.best.undone and parallel is None and most_courses > 1:
             self._search_exactly(search)
         return search.best
 
@@ -223,7 +223,9 @@ class Planner:
             return
         found = one_at_a_time(fleet, search.reserve_nodes)
         if found.strategy is not None:
-            search.try_out(found.strategy)
+            order = found.strategy.order  # nodes that cannot leave as things stand come last
+            rest = tuple(name for name in self.nodes if name not in order)
+            search.try_out(replace(found.strategy, order=(*order, *rest)))
         elif found.proved:
             search.best.decided = True
 
