@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.status import Status
 
 from shunter.commands import output
-from shunter.commands.cluster_choice import cluster_of_file
+from shunter.commands.cluster_choice import cluster_with_what_is_taken_over
 from shunter.commands.screens.check import CheckScreen
 from shunter.topology import preflight
 
@@ -20,9 +20,9 @@ SILENT_S = 2.0
 
 def check(cluster: str, *, as_json: bool, html: Path | None = None) -> preflight.Check:
     """Show what was found. Raises RequestError."""
-    seen = cluster_of_file(cluster)
+    seen, taken_over = cluster_with_what_is_taken_over(cluster)
     with closing(Patience()) as patience:
-        found = preflight.check(seen, patience.decided)
+        found = preflight.check(seen, patience.decided, taken_over=taken_over)
     if html is not None:
         from shunter.commands.page import page_of_check  # noqa: PLC0415  only pages need Jinja2
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from shunter.topology.clusterfile import read_cluster
+from shunter.topology.clusterfile import read_with_what_is_taken_over
 from shunter.topology.errors import RequestError
 from shunter.topology.model import Cluster
 
@@ -16,12 +17,17 @@ def is_file(cluster: str) -> bool:
 
 def cluster_of_file(cluster: str) -> Cluster:
     """The cluster of a cluster file. Raises RequestError where it is a name, or no file that is one."""
+    return cluster_with_what_is_taken_over(cluster)[0]
+
+
+def cluster_with_what_is_taken_over(cluster: str) -> tuple[Cluster, Mapping[str, tuple[str, ...]]]:
+    """As `cluster_of_file`, with the fields that nodes do not give, and were given (field → nodes)."""
     if not is_file(cluster):
         raise RequestError(
             f'no cluster is registered as "{cluster}" that this command could read; '
             "give the path of a cluster file, which has a separator or ends in .json"
         )
-    return read_cluster(path_of(cluster))
+    return read_with_what_is_taken_over(path_of(cluster))
 
 
 def path_of(text: str) -> Path:

@@ -334,7 +334,11 @@ class Dispatcher:
         )
 
     def _still_busy(self, seen: Cluster) -> list[MigrationUnderWay]:
-        """Migrations that others have under way at nodes that are to end up empty."""
+        """Migrations that others have under way at nodes that are to end up empty; all, where somebody finds no place:
+        each leaves room behind.
+        """
+        if self.unplaced:
+            return list(seen.migrations)
         return [m for m in seen.migrations if m.source in self.goal.emptied or m.target in self.goal.emptied]
 
     def _who_waits(self, seen: Cluster) -> tuple[Waiting, ...]:

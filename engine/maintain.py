@@ -24,6 +24,7 @@ from shunter.topology.plan import Finding, Plan, Untouched
 from shunter.topology.preflight import with_requirements
 from shunter.topology.quorum import MEMBER
 from shunter.topology.rolling import RollingPolicy
+from shunter.topology.rolling.hindrances import of_pause
 from shunter.topology.rolling.lateness import in_what_is_left
 from shunter.topology.rolling.policy import wanted_nodes
 from shunter.topology.rolling.strategy import Strategy
@@ -66,7 +67,8 @@ async def maintain(
     policy = policy or RollingPolicy()
     control = control or Control()
     seen = await _once_back(cluster, away, policy.maintenance_s, audience, control)
-    kept = {name: run for name, run in (left_paused or {}).items() if not nodes}
+    gone_on_with = {*away, *(_paused_by_us(seen) if done_since_s is not None else ())} - (left_paused or {}).keys()
+    kept = {} if nodes else _kept_paused(seen, gone_on_with, left_paused or {})
     if kept:
         nodes = [node.name for node in seen.nodes if node.name not in kept]
         policy = _without(policy, seen, kept)
@@ -86,7 +88,7 @@ async def maintain(
     found = found.model_copy(
         update={
             "findings": (*found.findings, *said),
-            "untouched": (*found.untouched, *(_is_kept(name, run) for name, run in kept.items())),
+            "untouched": (*(each for each in found.untouched if each.node not in kept), *kept.values()),
             "ok": found.ok and not kept,
         }
     )
@@ -162,12 +164,14 @@ def _begun_first(policy: RollingPolicy, seen: Cluster, begun: Sequence[str], don
     return policy.model_copy(update={"order": (*first, *rest)})
 
 
-def _is_kept(node: str, run: str) -> Untouched:
-    return Untouched(
-        node=node,
-        reason=f"{node} was left paused on purpose by {run}",
-        remedy=f"shunter resume {node} lets it take VMs again; to maintain it all the same, name it",
-    )
+def _paused_by_us(seen: Cluster) -> set[str]:
+    return {node.name for node in seen.nodes if node.state == "paused" and node.paused_by == "us"}
+
+
+def _kept_paused(seen: Cluster, gone_on_with: Collection[str], left_paused: Mapping[str, str]) -> dict[str, Untouched]:
+    """The nodes that were paused before, and not by the run that this one goes on with: they stay so."""
+    found = {node.name: of_pause(node, left_paused.get(node.name, "")) for node in seen.nodes}
+    return {name: why for name, why in found.items() if why is not None and name not in gone_on_with}
 
 
 def _nothing_left(seen: Cluster, policy: RollingPolicy) -> Plan:

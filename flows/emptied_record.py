@@ -23,7 +23,6 @@ from shunter.flows.server import Logger
 from shunter.flows.variables import MOST_CHARACTERS
 from shunter.topology.homes import Before
 from shunter.topology.model import Cluster, Value
-from shunter.topology.names import key_of
 from shunter.topology.plan import Plan
 
 LONGEST_S = 30 * 86_400.0
@@ -116,8 +115,8 @@ class EmptiedRecord:
     async def begin(self) -> None:
         """Written ahead. Raises Unreachable and PrefectUnreachable."""
         self._seen = self.before or await look(self.cluster)
-        wanted = {key_of(name) for name in self.nodes}
-        self._names = tuple(node.name for node in self._seen.nodes if key_of(node.name) in wanted)
+        wanted = {self._seen.find_node(name).name for name in self.nodes}
+        self._names = tuple(node.name for node in self._seen.nodes if node.name in wanted)
         for name in self._names:
             self._earlier[name] = await _read(self.records, self._seen.name, name, self.cluster.clock.now_s(), self.log)
             await self._keep(name, {vm.name: name for vm in self._seen.vms_by_node[name]}, paused=True)

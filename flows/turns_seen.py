@@ -5,7 +5,7 @@ from __future__ import annotations
 from shunter.engine.audience import Nobody
 from shunter.flows.spoken import natural
 from shunter.statemachines.lifecycle import Step
-from shunter.topology.names import key_of
+from shunter.topology.names import key_of, same_host
 from shunter.topology.plan import Plan
 
 IN_MAINTENANCE, REJOINING = "in_maintenance", "rejoining"
@@ -57,4 +57,4 @@ class TurnsSeen(Nobody):
 
     def spelled(self, node: str) -> str | None:
         """The name as in the plan; None for a node that has no turn in this run."""
-        return next((name for name in self.nodes if key_of(name) == key_of(node)), None)
+        return next((name for name in self.nodes if same_host(key_of(name), key_of(node))), None)

@@ -26,6 +26,15 @@ VOLUME_STATES = (
     "offline",
     "failed",
 )
+BUILDS = {
+    "2008R2": "7601",
+    "2012": "9200",
+    "2012R2": "9600",
+    "2016": "14393",
+    "2019": "17763",
+    "2022": "20348",
+    "2025": "26100",
+}
 NAMES = ("web", "SQL 01", "Zürich-Ω", "データ", "a&b<c>", "x/y", "'quoted\"", "%41", "e\u0301", "-json")
 
 
@@ -41,7 +50,9 @@ def draw_file(rng: random.Random, most_nodes: int = 5) -> Raw:
     if rng.random() < 0.7:
         raw["volumes"] = _volumes(rng, nodes)
     raw["vms"] = [_vm(rng, i, raw) for i in range(rng.randint(0, 4 * count))]
+    disks_with_their_vms(raw)
     _more(rng, raw)
+    _builds_of_the_version(raw)
     return raw
 
 
@@ -81,7 +92,7 @@ def _all_or_none(rng: random.Random, nodes: list[Raw]) -> None:
         "votes": (1, 1, 0),
         "processor": (*PROCESSORS, PROCESSORS[0], None),
         "architecture": ("x64", "x64", "x64", "ia64"),
-        "os_build": ("20348.2700", "20348.1", "17763", None),
+        "os_build": ("2700", "1", "", None),
         "edition": ("datacenter", "datacenter", "standard", "enterprise", "azure_local", "hyperv_server"),
         "installation": ("core", "core", "full"),
         "updates": ([], ["KB1"], ["KB1", "KB2"]),
@@ -184,6 +195,32 @@ def _more(rng: random.Random, raw: Raw) -> None:
         ]
     if rng.random() < 0.15:
         raw["migrations"] = _migrations(rng, raw)
+
+
+def disks_with_their_vms(raw: Raw) -> None:
+    """A disk is used by running VMs of one node, which owns it; a VM that runs elsewhere is off instead."""
+    owners: dict[str, str] = {}
+    kinds = {volume["name"]: volume.get("kind") for volume in raw.get("volumes", ())}
+    for vm in raw["vms"]:
+        disks = [name for name in vm.get("volumes", ()) if kinds[name] == "disk"]
+        runs = vm.get("state", "running") in ("running", "paused")
+        if runs and any(owners.setdefault(name, vm["node"]) != vm["node"] for name in disks):
+            vm["state"] = "off"
+    for volume in raw.get("volumes", ()):
+        if (owner := owners.get(volume["name"])) is not None:
+            volume["owner"] = owner
+            if "reachable_from" in volume:
+                volume["reachable_from"] = sorted({*volume["reachable_from"], owner})
+
+
+def _builds_of_the_version(raw: Raw) -> None:
+    """`os_build` was drawn as a revision."""
+    build = BUILDS[raw.get("windows_version", "2022")]
+    for node in raw["nodes"]:
+        if (revision := node.get("os_build")) is not None:
+            node["os_build"] = f"{build}.{revision}" if revision else build
+        if node.get("architecture") == "ia64" and raw.get("windows_version") != "2008R2":
+            node["architecture"] = "x64"
 
 
 def _role(rng: random.Random) -> Raw:

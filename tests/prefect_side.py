@@ -121,7 +121,7 @@ def hosted(
     Yields its witness log.
     """
     with hosted_at(name, folder, cluster=cluster, speed=speed, reboot_s=reboot_s) as (address, witness):
-        SimulatedClusterHost(address=address).save(name)
+        SimulatedClusterHost(address=address).save(name, overwrite=True)  # its answer may get lost
         yield witness
 
 

@@ -1,7 +1,7 @@
 """Reading the cluster file: strict, with defaults filled in and every offending field named by its path.
 
 A node field that is absent takes the value on which the nodes that give it agree; where they differ, the file is
-refused. Exempt are `state` and `paused_by`, which say what befell one node, not how the nodes are built.
+refused. Exempt are `state`, `paused_by` and `votes`, which say what befell one node, not how the nodes are built.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pydantic import ValidationError
 
 from shunter.topology.errors import ClusterFileError, RequestError
 from shunter.topology.jsontext import parse_json, read_text, shown
-from shunter.topology.model import Cluster, Node
+from shunter.topology.model import HOLDS_MEMORY, Cluster, Node
 from shunter.topology.names import key_of
 from shunter.topology.references import resolved
 from shunter.topology.wording import Location, problems_of
 
 Raw = dict[str, Any]
 
-_OF_ONE_NODE = frozenset({"name", "memory_mib", "state", "paused_by"})
+_OF_ONE_NODE = frozenset({"name", "memory_mib", "state", "paused_by", "votes"})
 _LIKE_MEMORY = ("memory_startup_mib", "memory_maximum_mib")
 _DEFAULT_LINK_MBPS = 10_000
 _DEFAULT_NETWORKS = (
@@ -47,6 +47,13 @@ _MOST = {
 
 def read_cluster(source: str | Path | Mapping[str, Any]) -> Cluster:
     """The cluster of a file (Path), of JSON text (str) or of parsed JSON. Raises ClusterFileError."""
+    return read_with_what_is_taken_over(source)[0]
+
+
+def read_with_what_is_taken_over(
+    source: str | Path | Mapping[str, Any],
+) -> tuple[Cluster, Mapping[str, tuple[str, ...]]]:
+    """As `read_cluster`; and field → the nodes that do not give it, and were given what others say."""
     label = shown(str(source), 300) if isinstance(source, Path) else ""
     try:
         return _cluster(_parsed(source))
@@ -77,7 +84,7 @@ def _parsed(source: str | Path | Mapping[str, Any]) -> Raw:
     return data
 
 
-def _cluster(data: Raw) -> Cluster:
+def _cluster(data: Raw) -> tuple[Cluster, Mapping[str, tuple[str, ...]]]:
     too_long = [
         f"{field}: a list of {len(data[field])} is more than any cluster has; give at most {most}"
         for field, most in _MOST.items()
@@ -94,13 +101,14 @@ def _cluster(data: Raw) -> Cluster:
         raise ClusterFileError(problems + wrong) from error
     if problems:
         raise ClusterFileError(problems)
-    return resolved(cluster)
+    return resolved(cluster), defaults.taken_over
 
 
 class _Defaults:
     """Gives absent fields of a file their defaults, whatever else is wrong with it; validation complains of the rest.
 
-    Remembers which fields of nodes and networks it filled in.
+    Remembers which fields of nodes and networks it filled in. `taken_over`: field → the nodes that were given what
+    others say.
     """
 
     def __init__(self, data: Raw) -> None:
@@ -108,6 +116,7 @@ class _Defaults:
         self._nodes = self._objects("nodes")
         self._networks = self._objects("networks")
         self._filled: set[Location] = set()
+        self.taken_over: dict[str, tuple[str, ...]] = {}
 
     def fill(self) -> list[str]:
         """Returns what nodes disagree about."""
@@ -160,6 +169,8 @@ class _Defaults:
             if not giving or not absent:
                 continue
             other = next((node for node in giving if node[field] != giving[0][field]), None)
+            if other is None:
+                self.taken_over[field] = tuple(str(node.get("name")) for _, node in absent)
             for i, node in absent:
                 if other is None:
                     self._give("nodes", i, node, field, giving[0][field])
@@ -177,13 +188,29 @@ class _Defaults:
         ]
 
     def _give_volumes_an_owner(self) -> None:
-        """The first node that is up and reaches it."""
+        """The first node that is up and reaches it; of a disk that a running VM has, where that runs."""
         up = [node["name"] for _, node in self._nodes if node.get("state", "up") == "up" and "name" in node]
         for i, volume in self._objects("volumes"):
             reaching = _keys(volume.get("reachable_from"))
-            owner = next((name for name in up if not reaching or key_of(str(name)) in reaching), None)
+            owner = self._runs_on(volume) if volume.get("kind") == "disk" else None
+            if owner is None:
+                owner = next((name for name in up if not reaching or key_of(str(name)) in reaching), None)
             if owner is not None:
                 self._give("volumes", i, volume, "owner", owner)
+
+    def _runs_on(self, disk: Raw) -> Any:
+        """Where a VM runs that has it; None where none does."""
+        name = key_of(str(disk.get("name")))
+        return next(
+            (
+                vm["node"]
+                for _, vm in self._objects("vms")
+                if name in _keys(vm.get("volumes"))
+                and vm.get("state", "running") in HOLDS_MEMORY
+                and isinstance(vm.get("node"), str)
+            ),
+            None,
+        )
 
 
 def _keys(names: Any) -> frozenset[str]:

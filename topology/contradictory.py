@@ -13,6 +13,17 @@ from shunter.topology.names import key_of
 ONE_ADAPTER_A_NETWORK = frozenset({"2008R2", "2012", "2012R2"})
 """Before 2016 a cluster uses one adapter of each network and ignores the others."""
 
+BUILDS = {
+    "2008R2": ("7600", "7601"),
+    "2012": ("9200",),
+    "2012R2": ("9600",),
+    "2016": ("14393",),
+    "2019": ("17763",),
+    "2022": ("20348",),
+    "2025": ("26100",),
+}
+"""Version → the builds that Windows Server of this version has, in the order of the versions."""
+
 NAMED_ONCE = {
     "nodes": ("switches",),
     "vms": ("possible_owners", "preferred_owners", "switches", "volumes"),
@@ -29,6 +40,7 @@ def contradictions(cluster: Cluster) -> list[str]:
         *chain.from_iterable(_of_node(cluster, i, node) for i, node in enumerate(cluster.nodes)),
         *_of_vms(cluster),
         *_of_volumes_and_roles(cluster),
+        *_of_disks(cluster),
         *_of_networks(cluster),
         *_of_rules(cluster),
         *_of_migrations(cluster),
@@ -43,6 +55,16 @@ def _of_node(cluster: Cluster, i: int, node: Node) -> Iterator[str]:
             f"nodes[{i}].reserved_mib: {node.reserved_mib} is not below memory_mib {node.memory_mib} of {node.name}; "
             "give less, or leave it out"
         )
+    if (other := _version_of_build(node)) is not None and other not in _versions_beside(cluster.windows_version):
+        yield (
+            f"nodes[{i}].os_build: {node.os_build} is Windows Server {_spoken(other)}, and the cluster's "
+            f"windows_version is {cluster.windows_version}; correct one of them"
+        )
+    if node.architecture == "ia64" and cluster.windows_version != "2008R2":
+        yield (
+            f"nodes[{i}].architecture: there is no Windows Server {_spoken(cluster.windows_version)} for ia64, "
+            "2008 R2 was the last; correct one of them"
+        )
     if node.paused_by is not None and node.state != "paused":
         yield f'nodes[{i}].paused_by: {node.name} is {node.state}, not paused; give null, or the state "paused"'
     for k in _again(key_of(adapter.name) for adapter in node.adapters):
@@ -54,6 +76,25 @@ def _of_node(cluster: Cluster, i: int, node: Node) -> Iterator[str]:
                 f"nodes[{i}].adapters[{k}].network: {node.name} has another adapter on {networks[k]}, and Windows "
                 f"{cluster.windows_version} uses one; leave one of them out"
             )
+
+
+def _version_of_build(node: Node) -> str | None:
+    """The version that the build says, where it is one of those that everybody has; Azure Local has its own."""
+    build = (node.os_build or "").partition(".")[0]
+    if node.edition == "azure_local":
+        return None
+    return next((version for version, builds in BUILDS.items() if build in builds), None)
+
+
+def _versions_beside(version: str) -> tuple[str, ...]:
+    """Those that the nodes of such a cluster may have: from 2012 R2 on also the next, in the middle of an upgrade."""
+    versions = list(BUILDS)
+    at = versions.index(version)
+    return tuple(versions[at : at + 2]) if at >= versions.index("2012R2") else (version,)
+
+
+def _spoken(version: str) -> str:
+    return version.replace("R2", " R2")
 
 
 def _of_vms(cluster: Cluster) -> Iterator[str]:
@@ -78,6 +119,25 @@ def _of_volumes_and_roles(cluster: Cluster) -> Iterator[str]:
     for i, role in enumerate(cluster.roles):
         if key_of(role.name) in vms:
             yield f'roles[{i}].name: a VM is called "{role.name}" too; leave it out, a VM is a role already'
+
+
+def _of_disks(cluster: Cluster) -> Iterator[str]:
+    """A disk that is no Cluster Shared Volume is online on one node, and its VM runs there (R11)."""
+    at = {vm.name: i for i, vm in enumerate(cluster.vms)}
+    for i, volume in enumerate(cluster.volumes):
+        running = [vm for vm in cluster.vms_by_disk.get(volume.name, ()) if vm.holds_memory]
+        elsewhere = next((vm for vm in running if vm.node != running[0].node), None)
+        if elsewhere is not None:
+            one = running[0]
+            yield (
+                f"vms[{at[elsewhere.name]}].node: {elsewhere.name} runs on {elsewhere.node}, {one.name} on {one.node}, "
+                f"and both use the disk {volume.name}, which one node has at a time (R11); correct one of them"
+            )
+        elif running and running[0].node != volume.owner:
+            yield (
+                f"volumes[{i}].owner: {running[0].name}, which runs on {running[0].node}, uses {volume.name}, and a "
+                f"disk is where its VM runs (R11), not on {volume.owner}; correct one of them"
+            )
 
 
 def _of_networks(cluster: Cluster) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from shunter.topology.errors import RequestError
 from shunter.topology.jsontext import shown
-from shunter.topology.names import key_of, seen_name
+from shunter.topology.names import key_of, same_host, seen_name
 from shunter.topology.wording import listed
 
 WindowsVersion = Literal["2008R2", "2012", "2012R2", "2016", "2019", "2022", "2025"]
@@ -314,9 +314,14 @@ class Cluster(Value):
         return Cluster.model_construct(**{**fields, "nodes": nodes})
 
     def find_node(self, name: str) -> Node:
-        """The node of this name, whatever its case. Raises RequestError, which lists the nodes there are."""
-        for node in self.nodes:
-            if key_of(node.name) == key_of(name):
+        """The node of this name, whatever its case, with its domain or without.
+
+        Raises RequestError, which lists the nodes there are.
+        """
+        key = key_of(name)
+        hosts = [node for node in self.nodes if same_host(key_of(node.name), key)]
+        for node in hosts:
+            if key_of(node.name) == key or len(hosts) == 1:
                 return node
         known = listed((node.name for node in self.nodes), alike=name)
         raise RequestError(f'no node of cluster {self.name} is called "{shown(name)}"; the nodes are {known}')

@@ -58,5 +58,11 @@ def key_of(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", plain).casefold())
 
 
+def same_host(one: str, other: str) -> bool:
+    """Whether these keys name one node: both alike, or one of them with its domain ("n1", "n1.example.com")."""
+    short, long = sorted((one, other), key=len)
+    return short == long or ("." not in short and long.startswith(f"{short}."))
+
+
 def _code(char: str) -> str:
     return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"

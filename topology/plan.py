@@ -119,6 +119,17 @@ class Untouched(Value):
     remedy: str
 
 
+class UnderWay(Value):
+    """A migration that somebody else had under way when this was planned, and when it is over by its estimate: until
+    then nothing else begins at its nodes.
+    """
+
+    vm: str
+    source: str
+    target: str
+    end_s: float
+
+
 class Alternative(Value):
     """Another way to do the same rolling run, to choose with open eyes."""
 
@@ -169,6 +180,7 @@ class Plan(Value):
     maintenance: tuple[Maintenance, ...] = ()
     untouched: tuple[Untouched, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    under_way: tuple[UnderWay, ...] = ()
     survives_loss: tuple[Loss, ...] = ()
     """Of a failover: what the loss of each further node would mean once all this is done."""
     made_room: tuple[Move, ...] = ()
@@ -189,6 +201,8 @@ class Plan(Value):
         left_out = set() if self.executed else {"interrupted", "degraded_backups", "made_room"}
         if self.kind != "rolling_maintenance":
             left_out |= {"maintenance", "untouched", "alternatives"}
+        if not self.under_way:
+            left_out |= {"under_way"}
         if self.kind != "failover":
             left_out |= {"survives_loss", "made_room"}
         return self.model_dump_json(indent=indent, exclude_none=True, exclude=left_out)

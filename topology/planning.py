@@ -17,6 +17,7 @@ from shunter.topology.placement import Placement, wanted_move
 from shunter.topology.plan import Finding, Move, Plan, RoleMove, Unplaced, Verdict, VolumeMove
 from shunter.topology.precautions import USUAL_PRECAUTIONS, Precautions, said_beforehand
 from shunter.topology.timeline import schedule
+from shunter.topology.underway import arrived, busy_until_s, under_way, waits_for
 
 
 def plan_evacuation(
@@ -28,9 +29,10 @@ def plan_evacuation(
     """How these nodes are emptied. Raises RequestError for an unknown node or a senseless reserve."""
     emptied = emptied_nodes(cluster, nodes)
     check_reserve(reserve_nodes)
+    others, cluster = under_way(cluster), arrived(cluster)
     as_it_is, cluster = cluster, precautions.planned_on(cluster)
     choice = choose_targets(cluster, leaving(cluster, emptied), emptied, reserve_nodes)
-    moves = scheduled(cluster, choice.placement)
+    moves = scheduled(cluster, choice.placement, busy_until_s(others))
     makespan_s = max((move.end_s for move in moves), default=0.0)
     volume_moves, stuck_volumes = plan_volume_moves(cluster, emptied, choice.placement.ends, moves, makespan_s)
     role_moves = (
@@ -42,6 +44,7 @@ def plan_evacuation(
     findings = (
         *_of_nodes(cluster, emptied),
         *_of_vms(cluster, emptied),
+        *waits_for(others),
         *said_beforehand(as_it_is, precautions, choice.placement.targets),
         *choice.findings,
         *_growth(cluster, choice.placement.ends, emptied),
@@ -65,6 +68,7 @@ def plan_evacuation(
         makespan_s=makespan_s,
         lower_bound_s=choice.placement.least_bound_s,
         memory=memory(cluster, cluster.with_vms_on(choice.placement.ends), emptied, choice.reserve_nodes),
+        under_way=others,
     )
 
 
@@ -141,12 +145,14 @@ def leaving(cluster: Cluster, emptied: Collection[str]) -> tuple[VirtualMachine,
     return tuple(vm for vm in cluster.vms if vm.node in emptied and (vm.clustered or vm.holds_memory))
 
 
-def scheduled(cluster: Cluster, placement: Placement) -> tuple[Move, ...]:
-    """The live migrations of a placement, each when its two nodes are free and room has been made for it."""
+def scheduled(cluster: Cluster, placement: Placement, busy_s: Mapping[str, float] | None = None) -> tuple[Move, ...]:
+    """The live migrations of a placement, each when its two nodes are free and room has been made for it. `busy_s`:
+    node → until when, where that is not what the cluster has under way.
+    """
     live = [vm for vm in placement.targets if cluster.vm_by_name[vm].holds_memory]
     after, order = placement.after, placement.order
     wanted = (wanted_move(cluster, vm, placement.targets[vm], after.get(vm, ()), order.get(vm)) for vm in live)
-    planned = schedule(wanted, busy_now(cluster))
+    planned = schedule(wanted, busy_now(cluster) if busy_s is None else busy_s)
     for vm, node in placement.onward:
         stands = cluster.with_vms_on({move.vm: move.target for _, _, move in planned})
         start_s = max(end_s for _, end_s, _ in planned)

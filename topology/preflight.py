@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from shunter.topology.loss import Loss, losses
@@ -29,12 +29,18 @@ class Check(Value):
         return self.model_dump_json(indent=indent)
 
 
-def check(cluster: Cluster, progress: Callable[[int, int], None] = lambda _, __: None) -> Check:
+def check(
+    cluster: Cluster,
+    progress: Callable[[int, int], None] = lambda _, __: None,
+    *,
+    taken_over: Mapping[str, Sequence[str]] | None = None,
+) -> Check:
     """All rules that can be seen beforehand, and what the loss of each node would mean.
 
-    `progress` is told of how many nodes of how many the loss is decided.
+    `progress` is told of how many nodes of how many the loss is decided. `taken_over`: field → the nodes of which the
+    cluster file does not say it, and that were given what it says of others.
     """
-    found, lost = findings(cluster), losses(cluster, progress)
+    found, lost = (*findings(cluster), *_of_what_is_taken_over(cluster, taken_over or {})), losses(cluster, progress)
     grave = [finding for finding in found if finding.severity == "error"]
     warnings = [finding for finding in found if finding.severity == "warning"]
     infos = [finding for finding in found if finding.severity == "info"]
@@ -44,6 +50,20 @@ def check(cluster: Cluster, progress: Callable[[int, int], None] = lambda _, __:
         findings=(*grave, *of_losses(cluster, lost), *warnings, *infos),
         survives_loss=lost,
     )
+
+
+def _of_what_is_taken_over(cluster: Cluster, taken_over: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
+    fields: dict[tuple[str, ...], list[str]] = {}
+    for field, nodes in taken_over.items():
+        fields.setdefault(tuple(nodes), []).append(field)
+    for nodes, names in fields.items():
+        yield Finding(
+            rule="R02",
+            severity="info",
+            subject=about(cluster, nodes),
+            message=f"{listed(names, 64)}: not given for {listed(nodes)}, and taken from the nodes that give it",
+            remedy="nothing, if that is so; else give it for each node",
+        )
 
 
 def with_requirements(cluster: Cluster, plan: Plan) -> Plan:

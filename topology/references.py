@@ -7,8 +7,8 @@ from typing import Any
 
 from shunter.topology.contradictory import contradictions
 from shunter.topology.errors import MOST_SHOWN, ClusterFileError
-from shunter.topology.model import Adapter, Cluster
-from shunter.topology.names import key_of
+from shunter.topology.model import Adapter, Cluster, Node
+from shunter.topology.names import key_of, same_host
 from shunter.topology.wording import listed
 
 _REFERENCES: Mapping[str, Mapping[str, str]] = {
@@ -30,12 +30,29 @@ def resolved(cluster: Cluster) -> Cluster:
     """The cluster with every reference spelled as the thing is named. Raises ClusterFileError."""
     problems: list[str] = []
     update = _spelled(cluster, problems)
+    nodes = _in_one_spelling_of_domains(update.get("nodes", cluster.nodes))
+    if nodes is not cluster.nodes:
+        update["nodes"] = nodes
     if update:
         cluster = Cluster.model_construct(**{**dict(cluster), **update})
     problems = problems or contradictions(cluster)
     if problems:
         raise ClusterFileError(problems)
     return cluster
+
+
+def _in_one_spelling_of_domains(nodes: Sequence[Node]) -> Sequence[Node]:
+    """Fault domains are known by their names alone, whatever their case; the very same where nothing had to change."""
+    spelled: dict[str, str] = {}
+    for node in nodes:
+        if node.fault_domain is not None:
+            spelled.setdefault(node.fault_domain.casefold(), node.fault_domain)
+    if all(node.fault_domain in (None, spelled[node.fault_domain.casefold()]) for node in nodes if node.fault_domain):
+        return nodes
+    return tuple(
+        node.model_copy(update={"fault_domain": spelled[node.fault_domain.casefold()]}) if node.fault_domain else node
+        for node in nodes
+    )
 
 
 def check_references(cluster: Cluster) -> None:
@@ -71,11 +88,13 @@ class _Names:
     def __init__(self, field: str, names: Iterable[str], problems: list[str]) -> None:
         self._field, self._problems = field, problems
         self._spelled: dict[str, str] = {}
+        self._hosts: dict[str, list[str]] = {}
         for i, name in enumerate(names):
             key = key_of(name)
-            known = self._spelled.get(key)
+            known = self._spelled.get(key) or next(iter(self._same_hosts(key)), None)
             if known is None:
                 self._spelled[key] = name
+                self._hosts.setdefault(_host_of(key), []).append(name)
             else:
                 problems.append(f"{field}[{i}].name: {_alike(known, name)}; give each a name of its own")
         self._exact = frozenset(self._spelled.values())
@@ -98,8 +117,17 @@ class _Names:
             for i, adapter in enumerate(adapters)
         )
 
+    def _same_hosts(self, key: str) -> list[str]:
+        """The nodes that this key may name, with their domain or without."""
+        if self._field != "nodes":
+            return []
+        return [name for name in self._hosts.get(_host_of(key), ()) if same_host(key_of(name), key)]
+
     def _found(self, name: str, path: str) -> str:
-        found = self._spelled.get(key_of(name))
+        key = key_of(name)
+        found = self._spelled.get(key)
+        if found is None and len(hosts := self._same_hosts(key)) == 1:
+            found = hosts[0]
         if found is None:
             noun, there_are = _NOUNS[self._field], ""
             if len(self._problems) < MOST_SHOWN:  # to look for names that may be meant takes time
@@ -108,9 +136,15 @@ class _Names:
         return found or name
 
 
+def _host_of(key: str) -> str:
+    return key.partition(".")[0]
+
+
 def _alike(known: str, name: str) -> str:
     if known.casefold() == name.casefold():
         return f'two are called "{known}"'
+    if key_of(known) != key_of(name):
+        return f'"{known}" and "{name}" are one node, with its domain and without'
     return f'looks like "{known}", and is written with other characters'
 
 

@@ -94,3 +94,17 @@ def test_on_a_terminal_that_knows_ascii_alone_nothing_else_is_printed(
 @pytest.mark.parametrize("example", ["four-nodes", "branch-office"])
 def test_the_examples_are_fit(shunter: Any, example: str) -> None:
     assert shunter("check", "--cluster", str(ROOT / f"examples/{example}.json")).code == 0
+
+
+def test_what_nodes_do_not_say_of_themselves_and_were_given_is_listed(
+    shunter: Any, write_cluster: Any, roomy: str
+) -> None:
+    cluster = json.loads(Path(roomy).read_text(encoding="utf-8"))
+    for node in cluster["nodes"]:
+        node.pop("switches", None)
+        node.pop("fault_domain", None)
+    cluster["nodes"][1] |= {"switches": ["lan"], "fault_domain": "rack-1"}
+    found = shunter("check", "--cluster", write_cluster(cluster), "--json").document["findings"]
+    (told,) = [f for f in found if "taken from" in f["message"]]
+    assert (told["severity"], told["subject"]) == ("info", "cluster roomy")
+    assert told["message"].startswith("switches and fault_domain: not given for N1 and N3, and taken from")

@@ -67,6 +67,7 @@ def test_where_more_stands_against_the_run_not_even_direct_io_is_restored() -> N
         [{"name": n, "memory_mib": 65536, "architecture": a} for n, a in (("N1", "x64"), ("N2", "ia64"))],
         [vm("a")],
         volumes=[{"name": "CSV1", "state": "redirected_stuck"}],
+        windows_version="2008R2",
     )
     night = evacuated(of)
     assert {finding.rule for finding in night.report.errors} >= {"R02", "R18"}

@@ -90,15 +90,6 @@ def test_i5_a_node_whose_volumes_are_not_online_is_not_proven_to_be_back() -> No
     assert outcomes(night) == {"N1": "done"}
 
 
-def test_r11_a_node_gives_its_disk_to_where_the_vm_that_uses_it_runs_and_leaves() -> None:
-    vms = [vm("uses", "N3", volumes=["LUN1"]), vm("other", "N1")]
-    of = cluster(3, vms, volumes=[{"name": "LUN1", "kind": "disk", "owner": "N1"}])
-    night = maintained(of, ("N1",), reserve_nodes=0)
-    assert outcomes(night) == {"N1": "done"}
-    assert [move.target for move in night.report.volume_moves] == ["N3"]
-    assert [finding for finding in night.report.findings if finding.severity == "warning"] == []
-
-
 def test_a_node_whose_partner_is_lost_before_its_turn_stays_and_is_named_with_it() -> None:
     of = cluster(5, [vm(f"vm-{i}", f"N{i}") for i in range(1, 6)])
     faults = [{"at_s": 1, "do": "node_down", "node": "N1"}]

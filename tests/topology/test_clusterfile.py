@@ -85,6 +85,48 @@ def test_one_paused_node_does_not_make_the_others_paused() -> None:
     assert [(node.state, node.paused_by) for node in read_cluster(data).nodes] == [("paused", "us"), ("up", None)]
 
 
+def test_votes_that_are_given_for_one_node_are_its_own() -> None:
+    data = minimal()
+    data["nodes"][0]["votes"] = 0
+    assert [node.votes for node in read_cluster(data).nodes] == [0, 1]
+
+
+def test_a_node_may_be_named_with_its_domain_or_without() -> None:
+    data = minimal(
+        vms=[{"name": "v", "node": "n1.example.com", "memory_mib": 1, "possible_owners": ["N2.example.com"]}],
+        volumes=[{"name": "CSV1", "owner": "n1"}],
+    )
+    data["nodes"][1]["name"] = "N2.Example.com"
+    data["vms"][0]["preferred_owners"] = ["n2"]
+    cluster = read_cluster(data)
+    assert (cluster.vms[0].node, cluster.volumes[0].owner) == ("N1", "N1")
+    assert cluster.vms[0].possible_owners == cluster.vms[0].preferred_owners == ("N2.Example.com",)
+    assert [cluster.find_node(name).name for name in ("N1.example.com", "N2", "n2.EXAMPLE.com")] == [
+        "N1",
+        *["N2.Example.com"] * 2,
+    ]
+
+
+def test_a_short_name_that_two_domains_have_names_no_node() -> None:
+    data = minimal(volumes=[{"name": "CSV1", "owner": "n1"}])
+    data["nodes"][0]["name"], data["nodes"][1]["name"] = "n1.a.example", "n1.b.example"
+    assert problems_of(data) == ('volumes[0].owner: no node is called "n1"; the nodes are n1.a.example, n1.b.example',)
+
+
+def test_fault_domains_that_differ_in_case_alone_are_one() -> None:
+    data = minimal()
+    data["nodes"][0]["fault_domain"], data["nodes"][1]["fault_domain"] = "Rack-1", "rack-1"
+    assert {node.fault_domain for node in read_cluster(data).nodes} == {"Rack-1"}
+
+
+@pytest.mark.parametrize("state", ["running", "off"])
+def test_a_disk_without_owner_is_where_its_vm_runs(state: str) -> None:
+    disk = {"name": "LUN1", "kind": "disk"}
+    on_n2 = {"name": "v", "node": "N2", "memory_mib": 1, "volumes": ["lun1"], "state": state}
+    data = minimal(vms=[on_n2], volumes=[disk])
+    assert read_cluster(data).volumes[0].owner == ("N2" if state == "running" else "N1")
+
+
 def test_a_volume_without_owner_belongs_to_the_first_node_that_is_up() -> None:
     data = minimal(volumes=[{"name": "CSV1"}])
     data["nodes"][0]["state"] = "down"
@@ -129,6 +171,37 @@ def test_a_volume_without_owner_belongs_to_the_first_node_that_is_up() -> None:
         (
             {"vms": [{"name": "v", "node": "N1", "memory_mib": 4, "volumes": ["X"]}]},
             'vms[0].volumes[0]: no volume is called "X"; the volumes are none',
+        ),
+        (
+            {
+                "vms": [{"name": "v", "node": "N1", "memory_mib": 4, "volumes": ["D"]}],
+                "volumes": [{"name": "D", "kind": "disk", "owner": "N2"}],
+            },
+            "volumes[0].owner: v, which runs on N1, uses D, and a disk is where its VM runs (R11), not on N2; correct "
+            "one of them",
+        ),
+        (
+            {
+                "vms": [{"name": f"v{n}", "node": f"N{n}", "memory_mib": 4, "volumes": ["D"]} for n in (1, 2)],
+                "volumes": [{"name": "D", "kind": "disk", "owner": "N1"}],
+            },
+            "vms[1].node: v2 runs on N2, v1 on N1, and both use the disk D, which one node has at a time (R11); "
+            "correct one of them",
+        ),
+        (
+            {"nodes": [{"name": "N1", "memory_mib": 32768, "os_build": "7601.24"}]},
+            "nodes[0].os_build: 7601.24 is Windows Server 2008 R2, and the cluster's windows_version is 2022; "
+            "correct one of them",
+        ),
+        (
+            {"nodes": [{"name": "N1", "memory_mib": 32768, "architecture": "ia64"}]},
+            "nodes[0].architecture: there is no Windows Server 2022 for ia64, 2008 R2 was the last; "
+            "correct one of them",
+        ),
+        (
+            {"nodes": [{"name": "N1", "memory_mib": 32768}, {"name": "n1.example.com", "memory_mib": 32768}]},
+            'nodes[1].name: "N1" and "n1.example.com" are one node, with its domain and without; give each a '
+            "name of its own",
         ),
         (
             {"affinity_rules": [{"name": "r", "kind": "same_node", "vms": ["a", "b"]}]},

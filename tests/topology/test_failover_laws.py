@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from building import AMD, INTEL, INTEL_OLDER, cluster, node, vm
 from drawing import draw_night, draw_rolling_night
+from files import disks_with_their_vms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,6 +86,7 @@ def small(rooms: list[int], of_nodes: list[str], drawn: list[Any], rules: list[A
     volumes = [{"name": "CSV", "owner": chance.choice(reach)}]
     volumes += [{"name": "near", "owner": reach[0], "reachable_from": reach}]
     volumes += [{"name": name, "kind": "disk", "owner": chance.choice(reach)} for name in ("LUN1", "LUN2")]
+    disks_with_their_vms({"vms": vms, "volumes": volumes})
     named = [
         {"name": f"r{i}", "kind": r["kind"], "vms": [f"vm-{v}" for v in sorted(r["vms"])], "soft": r["soft"]}
         for i, r in enumerate(rules)

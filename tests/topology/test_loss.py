@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from building import AMD, INTEL, cluster, node, vm
+from files import disks_with_their_vms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -247,7 +248,8 @@ def test_i3_as_many_restart_as_any_choice_allows(rooms: list[int], drawn: list[A
         {"name": f"r{i}", "kind": rule["kind"], "vms": [f"vm-{v}" for v in sorted(rule["vms"])]}
         for i, rule in enumerate(rules)
     ]
-    volumes = [{"name": "LUN1", "kind": "disk"}, {"name": "CSV1"}]
+    volumes: list[dict[str, Any]] = [{"name": "LUN1", "kind": "disk"}, {"name": "CSV1"}]
+    disks_with_their_vms({"vms": vms, "volumes": volumes})
     of = cluster(nodes, vms, affinity_rules=named, volumes=volumes)
     found = lost(of)
     best = fewest_down(of, "N1")

@@ -104,14 +104,12 @@ def test_r11_who_must_come_along_and_may_not_is_named() -> None:
     ]
 
 
-def test_r11_a_disk_goes_to_where_the_vm_that_uses_it_runs_or_stays_where_there_is_no_one_such_node() -> None:
-    lun = [{"name": "LUN1", "kind": "disk", "owner": "N1"}]
-    one = [vm("one", "N3", volumes=["LUN1"])]
-    plan = plan_evacuation(cluster(3, one, volumes=lun), ["N1"])
-    assert [(move.volume, move.target) for move in plan.volume_moves] == [("LUN1", "N3")]
-    two = plan_evacuation(cluster(3, [*one, vm("two", "N2", volumes=["LUN1"])], volumes=lun), ["N1"])
-    assert two.volume_moves == ()
-    assert "N1 owns it and no other node can: VMs that use it run elsewhere" in [f.message for f in two.findings]
+def test_r11_a_disk_that_nobody_uses_goes_to_another_node_and_one_in_use_stays_with_its_vm() -> None:
+    disks = [{"name": name, "kind": "disk", "owner": "N1"} for name in ("LUN1", "LUN2")]
+    alone = cluster(3, [vm("one", "N1", volumes=["LUN1"], possible_owners=["N1"])], volumes=disks)
+    plan = plan_evacuation(alone, ["N1"])
+    assert [move.volume for move in plan.volume_moves] == ["LUN2"]
+    assert [stays.vm for stays in plan.unplaced] == ["one"]
 
 
 def test_i7_a_volume_goes_to_a_node_that_reaches_it_and_one_that_cannot_is_said() -> None:

@@ -105,7 +105,10 @@ def test_nothing_is_said_twice_about_one_subject() -> None:
     "broken",
     [
         {"windows_version": "2008R2", "same_subnet": False},
-        {"nodes": [node("N1"), node("N2", architecture="ia64"), node("N3", architecture="ia64")]},
+        {
+            "nodes": [node("N1"), node("N2", architecture="ia64"), node("N3", architecture="ia64")],
+            "windows_version": "2008R2",
+        },
     ],
     ids=["R07", "R02"],
 )

@@ -8,7 +8,18 @@ import pytest
 from building import AMD, INTEL, cluster, node, vm
 
 from shunter.topology.model import Cluster
-from shunter.topology.plan import Finding, Maintenance, Move, Plan, RoleMove, Unplaced, Untouched, Verdict, VolumeMove
+from shunter.topology.plan import (
+    Finding,
+    Maintenance,
+    Move,
+    Plan,
+    RoleMove,
+    UnderWay,
+    Unplaced,
+    Untouched,
+    Verdict,
+    VolumeMove,
+)
 from shunter.topology.recheck import check_plan
 
 ASKED = ("N1", "N2", "N3")
@@ -495,11 +506,22 @@ def test_i8_a_node_that_somebody_else_paused_stays_no_target_and_one_of_ours_is_
 
 def test_a_vm_that_somebody_else_takes_away_is_gone_when_its_node_goes() -> None:
     of = small(migrations=[{"vm": "peer", "source": "N3", "target": "N2"}])
-    without = plan(moves=plan().moves[:3])
+    over = (UnderWay(vm="peer", source="N3", target="N2", end_s=0.0),)
+    without = plan(moves=plan().moves[:3], under_way=over)
     assert [v for v in wrong(without, of) if v[2] == "N3"] == []
     assert (135, "I5", "N2") in wrong(without, of), "it has come to N2 by then"
-    taken_up = plan(moves=(*plan().moves[:2], move("peer", "N2", "N4", 31, 40), plan().moves[2]))
+    taken_up = plan(moves=(*plan().moves[:2], move("peer", "N2", "N4", 31, 40), plan().moves[2]), under_way=over)
     assert wrong(taken_up, of) == set()
+
+
+def test_r15_nothing_begins_at_the_nodes_of_a_migration_that_somebody_else_has_under_way() -> None:
+    of = small(migrations=[{"vm": "peer", "source": "N3", "target": "N2"}])
+    unknown = plan(moves=plan().moves[:3])
+    assert (0, "R15", "peer") in wrong(unknown, of)
+    first = unknown.moves[0]
+    busy = (UnderWay(vm="peer", source=first.source, target="N2", end_s=first.end_s),)
+    too_soon = unknown.model_copy(update={"under_way": busy})
+    assert (first.start_s, "R15", first.vm) in wrong(too_soon, of)
 
 
 def test_i3_what_somebody_else_has_taken_away_restarts_from_where_it_came_to() -> None:
@@ -507,7 +529,15 @@ def test_i3_what_somebody_else_has_taken_away_restarts_from_where_it_came_to() -
     vms = [vm("x", "N1", 30000), vm("y", "N2", 30000), vm("z", "N3", 40000)]
     of = cluster(4, vms, migrations=of_migrations())
     turns = (turn("N1", 10, 10, 110), turn("N4", 110, 110, 210))
-    made = plan(moves=(), role_moves=(), volume_moves=(), maintenance=turns, makespan_s=210.0, lower_bound_s=0.0)
+    made = plan(
+        moves=(),
+        role_moves=(),
+        volume_moves=(),
+        maintenance=turns,
+        makespan_s=210.0,
+        lower_bound_s=0.0,
+        under_way=(UnderWay(vm="x", source="N1", target="N2", end_s=5.0),),
+    )
     assert wrong(made, of, ("N1", "N4")) == set()
     smaller = cluster([node("N1"), node("N2"), node("N3"), node("N4", 50000)], vms, migrations=of_migrations())
     assert wrong(made, smaller, ("N1", "N4")) == {(10, "I3", "cluster test")}
@@ -518,7 +548,8 @@ def test_i3_a_vm_that_moves_on_from_where_somebody_else_takes_it_has_left_its_no
     nodes = [*(node(f"N{i}") for i in range(1, 5)), node("N5", 1000)]
     of = cluster(nodes, vms, migrations=of_migrations())
     onward = move("x", "N2", "N4", 5, 15, why="makes room on N2")
-    made = full(moves=(onward,), maintenance=(turn("N5", 0, 0, 20),), makespan_s=20.0)
+    over = (UnderWay(vm="x", source="N1", target="N2", end_s=5.0),)
+    made = full(moves=(onward,), maintenance=(turn("N5", 0, 0, 20),), makespan_s=20.0, under_way=over)
     assert wrong(made, of, ("N5",)) == set(), "z finds room on N1"
 
 

@@ -161,13 +161,11 @@ def test_r11_what_stands_on_the_disk_of_a_running_vm_follows_it_each_time() -> N
 
 def test_r11_a_disk_stays_with_the_vm_beside_it_when_another_on_it_that_stands_apart_leaves() -> None:
     disk = {"name": "LUN1", "kind": "disk", "owner": "N1"}
-    beside = vm("beside", "N1", volumes=["LUN1"])
-    for apart in (vm("apart", "N2", volumes=["LUN1"], state="off"), vm("apart", "N2", volumes=["LUN1"])):
-        with_disk = {**beside, "state": "off"} if apart.get("state") != "off" else beside
-        plan = planned(cluster(4, [with_disk, apart], volumes=[disk]), ("N2",))
-        assert plan.ok
-        assert turns(plan) == ["N2"]
-        assert plan.volume_moves == ()
+    vms = [vm("beside", "N1", volumes=["LUN1"]), vm("apart", "N2", volumes=["LUN1"], state="off")]
+    plan = planned(cluster(4, vms, volumes=[disk]), ("N2",))
+    assert plan.ok
+    assert turns(plan) == ["N2"]
+    assert plan.volume_moves == ()
 
 
 def test_a_vm_with_two_possible_owners_goes_between_them() -> None:
@@ -185,14 +183,30 @@ def test_a_node_that_is_down_is_named_and_the_others_are_done() -> None:
 
 
 @pytest.mark.parametrize(("paused_by", "takes"), [("us", True), ("elsewhere", False)])
-def test_i8_a_paused_node_is_maintained_and_takes_vms_afterwards_only_if_we_had_paused_it(
+def test_i8_a_paused_node_that_is_named_is_maintained_and_takes_vms_afterwards_only_if_we_had_paused_it(
     paused_by: str, takes: bool
 ) -> None:
     nodes = [node("N1", state="paused", paused_by=paused_by), node("N2"), node("N3"), node("N4")]
     of = cluster(nodes, [vm(f"vm-{n}-{i}", f"N{n}") for n in range(2, 5) for i in range(5)])
-    plan = planned(of, prefer="moves")
+    plan = planned(of, ("N1", "N2", "N3", "N4"), prefer="moves")
     assert "N1" in turns(plan)
     assert ("N1" in {move.target for move in plan.moves}) is takes
+    (said,) = [finding.message for finding in plan.findings if finding.rule == "I8"]
+    assert said.endswith("takes VMs again afterwards" if takes else "stays paused")
+
+
+@pytest.mark.parametrize(
+    ("paused_by", "whom"), [("us", "by another run"), ("elsewhere", "by somebody else"), (None, "by whom is not known")]
+)
+def test_i8_a_node_that_was_paused_before_and_that_nobody_names_is_left_alone(paused_by: str | None, whom: str) -> None:
+    nodes = [node("N1", state="paused", paused_by=paused_by), node("N2"), node("N3"), node("N4")]
+    plan = planned(cluster(nodes, [vm(f"vm-{n}", f"N{n}") for n in range(1, 5)]))
+    assert sorted(turns(plan)) == ["N2", "N3", "N4"]
+    assert "vm-1" not in {move.vm for move in plan.moves}
+    (stays,) = plan.untouched
+    assert (stays.node, stays.reason) == ("N1", f"N1 was paused before this run, {whom}")
+    assert "name it" in stays.remedy
+    assert not plan.ok
 
 
 def test_unknown_nodes_and_orders_are_wrong_requests() -> None:

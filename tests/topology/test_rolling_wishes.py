@@ -224,22 +224,6 @@ def test_off_and_saved_vms_volumes_and_roles_leave_and_spread_over_the_nodes_tha
     assert all(move.start_s <= plan.maintenance[0].start_s for move in (*plan.role_moves, *plan.volume_moves))
 
 
-def test_r11_a_disk_goes_to_where_the_vm_that_uses_it_runs() -> None:
-    vms = [vm("uses", "N3", volumes=["LUN1"]), vm("other", "N1")]
-    of = cluster(4, vms, volumes=[{"name": "LUN1", "kind": "disk", "owner": "N1"}])
-    assert [(move.volume, move.target) for move in planned(of, ("N1",)).volume_moves] == [("LUN1", "N3")]
-
-
-def test_r11_a_node_keeps_a_disk_that_vms_on_two_other_nodes_use_and_is_untouched() -> None:
-    vms = [vm("one", "N2", volumes=["LUN1"]), vm("two", "N3", volumes=["LUN1"])]
-    of = cluster(4, vms, volumes=[{"name": "LUN1", "kind": "disk", "owner": "N1"}])
-    plan = planned(of, ("N1", "N4"))
-    assert [(entry.node, entry.reason) for entry in plan.untouched] == [
-        ("N1", "LUN1 finds no other node where it may be when N1 leaves")
-    ]
-    assert turns(plan) == ["N4"]
-
-
 def test_a_saved_vm_with_nowhere_to_go_keeps_its_node_untouched() -> None:
     of = cluster(3, [vm("s", "N1", state="saved", possible_owners=["N1"]), vm("a", "N2")])
     plan = planned(of)

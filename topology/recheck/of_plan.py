@@ -15,6 +15,7 @@ from shunter.topology.recheck.homecoming import once_resumed, reasons_of_stayers
 from shunter.topology.recheck.mending import left_in_disorder
 from shunter.topology.recheck.of_failover import check_failover_plan
 from shunter.topology.recheck.of_rolling import check_rolling
+from shunter.topology.recheck.others import after_others, once_arrived
 from shunter.topology.recheck.replay import Replay, events_of
 from shunter.topology.recheck.reserve import spent_reserve
 from shunter.topology.recheck.violation import Violation
@@ -39,10 +40,14 @@ def check_plan(cluster: Cluster, plan: Plan, nodes: Collection[str]) -> tuple[Vi
     unknown = tuple(unknown_names(cluster, plan))
     if unknown:
         return unknown
+    too_soon: tuple[Violation, ...] = ()
+    if plan.under_way:
+        too_soon, cluster = tuple(after_others(cluster, plan)), once_arrived(cluster, plan)
     if plan.kind == "resume":
         cluster = once_resumed(cluster, plan)
     check = _PlanCheck(cluster, plan, frozenset(nodes))
     found = [
+        *too_soon,
         *check.everybody_once(),
         *check.said_why(),
         *detours(plan),

@@ -247,9 +247,10 @@ def _tells_of(entry: _Change, name: str, move: RoleMove | VolumeMove, logged: Se
 
 
 def _staying(report: Plan, told: _Told) -> Iterator[Violation]:
-    """What is unplaced is still there."""
+    """What is unplaced is still there, or in a plan that was not carried out will be."""
+    arriving = {} if report.executed else {other.vm: other.target for other in report.under_way}
     for unplaced in report.unplaced:
-        is_on = told.world.vms[unplaced.vm].node
+        is_on = arriving.get(unplaced.vm, told.world.vms[unplaced.vm].node)
         if is_on != unplaced.node:
             message = f"unplaced on {unplaced.node}, but on {is_on} at the end"
             yield Violation(told.ended_s, "report", unplaced.vm, message)

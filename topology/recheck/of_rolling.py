@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 
 from shunter.topology.model import Cluster
-from shunter.topology.plan import Maintenance, Move, Plan, RoleMove, VolumeMove
+from shunter.topology.plan import Maintenance, Move, Plan, RoleMove, UnderWay, VolumeMove
 from shunter.topology.recheck.absorbing import Losses
 from shunter.topology.recheck.claims import missing_reasons, unknown_names
 from shunter.topology.recheck.degraded import is_said_beforehand
 from shunter.topology.recheck.fitness import apart, running_on_its_disks
+from shunter.topology.recheck.others import after_others
 from shunter.topology.recheck.replay import Replay
 from shunter.topology.recheck.turns import asked_once, in_order, kept_clear
 from shunter.topology.recheck.unfolding import Happening, unfolded
@@ -34,6 +35,7 @@ def check_rolling(cluster: Cluster, plan: Plan, nodes: Collection[str]) -> tuple
     night = _Night(cluster, plan)
     found = [
         *asked_once(cluster, plan, nodes),
+        *after_others(cluster, plan),
         *in_order(plan),
         *kept_clear(plan),
         *_said(plan),
@@ -126,6 +128,9 @@ class _Night:
                     self._comes_back(what.node)
                 case _:
                     self._paused(what.node)
+        elif isinstance(what, UnderWay):
+            if what.vm in self.replay.heading:
+                self._arrive_from_before(what.vm)
         elif isinstance(what, RoleMove):
             yield from self._role_changes(what)
         elif isinstance(what, VolumeMove):
@@ -190,8 +195,6 @@ class _Night:
 
     def _leaves(self, move: Move, at_s: float) -> Iterator[Violation]:
         vm = self.cluster.vm_by_name[move.vm]
-        if self.replay.heading.get(vm.name) == move.source:
-            self._arrive_from_before(vm.name)
         is_on = self.replay.runs_on[vm.name]
         if vm.name in self.under_way:
             yield Violation(at_s, "I2", vm.name, "it moves on before it has arrived")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from shunter.topology.plan import Maintenance, Move, Plan, RoleMove, VolumeMove
+from shunter.topology.plan import Maintenance, Move, Plan, RoleMove, UnderWay, VolumeMove
 from shunter.topology.recheck.violation import EPSILON_S
 
-Kind = Literal["arrives", "comes back", "changes", "goes", "is paused", "leaves"]
-Happening = tuple[float, Kind, Move | RoleMove | VolumeMove | Maintenance]
+Kind = Literal["arrives", "comes back", "changes", "goes", "has arrived", "is paused", "leaves"]
+Happening = tuple[float, Kind, Move | RoleMove | VolumeMove | Maintenance | UnderWay]
 """When, what, and to what: a move arrives or leaves, a node is paused, goes or comes back, a role or volume changes."""
 
 
@@ -29,6 +29,7 @@ def unfolded(plan: Plan) -> Iterator[list[Happening]]:
         keyed.append((turn.end_s - EPSILON_S, (turn.end_s, "comes back", turn)))
         keyed.append((turn.start_s - EPSILON_S / 4, (turn.start_s, "goes", turn)))
         keyed.append((turn.paused_s, (turn.paused_s, "is paused", turn)))
+    keyed += [(other.end_s - EPSILON_S, (other.end_s, "has arrived", other)) for other in plan.under_way]
     now_s = 0.0
     together: list[Happening] = []
     for _, happening in sorted(keyed, key=lambda entry: entry[0]):

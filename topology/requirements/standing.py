@@ -69,6 +69,27 @@ def memory(cluster: Cluster) -> Iterator[Finding]:
             yield Finding(rule="I3", severity="warning", subject=f"node {node.name}", message=message, remedy=remedy)
 
 
+LEAST_VM_MIB = 32
+"""Hyper-V gives no VM less."""
+LEAST_NODE_MIB = 2048
+
+
+def sizes(cluster: Cluster) -> Iterator[Finding]:
+    """Numbers that no cluster has: mostly GiB where MiB is meant."""
+    vms = [vm.name for vm in cluster.vms if vm.memory_mib < LEAST_VM_MIB]
+    nodes = [node.name for node in cluster.nodes if node.memory_mib < LEAST_NODE_MIB]
+    if not (vms and nodes):
+        return
+    yield Finding(
+        rule="I3",
+        severity="warning",
+        subject=f"cluster {cluster.name}",
+        message=f"{listed(nodes)} with less than {LEAST_NODE_MIB} MiB and {listed(vms)} with less than "
+        f"{LEAST_VM_MIB} MiB: is GiB written as MiB?",
+        remedy="give all memory in MiB: 64 GiB are 65536",
+    )
+
+
 # ---------------------------------------------------------------- migrations and backups
 
 

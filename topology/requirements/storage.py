@@ -86,6 +86,20 @@ def _no_path(cluster: Cluster, volume: Volume) -> tuple[str, str]:
     return message, f"restore the connection of {nodes} to {name} (disk, HBA, cabling, multipath)"
 
 
+def backed_up_online(cluster: Cluster) -> Iterator[Finding]:
+    """Before 2012 every backup of a Cluster Shared Volume redirects its I/O (R18)."""
+    for volume in cluster.volumes:
+        if cluster.windows_version == "2008R2" and volume.kind == "csv" and volume.backup and volume.state == "online":
+            yield _about(
+                volume,
+                "R17",
+                "warning",
+                f"a backup of {volume.name} is said to be under way, and its I/O not to be redirected: on Windows "
+                "Server 2008 R2 it always is",
+                "look again (Get-ClusterSharedVolume): one of both is not so",
+            )
+
+
 def jobs(cluster: Cluster) -> Iterator[Finding]:
     for job in cluster.storage_jobs:
         yield Finding(

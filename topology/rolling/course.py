@@ -10,6 +10,7 @@ from typing import NamedTuple
 from shunter.topology.rolling.fleet import Fleet, Phase
 from shunter.topology.rolling.reserve import Reserve
 from shunter.topology.rolling.strategy import Deciding, Leave, Strategy
+from shunter.topology.underway import under_way
 
 
 class Leg(NamedTuple):
@@ -33,12 +34,13 @@ class Turn(NamedTuple):
 
 @dataclass(slots=True)
 class Course:
-    """`undone`: nodes whose turn never came."""
+    """`undone`: nodes whose turn never came. `decided`: one after the other not all can have theirs, in no order."""
 
     strategy: Strategy
     legs: list[Leg] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
     undone: tuple[str, ...] = ()
+    decided: bool = False
 
     @property
     def total_s(self) -> float:
@@ -65,6 +67,8 @@ def run(
     left_mib: dict[str, int | None] = {}
     ends: list[tuple[float, int, str]] = []  # of migrations (0, VM) and of maintenance (1, node)
     most_legs = len(fleet.vms) * (len(strategy.order) + 1)
+    for other in under_way(fleet.cluster):
+        heapq.heappush(ends, (other.end_s, 0, other.vm))
     now_s = 0.0
     while now_s <= at_most_s and len(course.legs) <= most_legs:
         action = deciding.next()

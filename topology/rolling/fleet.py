@@ -199,6 +199,10 @@ class Fleet:
             self.fuller.add(target)
 
     def arrive(self, vm: str) -> None:
+        """Its migration is over, whoever began it, and well. One that had switched over already has nothing to do."""
+        if vm not in self.heading:
+            self.busy -= next({each.source, each.target} for each in self.cluster.migrations if each.vm == vm)
+            return
         source, target = self.place[vm], self.heading.pop(vm)
         del self.inbound[target][vm]
         del self.on[source][vm]

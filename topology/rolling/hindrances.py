@@ -15,9 +15,12 @@ MOST_NAMED = 4
 
 
 def hindrances(
-    cluster: Cluster, wanted: Sequence[str], policy: RollingPolicy
+    cluster: Cluster, wanted: Sequence[str], policy: RollingPolicy, *, named: bool = True
 ) -> tuple[list[Untouched], list[Unplaced]]:
-    """Of these nodes those that have no turn, and the VMs on them that can go nowhere, with every reason."""
+    """Of these nodes those that have no turn, and the VMs on them that can go nowhere, with every reason.
+
+    `named`: whether somebody asked for these nodes; else none that is paused has a turn.
+    """
     partners = partners_of(cluster, policy)
     fit = FitNodes(cluster, [node.name for node in cluster.nodes], checks=WHEREVER)
     untouched: list[Untouched] = []
@@ -26,7 +29,8 @@ def hindrances(
         node = cluster.node_by_name[name]
         stuck = [vm for vm in cluster.vms_by_node[name] if _is_stuck(cluster, vm, fit)]
         found = (
-            _of_node(cluster, node)
+            (None if named else of_pause(node))
+            or _of_node(cluster, node)
             or _of_partners(cluster, node, partners[name])
             or _of_volumes(cluster, node)
             or _of_backups(node, [vm for vm in stuck if not _is_only_held(cluster, vm, fit)], stuck)
@@ -34,7 +38,7 @@ def hindrances(
         )
         if found is not None:
             untouched.append(found)
-            if node.state in ("up", "paused"):
+            if node.state == "up" or (node.state == "paused" and named):
                 unplaced += [stays(cluster, vm) for vm in stuck]
     return untouched, unplaced
 
@@ -51,18 +55,32 @@ def stays(cluster: Cluster, vm: VirtualMachine, otherwise: Mapping[str, Verdict]
 
 def no_room(cluster: Cluster, vm: VirtualMachine, why: str) -> Unplaced:
     """A VM that the rules let go, and that found no room in time."""
-    return stays(
-        cluster,
-        vm,
-        {
-            node.name: Verdict(
-                target=node.name,
-                rule="I3",
-                reason=f"{vm.memory_mib} MiB needed on {node.name}, {cluster.free_mib(node.name)} MiB free; {why}",
-                remedy="free memory, add a node, or lower the reserve (--reserve-nodes)",
-            )
-            for node in cluster.nodes
-        },
+    return stays(cluster, vm, {node.name: _no_room_on(node.name, cluster, vm, why) for node in cluster.nodes})
+
+
+def _no_room_on(node: str, cluster: Cluster, vm: VirtualMachine, why: str) -> Verdict:
+    """Where it would fit as things stand, it is others that take the room in the course of the run."""
+    free_mib = cluster.free_mib(node)
+    reason = f"{vm.memory_mib} MiB needed on {node}, {free_mib} MiB free"
+    if free_mib >= vm.memory_mib:
+        reason = f"{node} has room for it now, and not for all that would have to go there"
+    return Verdict(
+        target=node,
+        rule="I3",
+        reason=f"{reason}; {why}",
+        remedy="free memory, add a node, or lower the reserve (--reserve-nodes)",
+    )
+
+
+def of_pause(node: Node, by: str = "") -> Untouched | None:
+    """Whoever paused it had a reason, which may be its own maintenance. `by`: who that was, where it is known."""
+    if node.state != "paused":
+        return None
+    known = {"us": "by another run", "elsewhere": "by somebody else", None: "by whom is not known"}
+    return Untouched(
+        node=node.name,
+        reason=f"{node.name} was paused before this run, {f'by {by}' if by else known[node.paused_by]}",
+        remedy=f"shunter resume {node.name} lets it take VMs again; to maintain it all the same, name it",
     )
 
 

@@ -23,8 +23,11 @@ def left_out(
             untouched.append(Untouched(node=name, reason=reason, remedy=remedy))
             continue
         kept = f"with a reserve of {reserve_nodes}" if reserve_nodes else "even without a reserve"
-        reason = f"{name} cannot be emptied: its VMs found no room {kept}"
-        remedy = "free memory, add a node, leave out nodes, or lower the reserve (--reserve-nodes)"
+        reason = f"no way was found to empty {name} {kept}"
+        remedy = "try another order (--first, --parallel 1), leave out nodes, free memory, or add a node"
+        if course.decided:
+            reason = f"{name} cannot be emptied {kept}: in no order do all nodes find room for their VMs"
+            remedy = "free memory, add a node, leave out nodes, or lower the reserve (--reserve-nodes)"
         untouched.append(Untouched(node=name, reason=reason, remedy=remedy))
         unplaced += [no_room(cluster, vm, kept) for vm in cluster.vms_by_node[name] if vm.holds_memory]
     return untouched, unplaced

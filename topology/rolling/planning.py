@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shunter.topology.choosing import check_reserve, no_reserve, refusal
 from shunter.topology.memory import memory
@@ -12,15 +12,17 @@ from shunter.topology.plan import Alternative, Finding, Maintenance, Move, Plan
 from shunter.topology.precautions import said_beforehand
 from shunter.topology.rolling.candidates import Turns, candidates, neighbours, with_seeds
 from shunter.topology.rolling.course import Course, Leg, run
+from shunter.topology.rolling.exactly import is_small, one_at_a_time
 from shunter.topology.rolling.failback import Failback, failback_moves
 from shunter.topology.rolling.fleet import Fitness, Fleet, phases_of
 from shunter.topology.rolling.floor import Floor, Memory, drain_s, floor
 from shunter.topology.rolling.handing_over import HandingOver
-from shunter.topology.rolling.hindrances import hindrances
+from shunter.topology.rolling.hindrances import hindrances, of_pause
 from shunter.topology.rolling.left_out import left_out, of_stuck
 from shunter.topology.rolling.policy import RollingPolicy, not_together, wanted_nodes
 from shunter.topology.rolling.reserve import Reserve
 from shunter.topology.rolling.strategy import Strategy
+from shunter.topology.underway import arrived, under_way, waits_for
 
 MOST_LEGS, MOST_COURSES = 60_000, 40
 """Of all forecasts together: their moves, and how many there are. What limits the search counts work, not seconds."""
@@ -56,14 +58,15 @@ def forecast(
     check_reserve(policy.reserve_nodes)
     as_it_is, cluster = cluster, policy.precautions.planned_on(cluster)
     wanted = wanted_nodes(cluster, nodes, policy)
-    untouched, unplaced = hindrances(cluster, wanted, policy)
+    stands = arrived(cluster)
+    untouched, unplaced = hindrances(stands, wanted, policy, named=bool(nodes))
     able = tuple(name for name in wanted if name not in {each.node for each in untouched})
     refusals: tuple[Finding, ...] = ()
     while True:
         planner = Planner(cluster, able, policy, progress)
         course, reserve_nodes, findings = planner.best_with_reserve()
         handing_over, back = _handed_over(cluster, course, policy, reserve_nodes)
-        late, crowded = left_out(cluster, course, policy, reserve_nodes)
+        late, crowded = left_out(stands, course, policy, reserve_nodes)
         stuck = {node: what for node, what in handing_over.stuck.items() if node not in course.undone}
         late += [of_stuck(node, what) for node, what in sorted(stuck.items())]
         untouched, unplaced = [*untouched, *late], [*unplaced, *crowded]
@@ -80,6 +83,8 @@ def forecast(
     said = said_beforehand(as_it_is, policy.precautions, [move.vm for move in moves])
     all_findings = (*findings, *said, *back.findings, *_of_window(course, policy), *_of_storage(cluster, course))
     all_findings += tuple(_of_order(cluster, course, policy))
+    all_findings += waits_for(under_way(cluster))
+    all_findings += tuple(_of_pauses(cluster, able if nodes else ()))
     plan = Plan(
         kind="rolling_maintenance",
         cluster=cluster.name,
@@ -105,8 +110,25 @@ def forecast(
         ),
         untouched=tuple(sorted(untouched, key=lambda entry: wanted.index(entry.node))),
         alternatives=planner.alternatives(course, reserve_nodes),
+        under_way=under_way(cluster),
     )
     return plan, course.strategy
+
+
+def _of_pauses(cluster: Cluster, named: Sequence[str]) -> Iterator[Finding]:
+    """Nodes that somebody asked for and that were paused already: perhaps somebody works on them."""
+    for name in named:
+        pause = of_pause(cluster.node_by_name[name])
+        if pause is not None:
+            ours = cluster.node_by_name[name].paused_by == "us"
+            yield Finding(
+                rule="I8",
+                severity="warning",
+                subject=f"node {name}",
+                message=f"{pause.reason}; it is maintained because it is named, and "
+                + ("takes VMs again afterwards" if ours else "stays paused"),
+                remedy=f"make sure that nobody works on {name}",
+            )
 
 
 def _handed_over(
@@ -190,7 +212,22 @@ class Planner:
                 break
             search.try_out(strategy)
         self._vary(search, turns)
+        if search.best.undone and parallel is None and most_courses > 1:
+            self._search_exactly(search)
         return search.best
+
+    def _search_exactly(self, search: _Search) -> None:
+        """What no strategy finds: small clusters are decided. Where all can be done one after another, so they are."""
+        fleet = self._fleet()
+        if not is_small(fleet):
+            return
+        found = one_at_a_time(fleet, search.reserve_nodes)
+        if found.strategy is not None:
+            order = found.strategy.order  # nodes that cannot leave as things stand come last
+            rest = tuple(name for name in self.nodes if name not in order)
+            search.try_out(replace(found.strategy, order=(*order, *rest)))
+        elif found.proved:
+            search.best.decided = True
 
     def _vary(self, search: _Search, turns: Turns) -> None:
         """Strategies that differ a little from the best, until it is as good as any can be."""

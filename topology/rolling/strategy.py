@@ -21,6 +21,14 @@ MOST_VMS_TRIED = 12
 """Of a node that is drained: how many sizes of VM are tried at one moment before it waits."""
 
 
+class Errand(NamedTuple):
+    """A VM goes to this node when that one is drained."""
+
+    vm: str
+    source: str
+    target: str
+
+
 @dataclass(frozen=True, slots=True)
 class Strategy:
     """`order`: of the turns. `seeds`: how many of the first are drained while no node is done. `ahead`: how many nodes
@@ -28,6 +36,7 @@ class Strategy:
     go, to the nodes whose turn comes last or to those with most room. `away_mib`: how much memory may be away at once,
     which limits what is drained where nodes differ in size; None: as much as the reserve allows. `first`: nodes that
     leave before all others, in this order, whatever is empty already; not those that could not leave in the forecast.
+    `errands`: where VMs go when their node is drained, if they can; all others, and these otherwise, go by the rules.
     """
 
     order: tuple[str, ...]
@@ -37,6 +46,7 @@ class Strategy:
     spread: Literal["latest", "roomiest"] = "latest"
     away_mib: int | None = None
     first: tuple[str, ...] = ()
+    errands: tuple[Errand, ...] = ()
 
 
 class Leave(NamedTuple):
@@ -76,12 +86,14 @@ class Deciding:
     _turn: dict[str, int] = field(init=False)
     _waits: set[str] = field(default_factory=set)
     _rank: Mapping[str, int] = field(init=False)
+    _errands: Mapping[tuple[str, str], str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.first = list(self.strategy.first)
         self._seeds = set(self.strategy.order[: self.strategy.seeds])
         self._turn = {node: i for i, node in enumerate(self.strategy.order)}
         self._rank = self.fleet.by_size
+        self._errands = {(errand.vm, errand.source): errand.target for errand in self.strategy.errands}
 
     def something_ended(self) -> None:
         """What had to wait may be possible now."""
@@ -232,7 +244,7 @@ class Deciding:
             fleet.free_mib[idle.finished[0]] if idle.finished else 0,
             max((fleet.free_mib[name] for name in idle.late), default=0),
         )
-        tried: set[tuple[int, frozenset[str]]] = set()
+        tried: set[tuple[int, frozenset[str], str | None]] = set()
         by_size = sorted(fleet.on[node], key=self._rank.__getitem__)
         if fleet.cluster.rules_by_vm:
             # whoever must follow another has one place to go to, and goes before anybody else takes it
@@ -241,7 +253,7 @@ class Deciding:
             mib = fleet.vms[vm].memory_mib
             if mib > roomiest_mib:
                 continue
-            alike = (mib, fleet.fitness.of(vm))
+            alike = (mib, fleet.fitness.of(vm), self._errands.get((vm, node)))
             is_tied = vm in fleet.cluster.rules_by_vm
             if alike in tried and not is_tied:
                 continue
@@ -255,6 +267,11 @@ class Deciding:
     def _targets(self, vm: str, node: str, idle: _Idle, active: Sequence[str], *, is_seed: bool) -> Iterator[str]:
         """The idle nodes to try for this VM: of those that are done the roomiest, then the tightest."""
         fit, mib = self.fleet.fitness.of(vm), self.room_needed_mib(vm)
+        wanted = self._errands.get((vm, node))
+        if wanted is not None and wanted in self.fleet.taking() and self._takes(wanted, vm, mib, fit):
+            if wanted not in self.fleet.busy:
+                yield wanted
+            return
         yield from self._by_room(vm, [name for name in idle.finished if self._takes(name, vm, mib, fit)])
         if idle.late and (is_seed or self._only_unfinished(fit, node, active)):
             late = [name for name in idle.late if self._takes(name, vm, mib, fit)]
