@@ -27,6 +27,9 @@ from shunter.topology.model import VolumeState
 
 AnyNight = Night | RollingNight | BadDay
 
+SOME_AND_MORE = [0, 50, *(pytest.param(first, marks=pytest.mark.heavy) for first in (100, 150))]
+"""Where fifty seeds begin; the second half is run by `.ci/run` alone."""
+
 
 def spent(night: AnyNight) -> Outcome | RollingOutcome:
     if isinstance(night, RollingNight):
@@ -45,12 +48,12 @@ def states_entered(nights: Iterable[AnyNight], replays: Path) -> Counter[tuple[s
     return states
 
 
-@pytest.mark.parametrize("first", range(0, 200, 50))
+@pytest.mark.parametrize("first", SOME_AND_MORE)
 def test_no_invariant_breaks_in_a_night_with_faults(first: int, tmp_path: Path) -> None:
     states_entered((draw(seed) for seed in range(first, first + 50)), tmp_path)
 
 
-@pytest.mark.parametrize("first", [0, 50, 100, 150])
+@pytest.mark.parametrize("first", SOME_AND_MORE)
 def test_where_there_is_little_room_every_vm_that_can_be_moved_is_moved(first: int, tmp_path: Path) -> None:
     states_entered((draw_tight(seed) for seed in range(first, first + 50)), tmp_path)
 
@@ -60,7 +63,7 @@ def test_no_invariant_breaks_when_the_operator_stops_the_run(first: int, tmp_pat
     states_entered((draw(seed, stops=True) for seed in range(first, first + 50)), tmp_path)
 
 
-@pytest.mark.parametrize("first", [0, 50, *(pytest.param(first, marks=pytest.mark.heavy) for first in (100, 150))])
+@pytest.mark.parametrize("first", SOME_AND_MORE)
 def test_on_a_bad_day_nothing_lies_that_could_run_and_no_invariant_breaks(first: int, tmp_path: Path) -> None:
     states_entered((draw_bad_day(seed) for seed in range(first, first + 50)), tmp_path)
 
