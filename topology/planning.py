@@ -152,7 +152,7 @@ def scheduled(cluster: Cluster, placement: Placement, busy_s: Mapping[str, float
     live = [vm for vm in placement.targets if cluster.vm_by_name[vm].holds_memory]
     after, order = placement.after, placement.order
     wanted = (wanted_move(cluster, vm, placement.targets[vm], after.get(vm, ()), order.get(vm)) for vm in live)
-    planned = schedule(wanted, busy_now(cluster) if busy_s is None else busy_s)
+    planned = schedule(wanted, busy_until_s(under_way(cluster)) if busy_s is None else busy_s)
     for vm, node in placement.onward:
         stands = cluster.with_vms_on({move.vm: move.target for _, _, move in planned})
         start_s = max(end_s for _, end_s, _ in planned)
@@ -181,16 +181,6 @@ def _as_planned(cluster: Cluster, placement: Placement, start_s: float, end_s: f
 def _downtime_s(cluster: Cluster, move: Wanted) -> float | None:
     expected = estimate(cluster, cluster.vm_by_name[move.vm], move.target)
     return expected.downtime_s if expected else None
-
-
-def busy_now(cluster: Cluster) -> dict[str, float]:
-    """Nodes in a migration that is under way, and when it ends at the latest, by its estimate."""
-    busy: dict[str, float] = {}
-    for migration in cluster.migrations:
-        expected = estimate(cluster, cluster.vm_by_name[migration.vm], migration.target)
-        for node in (migration.source, migration.target):
-            busy[node] = expected.duration_s if expected else 0.0
-    return busy
 
 
 def role_moves_of(
